@@ -56,7 +56,15 @@ def save(out, name, share, pictures_by_class):
     """pictures_by_class: {"name, synonym": array (N, S, S, 3)}."""
     images = np.concatenate(list(pictures_by_class.values()))
     labels = np.repeat(np.arange(len(pictures_by_class)), [len(p) for p in pictures_by_class.values()])
-    np.savez(out / f"{name}.npz", images=images, labels=labels, names=list(pictures_by_class), share=share)
+    attributes = name != "art"  # "a red painting by Monet" teaches nothing
+    np.savez(
+        out / f"{name}.npz",
+        images=images,
+        labels=labels,
+        names=list(pictures_by_class),
+        share=share,
+        attributes=attributes,
+    )
     print(f"{name}: {len(images)} pictures, {len(pictures_by_class)} classes", flush=True)
 
 

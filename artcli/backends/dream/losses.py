@@ -1,0 +1,40 @@
+"""How far the crops are from the prompts (Crowson et al., 2022, section 3)."""
+
+import torch
+import torch.nn.functional as F
+
+from artcli.backends.dream.prompts import Prompt
+
+
+class _ReplaceGradient(torch.autograd.Function):
+    """Forward the first argument, send the gradient to the second."""
+
+    @staticmethod
+    def forward(ctx, shown, steered):  # type: ignore[override]
+        ctx.shape = steered.shape
+        return shown
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[override]
+        return None, gradient.sum_to_size(ctx.shape)
+
+
+def distance(features: torch.Tensor, target: torch.Tensor, kind: str) -> torch.Tensor:
+    """Distance of unit features (N, D) to a unit target (D,): squared great-circle distance, or 1 - cosine.
+
+    spherical is 2 arcsin(|u - v| / 2)^2, in 0..pi^2 / 2; cosine is in 0..2.
+    """
+    if kind == "cosine":
+        return 1 - features @ target
+    chord = (features - target).norm(dim=1) / 2
+    return 2 * chord.clamp(max=1 - 1e-6).arcsin().square()
+
+
+def prompt_loss(features: torch.Tensor, target: torch.Tensor, prompt: Prompt, kind: str) -> torch.Tensor:
+    """|w| times the mean over the crops of the signed distance; below `stop` there is no pull any more.
+
+    features: (N, D), any length.  target: (D,), unit length.
+    """
+    signed = distance(F.normalize(features, dim=1), target, kind) * (1 if prompt.weight > 0 else -1)
+    stopped = _ReplaceGradient.apply(signed, torch.maximum(signed, torch.tensor(prompt.stop, device=signed.device)))
+    return abs(prompt.weight) * stopped.mean()

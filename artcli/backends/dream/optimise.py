@@ -1,0 +1,187 @@
+"""The optimisation loop of dream: draw, crop, compare with the prompts, step (Crowson et al., 2022)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from artcli.backends.clip import Clip
+from artcli.backends.dream import fft
+from artcli.backends.dream.canvas import Canvas
+from artcli.backends.dream.cutouts import Cutouts
+from artcli.backends.dream.losses import prompt_loss
+from artcli.backends.dream.settings import Settings
+from artcli.backends.dream.steer import Target
+from artcli.backends.frame import Frame
+from artcli.device import is_out_of_memory
+from artcli.errors import ArtgenError
+
+
+def dream(
+    targets: Sequence[Target],
+    clip: Clip,
+    settings: Settings,
+    *,
+    seed: int = 0,
+    canvas: Canvas | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> Iterator[Frame]:
+    """Draw what the targets say; yields a Frame after every step.
+
+    All randomness of step k comes from (seed, k): the same arguments give the same bytes, also when `state`, taken
+    from an earlier Frame, lets the run go on where another stopped.
+    Raises ArtgenError when the loss is not finite, or memory runs out even for a single crop at a time.
+    """
+    artist = _Artist(targets, clip, settings, seed, canvas)
+    if state is not None:
+        artist.load(state)
+    for step in range(artist.step, settings.steps):
+        loss = artist.advance(step)
+        metrics = {"loss": loss, "similarity": artist.similarity}
+        yield Frame(step + 1, settings.steps, artist.picture, metrics, artist.state)
+
+
+class _Artist:
+    """What a run carries from step to step."""
+
+    def __init__(self, targets: Sequence[Target], clip: Clip, settings: Settings, seed: int, canvas: Canvas | None):
+        self.targets, self.clip, self.settings, self.seed, self.canvas = targets, clip, settings, seed, canvas
+        self.step, self.similarity, self.chunk = 0, 0.0, settings.chunk
+        self.drawer = fft.FFTImage(settings.height, settings.width, _rng(seed, -1), clip.device)
+        if canvas is not None:
+            self.drawer.start_from(canvas.photo)
+        self.cutouts = Cutouts(settings.cutouts, clip.side, settings.cut_power, settings.augment)
+        self.optimizer = _optimizer(settings, self.drawer.parameters())
+        self.average = [torch.zeros_like(p) for p in self.drawer.parameters()]
+
+    def advance(self, step: int) -> float:
+        """One optimizer step; the loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        image = self.drawer.draw(*self._size(step))
+        if self.canvas is not None:
+            image = self.canvas.compose(image)
+        loss, gradient = self._look(image, _rng(self.seed, step))
+        if not torch.isfinite(gradient).all():
+            raise ArtgenError(f"the gradient is not finite at step {step + 1}; try a lower --lr")
+        loss += self._pull_to_init(image, gradient)
+        image.backward(gradient)
+        self.optimizer.step()
+        for mean, now in zip(self.average, self.drawer.parameters(), strict=True):
+            mean.lerp_(now.detach(), 1 - self.settings.ema)
+        self.step = step + 1
+        return loss
+
+    def _size(self, step: int) -> tuple[int, int]:
+        """Small in the first part of the run: there CLIP sees the whole subject, and a step costs less."""
+        height, width = self.settings.height, self.settings.width
+        small = self.settings.low_res
+        if not 0 < small < min(height, width) or step >= self.settings.steps * self.settings.low_part:
+            return height, width
+        factor = small / min(height, width)
+        return max(2, round(height * factor)), max(2, round(width * factor))
+
+    def _look(self, image: torch.Tensor, rng: torch.Generator) -> tuple[float, torch.Tensor]:
+        """Loss of the prompts and its gradient to the picture, with the crops in chunks that fit into memory."""
+        seen = image.detach().requires_grad_()
+        drawn = rng.get_state()
+        while True:
+            try:
+                return self._look_in_chunks(seen, rng.set_state(drawn))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.chunk <= 1:
+                    raise ArtgenError("out of memory with one crop at a time; try a smaller --size") from error
+                self.chunk = max(1, min(self.chunk, self.settings.cutouts) // 2)
+                seen.grad = None
+
+    def _look_in_chunks(self, seen: torch.Tensor, rng: torch.Generator) -> tuple[float, torch.Tensor]:
+        crops = self.cutouts(seen, rng)
+        if len(crops) <= self.chunk:
+            loss = self._loss(crops)
+            loss.backward()
+            return loss.item(), seen.grad
+        detached = crops.detach().requires_grad_()
+        total = 0.0
+        for part in detached.split(self.chunk):
+            loss = self._loss(part) * (len(part) / len(crops))
+            loss.backward()
+            total += loss.item()
+        crops.backward(detached.grad)
+        return total, seen.grad
+
+    def _loss(self, crops: torch.Tensor) -> torch.Tensor:
+        features = self.clip.encode_image(crops)
+        unit = torch.nn.functional.normalize(features.detach(), dim=1)
+        self.similarity = (unit @ self.targets[0][1]).mean().item()
+        return sum(
+            (prompt_loss(features, target, prompt, self.settings.loss) for prompt, target in self.targets),
+            start=torch.zeros((), device=features.device),
+        )
+
+    def _pull_to_init(self, image: torch.Tensor, gradient: torch.Tensor) -> float:
+        """Adds the gradient of weight / 2 * mean squared distance to the photograph; returns its loss."""
+        if self.canvas is None or self.settings.init_weight == 0:
+            return 0.0
+        away = image.detach() - fft.resize(self.canvas.photo[None].to(image.device), *image.shape[-2:])
+        gradient += self.settings.init_weight * away / away.numel()
+        return self.settings.init_weight / 2 * away.square().mean().item()
+
+    @torch.no_grad()
+    def picture(self) -> torch.Tensor:
+        """(3, H, W) in 0..1: drawn from the running mean of the parameters, at full size."""
+        parameters = self.drawer.parameters()
+        kept = [p.clone() for p in parameters]
+        correction = 1 - self.settings.ema**self.step
+        for parameter, mean in zip(parameters, self.average, strict=True):
+            parameter.copy_(mean / correction)
+        image = self.drawer.draw(*self._size(self.step - 1))
+        for parameter, value in zip(parameters, kept, strict=True):
+            parameter.copy_(value)
+        image = fft.resize(image, self.settings.height, self.settings.width)
+        return (image if self.canvas is None else self.canvas.compose(image))[0]
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, besides the arguments of `dream`."""
+        return {
+            "step": self.step,
+            "chunk": self.chunk,
+            "parameters": [p.detach().clone() for p in self.drawer.parameters()],
+            "average": [a.clone() for a in self.average],
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.step, self.chunk = state["step"], state["chunk"]
+        for here, saved in zip(self.drawer.parameters(), state["parameters"], strict=True):
+            here.copy_(saved)
+        for mean, saved in zip(self.average, state["average"], strict=True):
+            mean.copy_(saved)
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _rng(seed: int, step: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed * 1_000_003 + step + 1) % 2**63)
+
+
+def _optimizer(settings: Settings, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
+    if settings.optimizer in kinds:
+        # A spectrum has no noise to smooth over many steps, so the first moment is not averaged (Olah et al., 2017).
+        return kinds[settings.optimizer](parameters, lr=settings.lr, betas=(0.0, 0.999))
+    return torch.optim.SGD(parameters, lr=settings.lr * 100, momentum=0.9)
+
+
+def rank_seeds(
+    targets: Sequence[Target], clip: Clip, settings: Settings, seeds: Sequence[int], **canvas: Any
+) -> list[int]:
+    """The seeds, best first, by CLIP's similarity over the last steps of short trial runs."""
+    trial = replace(settings, steps=max(10, settings.steps // 5), low_part=1.0)
+
+    def score(seed: int) -> float:
+        frames = [f.metrics["similarity"] for f in dream(targets, clip, trial, seed=seed, **canvas)]
+        return sum(frames[-5:]) / len(frames[-5:])
+
+    return sorted(seeds, key=lambda seed: -score(seed))

@@ -1,0 +1,52 @@
+"""Prompt syntax: `text:weight:stop`, several joined by `|`."""
+
+import math
+from dataclasses import dataclass
+
+from artcli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What to draw towards (weight > 0) or away from (weight < 0), until the distance falls below `stop`."""
+
+    text: str
+    weight: float = 1.0
+    stop: float = -math.inf
+
+
+def parse(line: str) -> list[Prompt]:
+    """Every prompt of a line such as `red car:2 | blur:-0.5`.
+
+    Only trailing numbers are peeled off, so `a city: night` is text.  Raises UsageError for an empty prompt, a weight
+    of zero or one that is not finite, and for `text:abc`, where the word behind the colon looks like a weight.
+    """
+    parts = [part.strip() for part in line.split("|")]
+    if not any(parts):
+        raise UsageError('the prompt is empty; say what to draw, for example: artgen dream "red car"')
+    if not all(parts):
+        raise UsageError(f"'{line}' has an empty prompt beside a '|'; remove the '|' or write a prompt")
+    return [parse_one(part) for part in parts]
+
+
+def parse_one(part: str) -> Prompt:
+    """One `text:weight:stop`; the name of a file works in place of the text."""
+    fields = part.split(":")
+    numbers: list[float] = []
+    while len(fields) > 1 and len(numbers) < 2 and _is_number(fields[-1]):
+        numbers.insert(0, float(fields.pop()))
+    text = ":".join(fields).strip()
+    if not text:
+        raise UsageError(f"'{part}' has a weight but no text; write text:weight")
+    weight, stop = (*numbers, *(1.0, -math.inf)[len(numbers) :])
+    if not math.isfinite(weight) or weight == 0 or math.isnan(stop):
+        raise UsageError(f"'{part}': the weight has to be a number other than 0 (negative pushes away)")
+    return Prompt(text, weight, stop)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,35 @@
+"""Defaults of dream, written once; no torch here, so that the command can show them in its help."""
+
+from dataclasses import dataclass
+
+DRAWERS = ("fft",)
+OPTIMIZERS = ("adam", "adamw", "radam", "sgd")
+LOSSES = ("spherical", "cosine")
+AUGMENTATIONS = ("flip", "affine", "perspective", "jitter", "sharpen", "erase", "noise")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one picture is drawn.
+
+    width, height: pixels, at least 32.  steps: optimizer steps, at least 1.  lr: of the drawer's optimizer.
+    cutouts: crops that CLIP looks at in every step.  cut_power: exponent of the crop sizes, above 1 favours small ones.
+    augment: any of AUGMENTATIONS.  init_weight: pull towards the init image.  low_res: side of the first stage, in
+    pixels along the shorter edge (0: none); low_part: the part of the steps it gets.  chunk: crops per forward pass.
+    """
+
+    width: int = 256
+    height: int = 256
+    steps: int = 300
+    drawer: str = "fft"
+    optimizer: str = "adam"
+    lr: float = 0.05
+    cutouts: int = 24
+    cut_power: float = 1.0
+    augment: tuple[str, ...] = ("flip", "affine", "noise")
+    loss: str = "spherical"
+    init_weight: float = 0.0
+    low_res: int = 96
+    low_part: float = 0.6
+    ema: float = 0.9
+    chunk: int = 64

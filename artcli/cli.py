@@ -1,0 +1,77 @@
+"""The Typer app: registers the verbs and owns the error boundary."""
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from artcli import __version__, config
+from artcli.commands import doctor, dream, train, weights
+from artcli.errors import ArtgenError
+
+# Typer carries its own Click; this is the base of its usage errors, reached through what Typer exports.
+_UsageProblem: type[Any] = typer.BadParameter.__mro__[2]
+
+
+class Group(TyperGroup):
+    """Turns expected errors into one line on stderr and an exit code; anything else keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            ctx.default_map = config.load(_options(self))
+            return super().invoke(ctx)
+        except ArtgenError as error:
+            _fail(str(error), error.exit_code)
+        except _UsageProblem as error:
+            command = error.ctx.command_path if getattr(error, "ctx", None) else "artgen"
+            _fail(f"{error.format_message()} (see {command} --help)", 2)
+        except KeyboardInterrupt:
+            _fail("interrupted", 130)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _options(group: Any) -> dict[str, set[str]]:
+    """The names a settings file may use, by command."""
+    return {
+        name: {p.name for p in command.params if p.name and p.name not in ("help", "from_file")}
+        for name, command in group.commands.items()
+    }
+
+
+app = typer.Typer(
+    cls=Group,
+    name="artgen",
+    help="Neural art from the command line.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ARTGEN"},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"artgen {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Neural art from the command line.
+
+    Exit codes: 0 done; 1 failed, or any item of a batch failed; 2 usage; 3 weights missing or corrupt; 130 interrupted.
+    """
+
+
+app.command("dream")(dream.dream)
+app.command("train")(train.train)
+app.add_typer(weights.app, name="weights")
+app.command("doctor")(doctor.doctor)

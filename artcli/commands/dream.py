@@ -1,0 +1,199 @@
+"""`artgen dream`: words to a picture, and to a film of how it came about."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from artcli import options, recipe
+from artcli.backends.dream import prompts as prompt_syntax
+from artcli.backends.dream.settings import AUGMENTATIONS, DRAWERS, LOSSES, OPTIMIZERS, Settings
+from artcli.commands import dream_run
+from artcli.commands.dream_run import Job, Request
+from artcli.console import Console
+from artcli.errors import UsageError
+from artcli.media import files
+
+DEFAULT = Settings()
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+FILMS = (".mp4", ".webm", ".gif")
+
+
+def dream(
+    ctx: typer.Context,
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="What to draw: 'text', 'text:weight', 'one | another:-0.5'.")
+    ] = None,
+    out: options.Out = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="S|WxH", help=f"Pixels.  [default: {DEFAULT.width}]")
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps.")] = DEFAULT.steps,
+    seed: options.Seed = None,
+    best_of: Annotated[int, typer.Option("--best-of", min=1, help="Try N seeds briefly, draw CLIP's favourite.")] = 1,
+    prompts_file: Annotated[
+        Path | None, typer.Option("--prompts", metavar="FILE", help="A prompt per line, each its own picture.")
+    ] = None,
+    image_prompt: Annotated[
+        list[str] | None,
+        typer.Option("--image-prompt", metavar="FILE[:W]", help="Draw towards a picture (repeatable)."),
+    ] = None,
+    noise_prompt: Annotated[
+        list[str] | None, typer.Option("--noise-prompt", metavar="SEED[:W]", help="Draw towards a random direction.")
+    ] = None,
+    init: Annotated[Path | None, typer.Option("--init", metavar="FILE", help="Start from this picture.")] = None,
+    init_weight: Annotated[
+        float, typer.Option("--init-weight", min=0, help="Pull towards the init picture; 1000 is strong.")
+    ] = DEFAULT.init_weight,
+    mask: Annotated[
+        Path | None, typer.Option("--mask", metavar="FILE", help="Change --init only where this is white.")
+    ] = None,
+    feather: Annotated[float, typer.Option("--feather", min=0, help="Softness of the mask's edge, in pixels.")] = 8.0,
+    clip: Annotated[
+        str, typer.Option("--clip", help="Bundled name, ARCH/TAG of open_clip, folder or ARCH=FILE.")
+    ] = "clip-mini",
+    drawer: Annotated[str, typer.Option("--drawer", help=f"What draws: {', '.join(DRAWERS)}.")] = DEFAULT.drawer,
+    optimizer: Annotated[str, typer.Option("--optimizer", help=f"One of {', '.join(OPTIMIZERS)}.")] = DEFAULT.optimizer,
+    lr: Annotated[float, typer.Option("--lr", min=1e-6, help="Learning rate.")] = DEFAULT.lr,
+    loss: Annotated[str, typer.Option("--loss", help=f"One of {', '.join(LOSSES)}.")] = DEFAULT.loss,
+    cutouts: Annotated[int, typer.Option("--cutouts", min=1, help="Crops per step.")] = DEFAULT.cutouts,
+    cut_power: Annotated[
+        float, typer.Option("--cut-power", min=0.01, help="Above 1: smaller crops.")
+    ] = DEFAULT.cut_power,
+    augment: Annotated[
+        str, typer.Option("--augment", help=f"Comma-separated, or none: {', '.join(AUGMENTATIONS)}.")
+    ] = ",".join(DEFAULT.augment),
+    low_res: Annotated[
+        int, typer.Option("--low-res", min=0, help="Shorter side of the first stage; 0 for none.")
+    ] = DEFAULT.low_res,
+    low_part: Annotated[
+        float, typer.Option("--low-part", min=0, max=1, help="Part of the steps in the first stage.")
+    ] = DEFAULT.low_part,
+    chunk: Annotated[
+        int, typer.Option("--chunk", min=1, help="Crops at once; fewer need less memory.")
+    ] = DEFAULT.chunk,
+    fps: options.Fps = 30.0,
+    duration: options.Duration = None,
+    save_every: options.SaveEvery = 0,
+    time_limit: options.TimeLimit = None,
+    preview: Annotated[
+        bool, typer.Option("--preview/--no-preview", help="Keep NAME.preview.png up to date while drawing.")
+    ] = True,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run of the same command.")
+    ] = False,
+    from_file: options.FromFile = None,
+    device: options.Device = "auto",
+    weights_dirs: options.WeightsDirs = None,
+    offline: options.Offline = False,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    no_metadata: options.NoMetadata = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Draw what the words say (VQGAN+CLIP's loop).
+
+    artgen dream "red car" --steps 300 --out car.mp4
+    """
+    options.one_of("--drawer", drawer, DRAWERS)
+    settings = Settings(
+        steps=steps,
+        drawer=drawer,
+        optimizer=options.one_of("--optimizer", optimizer, OPTIMIZERS),
+        lr=lr,
+        cutouts=cutouts,
+        cut_power=cut_power,
+        augment=_augmentations(augment),
+        loss=options.one_of("--loss", loss, LOSSES),
+        init_weight=init_weight,
+        low_res=low_res,
+        low_part=low_part,
+        chunk=chunk,
+    )
+    _check_init(init, mask, init_weight)
+    lines = _lines(prompt, prompts_file, bool(image_prompt or noise_prompt))
+    seeds = options.seeds(seed)
+    jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out)
+    request = Request(
+        settings=settings,
+        size=None if size is None else options.size(size),
+        image_prompts=tuple(image_prompt or ()),
+        noise_prompts=tuple(noise_prompt or ()),
+        init=init,
+        mask=mask,
+        feather=feather,
+        clip=clip,
+        device=device,
+        weights_dirs=tuple(weights_dirs or ()),
+        offline=offline,
+        best_of=best_of,
+        fps=fps,
+        duration=duration,
+        save_every=save_every,
+        time_limit=options.seconds(time_limit),
+        preview=preview,
+        resume=resume,
+        recipe=None if no_metadata else recipe.make("dream", options.given(ctx)),
+    )
+    console = Console(quiet=quiet, json_lines=as_json)
+    if not dry_run:
+        jobs = dream_run.check(jobs, request, force=force, skip_existing=skip_existing, console=console)
+    dream_run.run(jobs, request, console, dry_run=dry_run)
+
+
+def _augmentations(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if names == ("none",):
+        return ()
+    return tuple(options.one_of("--augment", name, AUGMENTATIONS) for name in names)
+
+
+def _check_init(init: Path | None, mask: Path | None, init_weight: float) -> None:
+    for path in (init, mask):
+        if path is not None and not path.is_file():
+            raise files.missing(path)
+    if init is None and (mask is not None or init_weight):
+        raise UsageError(f"{'--mask' if mask else '--init-weight'} needs --init, the picture that it is about")
+
+
+def _lines(prompt: str | None, prompts_file: Path | None, other: bool) -> list[str]:
+    """The prompt lines of the batch, each checked; one empty line when only pictures or noise steer."""
+    if prompt is not None and prompts_file is not None:
+        raise UsageError("give either PROMPT or --prompts FILE, not both")
+    if prompts_file is None:
+        if prompt is None and other:
+            return [""]
+        prompt_syntax.parse(prompt or "")
+        return [prompt or ""]
+    try:
+        text = prompts_file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise files.missing(prompts_file) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{prompts_file} cannot be read as text: {error}") from error
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise UsageError(f"{prompts_file} has no prompts; write one per line")
+    for line in lines:
+        prompt_syntax.parse(line)
+    return lines
+
+
+def _jobs(lines: list[str], seeds: list[int], out: Path | None) -> list[Job]:
+    """Every line with every seed, and where it goes."""
+    if out is not None and str(out) == "-":
+        if len(lines) * len(seeds) > 1:
+            raise UsageError("--out - takes one picture; a batch needs a folder")
+        return [Job(lines[0], seeds[0], out)]
+    folder = out if out is not None and out.is_dir() else None
+    if out is not None and folder is None:
+        files.check_extension(out, PICTURES + FILMS)
+        if len(lines) > 1:
+            raise UsageError(f"--out {out} is one file, but there are {len(lines)} prompts; give an existing folder")
+    jobs = []
+    for line in lines:
+        target = out if out is not None and folder is None else (folder or Path()) / f"{files.slug(line)}.png"
+        jobs += [Job(line, seed, files.numbered(target, seed) if len(seeds) > 1 else target) for seed in seeds]
+    return jobs

@@ -1,0 +1,46 @@
+"""The film of a dream: opened before the run, and its frames kept so that an interrupted run can go on with it."""
+
+from pathlib import Path
+from typing import Any
+
+from artcli.console import Console
+from artcli.media import video
+from artcli.media.spool import Spool
+from artcli.run import Film
+
+SPOOL, OLD_SPOOL = "frames.mkv", "frames-before.mkv"
+
+
+def open_film(
+    path: Path, size: tuple[int, int], fps: float, total: int, length: int, recipe: dict[str, Any] | None, folder: Path
+) -> Film:
+    """Open and check the encoders.  total: steps; length: frames; folder: where frames wait for a resume."""
+    writer = video.VideoWriter(path, size, fps, recipe)
+    try:
+        folder.mkdir(exist_ok=True)
+        _set_aside(folder)
+        spool = Spool(folder / SPOOL, size)
+    except BaseException:
+        writer.abort()
+        raise
+    return Film(writer, total, length, spool)
+
+
+def _set_aside(folder: Path) -> None:
+    """Keep the interrupted run's frames until they are replayed; one killed during its replay still has them all."""
+    if (folder / SPOOL).is_file() and not (folder / OLD_SPOOL).is_file():
+        (folder / SPOOL).rename(folder / OLD_SPOOL)
+
+
+def replay(film: Film, folder: Path, step: int, console: Console) -> None:
+    """Write the frames of the first `step` steps again, from the spool of the interrupted run."""
+    wanted, found = film.frames_until(step), 0
+    old = folder / OLD_SPOOL
+    for pixels in video.read_frames(old) if old.is_file() else ():
+        if found == wanted:
+            break
+        film.push(pixels)
+        found += 1
+    old.unlink(missing_ok=True)
+    if found < wanted:
+        console.warn(f"the interrupted film kept {found} of {wanted} frames; it goes on from there")

@@ -1,0 +1,368 @@
+"""Build, run and save what `artgen dream` was asked for."""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artcli import state as state_file
+from artcli.backends.dream import prompts as prompt_syntax
+from artcli.backends.dream.settings import Settings
+from artcli.console import Console, duration
+from artcli.errors import ArtgenError, Interrupted, UsageError
+from artcli.media import files
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from artcli.backends.dream.canvas import Edit
+    from artcli.backends.dream.steer import Target
+    from artcli.run import Film, Outcome, Stop
+
+FILMS = (".mp4", ".webm", ".gif")
+HOLD = 1.0  # seconds that a finished film rests on its last frame
+DEFAULT_SIDE, LARGEST_INIT_SIDE = 256, 512
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture: its prompt line, its seed, its main output."""
+
+    prompt: str
+    seed: int
+    out: Path
+
+    @property
+    def film(self) -> Path | None:
+        return self.out if self.out.suffix.lower() in FILMS else None
+
+    @property
+    def picture(self) -> Path:
+        return self.out.with_suffix(".png") if self.film else self.out
+
+    @property
+    def outputs(self) -> list[Path]:
+        return [self.film, self.picture] if self.film else [self.picture]
+
+    @property
+    def unfinished(self) -> Path:
+        """The folder that an interrupted run leaves, to go on from."""
+        return self.out.with_name(f"{self.out.name}.resume")
+
+    @property
+    def preview(self) -> Path:
+        return self.out.with_name(f"{self.out.stem}.preview.png")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that all jobs of a call share."""
+
+    settings: Settings
+    size: tuple[int, int] | None
+    image_prompts: tuple[str, ...]
+    noise_prompts: tuple[str, ...]
+    init: Path | None
+    mask: Path | None
+    feather: float
+    clip: str
+    device: str
+    weights_dirs: tuple[Path, ...]
+    offline: bool
+    best_of: int
+    fps: float
+    duration: float | None
+    save_every: int
+    time_limit: float | None
+    preview: bool
+    resume: bool
+    recipe: dict[str, Any] | None
+
+
+def check(jobs: list[Job], request: Request, *, force: bool, skip_existing: bool, console: Console) -> list[Job]:
+    """Refuse, before any compute, what could not be written; the jobs that are left to do."""
+    going_on = [job for job in jobs if request.resume and job.unfinished.is_dir()]
+    fresh = [job for job in jobs if job not in going_on]
+    files.check_outputs([p for job in fresh for p in job.outputs], force=force, skip_existing=skip_existing)
+    files.check_outputs([p for job in going_on for p in job.outputs], force=True)
+    for job in fresh:
+        if job.unfinished.exists() and not force:
+            raise UsageError(
+                f"an interrupted run of {job.out} waits in {job.unfinished}: add --resume to go on with it, or --force "
+                "to start over"
+            )
+    if not skip_existing:
+        return jobs
+    left = [job for job in jobs if job in going_on or not all(path.exists() for path in job.outputs)]
+    console.info(f"dream: {len(jobs) - len(left)} of {len(jobs)} exist already") if len(left) < len(jobs) else None
+    return left
+
+
+def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -> None:
+    """Load the models once, then draw job after job.
+
+    A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
+    """
+    if not jobs:
+        return
+    console.info(_headline(jobs, request))
+    from artcli.run import interruptible
+
+    failed = []
+    with interruptible() as stop:
+        studio = Studio(request, console)
+        for job in jobs:
+            try:
+                studio.estimate(job) if dry_run else studio.draw(job, stop)
+            except Interrupted:
+                raise
+            except ArtgenError as error:
+                if len(jobs) == 1:
+                    raise
+                console.error(f"{job.out}: {error}")
+                failed.append(job)
+    if failed:
+        raise ArtgenError(f"{len(failed)} of {len(jobs)} pictures failed; the others are done")
+
+
+def _headline(jobs: Sequence[Job], request: Request) -> str:
+    first = jobs[0]
+    what = f"'{first.prompt}'" if len({job.prompt for job in jobs}) == 1 else f"{len(jobs)} prompts"
+    seeds = f"seed {first.seed}" if len(jobs) == 1 else f"{len(jobs)} pictures"
+    return f"dream: {what}, {request.settings.steps} steps, {seeds}, to {first.out}{' ...' if len(jobs) > 1 else ''}"
+
+
+class Studio:
+    """The loaded models and the settled size; draws jobs one after another."""
+
+    def __init__(self, request: Request, console: Console):
+        from artcli import device
+        from artcli.backends import clip
+
+        self.request, self.console = request, console
+        self.edit = self._read_init()
+        width, height = self._size()
+        self.settings = replace(request.settings, width=width, height=height)
+        self.device = device.choose(request.device)
+        self.clip = clip.load(request.clip, self.device, weights_dirs=request.weights_dirs, offline=request.offline)
+        self.weights = {self.clip.name: self.clip.fingerprint()}
+        console.info(f"dream: {width}x{height}, {self.clip.name} ({self.clip.side} px), {device.describe(self.device)}")
+
+    def _read_init(self) -> "Edit | None":
+        from artcli.backends.dream import canvas
+        from artcli.media import images
+
+        if self.request.init is None:
+            return None
+        photo = images.load(self.request.init)
+        if self.request.mask is not None:
+            return canvas.edit(photo, images.load(self.request.mask), self.request.feather)
+        height, width = photo.rgb.shape[:2]
+        shrink = min(1.0, LARGEST_INIT_SIDE / max(width, height))
+        size = self.request.size or (max(32, round(width * shrink)), max(32, round(height * shrink)))
+        return canvas.whole(images.resize(photo.rgb, size))
+
+    def _size(self) -> tuple[int, int]:
+        """(width, height) of what is drawn."""
+        if self.edit is None:
+            return self.request.size or (DEFAULT_SIDE, DEFAULT_SIDE)
+        if self.request.mask is not None and self.request.size is not None:
+            raise UsageError("--size and --mask do not go together: an edited picture keeps its own size")
+        return self.edit.canvas.photo.shape[2], self.edit.canvas.photo.shape[1]
+
+    # one job --------------------------------------------------------------------------------------------------
+
+    def draw(self, job: Job, stop: "Stop") -> None:
+        from artcli.backends.dream.optimise import dream
+
+        started = time.monotonic()
+        targets = self._targets(job)
+        seed = self._best_seed(job, targets) if self.request.best_of > 1 else job.seed
+        recipe = self._recipe(job, seed)
+        saved = self._saved_state(job, seed)
+        film = self._film(job, recipe, saved)
+        canvas = self.edit.canvas if self.edit else None
+        frames = dream(targets, self.clip, self.settings, seed=seed, canvas=canvas, state=saved and saved["state"])
+        try:
+            outcome = self._follow(job, frames, film, seed, stop)
+            self._save(job, outcome, film, recipe)
+        except BaseException:
+            if film is not None:
+                film.writer.close() if film.writer.frames else film.writer.abort()
+            raise
+        finally:
+            if film is not None and film.spool is not None:
+                film.spool.close()
+            job.preview.unlink(missing_ok=True)
+        self._report(job, outcome, seed, time.monotonic() - started)
+
+    def _follow(self, job: Job, frames: Any, film: "Film | None", seed: int, stop: "Stop") -> "Outcome":
+        from artcli.run import Watch, follow
+
+        watch = Watch(
+            console=self.console,
+            label="dream",
+            total=self.settings.steps,
+            to_pixels=self._to_pixels,
+            film=film,
+            preview=self._previewer(job),
+            snapshot=lambda step, pixels: self._write(_step_name(job.picture, step), pixels, None),
+            save_every=self.request.save_every,
+            save_state=lambda state: self._save_state(job, seed, state),
+            time_limit=self.request.time_limit,
+        )
+        return follow(frames, watch, stop)
+
+    def _to_pixels(self, image: "torch.Tensor") -> "np.ndarray":
+        from artcli.media import images
+
+        pixels = images.from_tensor(image)
+        return self.edit.paste(pixels) if self.edit else pixels
+
+    def _previewer(self, job: Job) -> Any:
+        if not self.request.preview or str(job.out) == "-":
+            return None
+        self.console.info(f"dream: preview in {job.preview}")
+        return lambda pixels: self._write(job.preview, pixels, None)
+
+    def _write(self, path: Path, pixels: "np.ndarray", recipe: dict[str, Any] | None) -> None:
+        from artcli.media import images
+
+        alpha = self.edit.alpha if self.edit else None
+        if str(path) == "-":
+            sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=alpha))
+            sys.stdout.buffer.flush()
+        else:
+            images.save(path, pixels, alpha=alpha, recipe=recipe)
+
+    def _save(self, job: Job, outcome: "Outcome", film: "Film | None", recipe: dict[str, Any] | None) -> None:
+        self._write(job.picture, outcome.pixels, recipe)
+        if film is not None:
+            if outcome.stopped is None:
+                film.writer.hold(HOLD)
+            film.writer.close()
+
+    def _report(self, job: Job, outcome: "Outcome", seed: int, seconds: float) -> None:
+        if outcome.stopped is None:
+            shutil.rmtree(job.unfinished, ignore_errors=True)
+        facts = {
+            "prompt": job.prompt, "seed": seed, "steps": outcome.step, "seconds": round(seconds, 2),
+            "finished": outcome.stopped is None, **{k: round(v, 4) for k, v in outcome.metrics.items()},
+        }  # fmt: skip
+        if str(job.out) != "-":
+            self.console.result(job.outputs, **facts)
+        self.console.info(f"dream: seed {seed}, {outcome.step} steps in {duration(seconds)}")
+        if outcome.stopped is not None:
+            note = (
+                f"{outcome.stopped} at step {outcome.step} of {self.settings.steps}; saved, --resume goes on from here"
+            )
+            if outcome.stopped == "interrupted":
+                raise Interrupted(note)
+            self.console.info(f"dream: {note}")
+
+    # what steers ----------------------------------------------------------------------------------------------
+
+    def _targets(self, job: Job) -> "list[Target]":
+        from artcli.backends.dream import steer
+
+        texts = prompt_syntax.parse(job.prompt) if job.prompt else []
+        found = steer.texts(self.clip, texts)
+        found += [steer.image(self.clip, prompt_syntax.parse_one(line)) for line in self.request.image_prompts]
+        return found + [steer.noise(self.clip, prompt_syntax.parse_one(line)) for line in self.request.noise_prompts]
+
+    def _best_seed(self, job: Job, targets: "list[Target]") -> int:
+        from artcli.backends.dream.optimise import rank_seeds
+
+        seeds = range(job.seed, job.seed + self.request.best_of)
+        self.console.info(f"dream: trying seeds {seeds[0]} to {seeds[-1]}")
+        best = rank_seeds(targets, self.clip, self.settings, seeds, canvas=self.edit.canvas if self.edit else None)[0]
+        self.console.info(f"dream: seed {best} looks best")
+        return best
+
+    def _recipe(self, job: Job, seed: int) -> dict[str, Any] | None:
+        if self.request.recipe is None:
+            return None
+        parameters = {**self.request.recipe["parameters"], "prompt": job.prompt}
+        parameters["size"] = None if self.request.mask else f"{self.settings.width}x{self.settings.height}"
+        kept = {k: v for k, v in parameters.items() if v is not None and v != ""}
+        return {**self.request.recipe, "parameters": kept, "seed": seed, "weights": self.weights}
+
+    # films and resuming ---------------------------------------------------------------------------------------
+
+    def _film(self, job: Job, recipe: dict[str, Any] | None, saved: Mapping[str, Any] | None) -> "Film | None":
+        from artcli.commands import dream_film
+
+        if job.film is None:
+            return None
+        size = self.edit.size if self.edit else (self.settings.width, self.settings.height)
+        length = (
+            self.settings.steps if self.request.duration is None else round(self.request.duration * self.request.fps)
+        )
+        film = dream_film.open_film(
+            job.film, size, self.request.fps, self.settings.steps, max(1, length), recipe, job.unfinished
+        )
+        if saved is not None:
+            dream_film.replay(film, job.unfinished, saved["state"]["step"], self.console)
+        return film
+
+    def _key(self, job: Job, seed: int) -> str:
+        """What has to be the same for a run to go on: everything that shapes the picture."""
+        what = {
+            "prompt": job.prompt, "seed": seed, "settings": asdict(self.settings), "weights": self.weights,
+            "images": self.request.image_prompts, "noise": self.request.noise_prompts, "init": str(self.request.init),
+            "mask": str(self.request.mask), "feather": self.request.feather,
+        }  # fmt: skip
+        return json.dumps(what, sort_keys=True)
+
+    def _save_state(self, job: Job, seed: int, state: dict[str, Any]) -> None:
+        job.unfinished.mkdir(exist_ok=True)
+        state_file.save(job.unfinished / "state.pt", {"key": self._key(job, seed), "state": state})
+
+    def _saved_state(self, job: Job, seed: int) -> Mapping[str, Any] | None:
+        path = job.unfinished / "state.pt"
+        if not self.request.resume or not path.is_file():
+            return None
+        saved = state_file.load(path)
+        if saved["key"] != self._key(job, seed):
+            raise UsageError(f"{job.unfinished} holds a run with {_differences(saved['key'], self._key(job, seed))}")
+        self.console.info(f"dream: going on from step {saved['state']['step']}")
+        return saved
+
+    # dry run --------------------------------------------------------------------------------------------------
+
+    def estimate(self, job: Job) -> None:
+        """Time two steps of each stage and say what the whole would cost."""
+        import psutil
+
+        from artcli.backends.dream.optimise import dream
+
+        canvas = self.edit.canvas if self.edit else None
+        targets = self._targets(job)
+
+        def seconds_per_step(part: float) -> float:
+            trial = replace(self.settings, steps=3, low_part=part)
+            marks = [time.monotonic() for _ in dream(targets, self.clip, trial, canvas=canvas)]
+            return marks[-1] - marks[-2]
+
+        part = (
+            self.settings.low_part if 0 < self.settings.low_res < min(self.settings.width, self.settings.height) else 0
+        )
+        total = self.settings.steps * (part * seconds_per_step(1.0) + (1 - part) * seconds_per_step(0.0))
+        memory = psutil.Process().memory_info().rss / 1e9
+        self.console.info(f"dry run: seed {job.seed}, about {duration(total)}, {memory:.1f} GB; would write")
+        self.console.result(job.outputs, dry_run=True, seconds=round(total, 1), memory_gb=round(memory, 2))
+
+
+def _step_name(path: Path, step: int) -> Path:
+    return path.with_name(f"{path.stem}-step{step:05d}{path.suffix}")
+
+
+def _differences(saved: str, now: str) -> str:
+    before, after = json.loads(saved), json.loads(now)
+    changed = [k for k in after if before.get(k) != after[k]]
+    return f"other {', '.join(changed)}; run the same command again, or --force to start over"

@@ -1,0 +1,120 @@
+"""What the user sees: results on stdout, everything else on stderr, progress fit for a terminal or for cron."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+PLAIN_LINE_EVERY = 5.0  # seconds between progress lines where there is no terminal
+
+
+class Console:
+    """stdout carries the written paths, or one JSON object a line with `json_lines`; stderr carries the rest."""
+
+    def __init__(self, *, quiet: bool = False, json_lines: bool = False):
+        self.quiet, self.json_lines = quiet, json_lines
+
+    def info(self, message: str) -> None:
+        if not self.quiet:
+            print(message, file=sys.stderr, flush=True)
+
+    def warn(self, message: str) -> None:
+        print(f"warning: {message}", file=sys.stderr, flush=True)
+
+    def error(self, message: str) -> None:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+
+    def result(self, paths: list[Path | str], **facts: Any) -> None:
+        """Announce finished outputs: a line per path, or one JSON object with the paths and the facts."""
+        if self.json_lines:
+            print(json.dumps({"paths": [str(p) for p in paths], **facts}, ensure_ascii=False), flush=True)
+        else:
+            for path in paths:
+                print(path, flush=True)
+
+    def progress(self, label: str, total: int) -> "Progress":
+        if self.quiet:
+            return Progress()
+        return _Bar(label, total) if self._is_terminal() else _Lines(label, total)
+
+    def _is_terminal(self) -> bool:
+        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class Progress:
+    """Does nothing: the quiet form, and the base of the others."""
+
+    def update(self, step: int, note: str = "") -> None:
+        pass
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        pass
+
+
+class _Bar(Progress):
+    """A rich progress bar; rich honours NO_COLOR itself."""
+
+    def __init__(self, label: str, total: int):
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self.bar = RichProgress(*columns, console=RichConsole(stderr=True), transient=True)
+        self.task = self.bar.add_task(label, total=total, note="")
+
+    def update(self, step: int, note: str = "") -> None:
+        self.bar.update(self.task, completed=step, note=note)
+
+    def __enter__(self) -> Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+
+class _Lines(Progress):
+    """One plain line every few seconds, and one at the end."""
+
+    def __init__(self, label: str, total: int):
+        self.label, self.total = label, total
+        self.started = self.last = time.monotonic()
+        self.first: int | None = None
+
+    def update(self, step: int, note: str = "") -> None:
+        now = time.monotonic()
+        if self.first is None:
+            self.first, self.started = step, now
+        if now - self.last < PLAIN_LINE_EVERY and step != self.total:
+            return
+        self.last = now
+        print(f"{self.label}: {step}/{self.total} {note}{self._left(step, now)}".rstrip(), file=sys.stderr, flush=True)
+
+    def _left(self, step: int, now: float) -> str:
+        done = step - (self.first or 0)
+        if done <= 0 or step >= self.total:
+            return ""
+        return f" {duration((now - self.started) / done * (self.total - step))} left"
+
+
+def duration(seconds: float) -> str:
+    """`42s`, `3m20s` or `2h05m`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

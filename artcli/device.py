@@ -1,0 +1,62 @@
+"""Where the work runs, and in which number format it is fastest there."""
+
+from typing import TYPE_CHECKING
+
+from artcli.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+CHOICES = ("auto", "cuda", "mps", "cpu")
+
+
+def choose(name: str = "auto") -> "torch.device":
+    """`auto` takes the best there is; `cuda`, `cuda:1`, `mps` or `cpu` must be there.  Raises UsageError if not."""
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in available.items() if there)
+    kind, _, index = name.partition(":")
+    if kind not in available or (index and not index.isdigit()):
+        raise UsageError(f"there is no device '{name}'; choose one of {', '.join(CHOICES)}")
+    if not available[kind]:
+        there = ", ".join(k for k, ok in available.items() if ok)
+        raise UsageError(f"device '{name}' is not available here; this machine has: {there}")
+    if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
+        raise UsageError(f"there is no {name}; this machine has {torch.cuda.device_count()} CUDA device(s)")
+    return torch.device(name)
+
+
+def describe(device: "torch.device") -> str:
+    """`cpu, 2 threads` or the GPU's name."""
+    import torch
+
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        return f"cpu, {torch.get_num_threads()} threads"
+    return str(device)
+
+
+def fast_dtype(device: "torch.device") -> "torch.dtype":
+    """bfloat16 where the hardware multiplies it natively (elsewhere it is emulated and slow), else float32."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu":
+        capable = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        native = any(getattr(torch.cpu, check, lambda: False)() for check in capable)
+        return torch.bfloat16 if native else torch.float32
+    return torch.float32
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch ran out of memory; on the CPU it says so in a plain RuntimeError."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -1,0 +1,272 @@
+"""Names of inputs and outputs, the checks before any compute, and writes that never leave half a file.
+
+Imports neither torch nor numpy: a wrong file name is reported before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import secrets
+import stat
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+from artcli.errors import ArtgenError, UsageError, did_you_mean
+
+Stdio = Literal["-"]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+NO_SPACE = "no space left on device (free some, or choose another folder)"
+_REASONS = {
+    errno.ENOSPC: NO_SPACE,
+    errno.EACCES: "permission denied (or the file is open in another program)",
+    errno.EROFS: "the file system is read-only",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+if hasattr(errno, "EDQUOT"):  # not everywhere
+    _REASONS[errno.EDQUOT] = "the disk quota is used up (free some, or choose another folder)"
+
+_WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in words that say what to do where there is something to do."""
+    return _REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+
+
+def temporary(path: Path) -> Path:
+    """A fresh hidden name in the folder of `path` with its suffix; nothing is created.
+
+    The suffix stays because encoders choose the format by it; the folder because `os.replace` cannot cross disks.
+    """
+    return _target(path).with_name(f".artgen-{secrets.token_hex(6)}{path.suffix}")
+
+
+def publish(temp: Path, path: Path) -> None:
+    """Move the finished `temp` onto `path` in one step, its bytes on the disk first.  Raises OSError."""
+    with temp.open("r+b") as file:
+        os.fsync(file.fileno())
+    temp.replace(_target(path))  # os.replace: over an existing file too, also on Windows
+
+
+def discard(*temps: Path) -> None:
+    """Remove temporary files; one that is gone, or still held by a dying process, is no reason to fail."""
+    for temp in temps:
+        with suppress(OSError):
+            temp.unlink()
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write; on success it becomes `path` at once, on any exception it is removed.
+
+    Raises ArtgenError, `path` untouched, when the system refuses the write (disk full, permission).
+    """
+    temp = temporary(path)
+    try:
+        yield temp
+        publish(temp, path)
+    except OSError as error:
+        discard(temp)
+        raise ArtgenError(f"could not write {path}: {reason(error)}.") from error
+    except BaseException:
+        discard(temp)
+        raise
+
+
+def _target(path: Path) -> Path:
+    """Where a link leads: writing to a link must not turn it into a file."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+# --- outputs -------------------------------------------------------------------------------------------------------
+
+
+def check_extension(path: Path, allowed: Sequence[str]) -> str:
+    """The lower-case suffix of `path` if it is one of `allowed` (".png", ...); UsageError otherwise."""
+    suffix = path.suffix.lower()
+    if suffix in allowed:
+        return suffix
+    known = ", ".join(allowed)
+    if not suffix:
+        raise UsageError(f"{path} has no file extension, which chooses the format: add one of {known}.")
+    raise UsageError(f"cannot write {suffix} ({path}): use one of {known}.{did_you_mean(suffix, tuple(allowed))}")
+
+
+def check_outputs(paths: Iterable[Path | Stdio], *, force: bool, skip_existing: bool = False) -> None:
+    """Make sure, before any compute, that every output can be written.  "-" is standard output.
+
+    Raises UsageError: no such folder, folder not writable, a folder or device under that name, a file that exists
+    (unless `force` or `skip_existing`), one name for two outputs, binary data to a terminal.
+    """
+    outputs = list(paths)
+    if "-" in map(str, outputs):
+        _refuse_terminal()
+    files = [Path(path) for path in outputs if str(path) != "-"]
+    for folder in dict.fromkeys(file.parent for file in files):
+        _check_folder(folder)
+    for file in files:
+        _check_target(file, force=force, skip_existing=skip_existing, batch=len(files) > 1)
+    _refuse_twice(files)
+
+
+def _refuse_terminal() -> None:
+    if sys.stdout.isatty():
+        raise UsageError("will not write an image to the terminal: redirect it (> picture.png) or use --out FILE.")
+
+
+def _refuse_twice(files: list[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for file in files:
+        key = os.path.normcase(os.path.realpath(file))
+        key = key.casefold() if sys.platform == "darwin" else key  # its disks do not tell A.png from a.png
+        if key in seen:
+            raise UsageError(f"two outputs have the same name, {file}: give each its own (--out).")
+        seen[key] = file
+
+
+def _check_folder(folder: Path) -> None:
+    found = kind(folder)
+    if found == "missing":
+        nearest = next(parent for parent in [*folder.parents, Path()] if kind(parent) != "missing")
+        make = "mkdir" if sys.platform == "win32" else "mkdir -p"
+        raise UsageError(
+            f"no folder {folder} (the nearest that exists is {nearest.resolve()}): make it with {make} '{folder}'."
+        )
+    if found != "folder":
+        raise UsageError(f"{folder} is not a folder: choose another place for the output.")
+    probe = temporary(folder / "x")
+    try:
+        probe.touch()  # permission bits say little: root ignores them, network disks invent them
+    except OSError as error:
+        raise UsageError(f"cannot write into {folder}: {reason(error)}.") from error
+    finally:
+        discard(probe)
+
+
+def _check_target(file: Path, *, force: bool, skip_existing: bool, batch: bool) -> None:
+    found = kind(file)
+    if found == "folder":
+        raise UsageError(f"{file} is a folder: name a file in it, such as {file / 'picture.png'}.")
+    if found == "other":  # replacing /dev/null by a picture would break the machine
+        raise UsageError(f"{file} is a device or pipe: name a file, or use - for standard output.")
+    if found == "file" and not (force or skip_existing):
+        also = ", or --skip-existing to leave such files alone" if batch else ""
+        raise UsageError(f"{file} exists: add --force to replace it{also}.")
+
+
+def kind(path: Path) -> Literal["missing", "file", "folder", "other"]:
+    """What is under a name.  Raises UsageError for names that the system cannot even look up."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except OSError as error:
+        raise UsageError(f"cannot use {_short(path)}: {reason(error)}.") from error
+    except ValueError as error:  # a NUL byte
+        raise UsageError(f"{_short(path)!r} is not a valid file name.") from error
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else "other"
+
+
+# --- inputs --------------------------------------------------------------------------------------------------------
+
+
+def expand_inputs(args: Iterable[str]) -> list[Path | Stdio]:
+    """The input files that the arguments name, each once, in their order; "-" (standard input) stays as it is.
+
+    A folder stands for the image files in it, sorted, hidden ones left out; a pattern (`*.jpg`, `**/*.png`) for the
+    image files it matches, for shells that do not expand it.  Raises UsageError when an argument names nothing.
+    """
+    found: dict[Path | Stdio, None] = {}
+    for arg in args:
+        found.update(dict.fromkeys(["-"] if arg == "-" else _expand(arg)))
+    return list(found)
+
+
+def _expand(arg: str) -> list[Path | Stdio]:
+    path = _home(arg)
+    found = kind(path)
+    if found == "folder":
+        return list(_images(_listing(path), f"folder {path}"))
+    if found == "missing" and glob.has_magic(arg):
+        matches = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207 (absolute patterns)
+        return list(_images(matches, f"pattern {arg}"))
+    if found == "missing":
+        raise missing(path)
+    return [path]  # a named file is taken at its word; the decoder judges the contents
+
+
+def _home(arg: str) -> Path:
+    try:
+        return Path(arg).expanduser()
+    except RuntimeError:  # ~nobody
+        return Path(arg)
+
+
+def _images(paths: Iterable[Path], source: str) -> list[Path]:
+    chosen = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
+    chosen = sorted(path for path in chosen if kind(path) == "file")
+    if not chosen:
+        raise UsageError(f"no image in {source}: looked for {', '.join(IMAGE_SUFFIXES)}.")
+    return chosen
+
+
+def _listing(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"cannot read folder {folder}: {reason(error)}.") from error
+
+
+def missing(path: Path) -> UsageError:
+    """The error for a file that is not there, with the nearest name that is."""
+    folder = path.parent
+    if kind(folder) != "folder":
+        return UsageError(f"no file {_short(path)}: there is no folder {folder}.")
+    hint = did_you_mean(path.name, [file.name for file in _listing(folder)])
+    return UsageError(f"no file {_short(path)}.{hint}")
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+# --- default names -------------------------------------------------------------------------------------------------
+
+
+def slug(text: str, limit: int = 60) -> str:
+    """A file name (no suffix) for a prompt: "A red car!" -> "a-red-car".  Valid on every system and never empty.
+
+    Letters, marks and digits of every script stay; at most `limit` characters (8 or more), cut between words.
+    """
+    text = unicodedata.normalize("NFKC", text).lower()
+    kept = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text)
+    name = _cut("-".join(kept.split()), limit)
+    if not name:
+        return "untitled"
+    return f"{name}-art" if name in _WINDOWS_DEVICES else name
+
+
+def _cut(name: str, limit: int) -> str:
+    while len(name) > limit or len(name.encode()) > 200:  # file systems count bytes, up to 255
+        head, dash, _ = name.rpartition("-")
+        name = head if dash else name[:-1]
+    return name
+
+
+def numbered(path: Path, seed: int) -> Path:
+    """The name of one seed's output: car.png and 3 -> car-3.png."""
+    return path.with_name(f"{path.stem}-{seed}{path.suffix}")

@@ -1,0 +1,269 @@
+"""Pictures in and out: any common file to sRGB floats, and tensors or arrays back to files that carry their recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from artcli.errors import ArtgenError, UsageError
+from artcli.media import decode, files, record
+
+if TYPE_CHECKING:
+    import torch
+
+Array = np.ndarray[Any, Any]
+Pixels = TypeVar("Pixels", Array, "torch.Tensor")
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+WRITABLE = tuple(FORMATS)
+
+_TIFF_PHOTOMETRIC = 262
+_LARGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image, upright.
+
+    rgb: (H, W, 3) float32 in 0..1, sRGB.  alpha: (H, W) float32 in 0..1, None when everything is opaque.
+    icc_converted: the pixels were changed from the profile in the file to sRGB.  bits: the precision of `rgb`.
+    name: the file name without suffix, "stdin" or "image"; the stem for default outputs.
+    """
+
+    rgb: Array
+    alpha: Array | None
+    icc_converted: bool
+    bits: Literal[8, 16]
+    name: str
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def load(source: decode.Source, *, max_pixels: int = decode.MAX_PIXELS) -> Picture:
+    """Read a file, "-" (standard input) or encoded bytes; of an animation the first frame.
+
+    Raises UsageError with one line: missing, folder, empty, truncated, not an image, more than `max_pixels`.
+    """
+    image = decode.open_image(source, max_pixels)
+    with decode.guarded(decode.label(source), max_pixels):
+        image.load()
+        white_is_zero = image.format == "TIFF" and image.getexif().get(_TIFF_PHOTOMETRIC) == 0
+        profile = image.info.get("icc_profile")
+        image = _upright(image)
+        name = _stem(source)
+        if image.mode.startswith(("I", "F")):
+            return _deep_grey(image, profile, name, white_is_zero)
+        return _eight_bit(image, profile, name)
+
+
+def _stem(source: decode.Source) -> str:
+    if isinstance(source, Path):
+        return source.stem
+    return "stdin" if source == "-" else "image"
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF; the pixels are still good
+        return image
+
+
+def _eight_bit(image: Image.Image, profile: bytes | None, name: str) -> Picture:
+    # Pillow reads 16-bit RGB and RGBA (PNG and TIFF) as 8 bits, the high byte, so they arrive here too.
+    alpha = None
+    if image.has_transparency_data:
+        image, alpha = _split_alpha(image)
+    rgb, converted = _to_srgb(image, profile)
+    return Picture(_unit(rgb), alpha, converted, 8, name)
+
+
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, Array | None]:
+    """The colours without their alpha, not blended with anything, and the alpha unless all of it is opaque."""
+    if image.mode == "La":  # premultiplied grey, which Pillow converts in one way only
+        image = image.convert("LA")
+    if image.mode != "LA":
+        image = image.convert("RGBA")
+    alpha = _unit(image.getchannel("A"))
+    colours = image.getchannel("L") if image.mode == "LA" else image.convert("RGB")
+    return colours, None if alpha.min() == 1 else alpha
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:
+    """An RGB image, and whether a profile changed it."""
+    if image.mode in ("1", "P", "RGBX"):  # their profile, if any, speaks of the colours and not of the indices
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    if profile and (converted := _through_profile(image, profile)):
+        return converted, True
+    return image.convert("RGB"), False
+
+
+def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """None for a profile that is broken, made for another kind of image, or sRGB already."""
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if ImageCms.getProfileDescription(source).startswith("sRGB"):
+            return None
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def _deep_grey(image: Image.Image, profile: bytes | None, name: str, white_is_zero: bool) -> Picture:
+    """Grey of more than 8 bits: I;16 and I (16-bit PNG, TIFF) and F (float TIFF)."""
+    values = np.asarray(image)
+    grey = values.astype(np.float32) / _full_scale(values, name)
+    grey = 1 - grey if white_is_zero else grey  # Pillow applies this TIFF flag to 8 bits only
+    clear = image.info.get("transparency")  # PNG: one grey value that is see-through
+    alpha = None if clear is None else (values != clear).astype(np.float32)
+    rgb, converted = np.repeat(grey[..., None], 3, axis=2), False
+    if profile and (ramp := _through_profile(Image.fromarray(np.arange(256, dtype=np.uint8)[None]), profile)):
+        curve = _unit(ramp)[0]  # (256, 3): littleCMS takes no 16-bit grey from Pillow, so its curve is read off
+        levels = np.linspace(0, 1, 256)
+        rgb = np.stack([np.interp(grey, levels, curve[:, c]) for c in range(3)], axis=2).astype(np.float32)
+        converted = True
+    return Picture(rgb, alpha, converted, 16, name)
+
+
+def _full_scale(values: Array, name: str) -> float:
+    """The value of white: 65535 for integers; floats say it by their range."""
+    low, high = float(values.min()), float(values.max())
+    whole = values.dtype.kind != "f" or bool(np.all(values == np.floor(values)))
+    if low >= 0 and high <= 1 and values.dtype.kind == "f":
+        return 1.0
+    if low >= 0 and high <= 255 and whole and values.dtype.kind == "f":
+        return 255.0
+    if low >= 0 and high <= 65_535 and whole:
+        return 65_535.0
+    raise UsageError(f"{name} has grey values from {low:g} to {high:g}, so white is unknown: convert it to 8-bit PNG.")
+
+
+def _unit(image: Image.Image) -> Array:
+    return np.asarray(image, dtype=np.float32) / np.float32(255)
+
+
+# --- tensors -------------------------------------------------------------------------------------------------------
+
+
+def to_tensor(picture: Picture) -> torch.Tensor:
+    """The colours as (3, H, W) float32 in 0..1 on the CPU."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(picture.rgb.transpose(2, 0, 1)))
+
+
+def from_tensor(image: torch.Tensor) -> Array:
+    """A (3, H, W) tensor in 0..1, any float type and device, as (H, W, 3) uint8; clamped, halves rounded up.
+
+    Raises ArtgenError when it holds NaN, which no pixel can show.
+    """
+    image = image.detach().float()
+    if image.isnan().any():
+        raise ArtgenError("the image holds NaN: the computation diverged; try a lower learning rate or full precision.")
+    levels = (image.clamp(0, 1) * 255 + 0.5).floor().byte()
+    return levels.permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def resize(image: Pixels, size: tuple[int, int]) -> Pixels:
+    """Lanczos, antialiased, to `size` = (width, height).
+
+    Takes and gives back (H, W, 3) or (H, W) uint8, the same in float 0..1, or a (3, H, W) float tensor in 0..1.
+    """
+    if isinstance(image, np.ndarray):
+        return _resize_array(image, size)
+    import torch
+
+    bands = _resize_array(image.detach().float().permute(1, 2, 0).cpu().numpy(), size)
+    return torch.from_numpy(bands).permute(2, 0, 1).contiguous().to(image)
+
+
+def _resize_array(image: Array, size: tuple[int, int]) -> Array:
+    if image.dtype == np.uint8:
+        return np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+    if image.ndim == 3:
+        return np.stack([_resize_array(image[..., band], size) for band in range(image.shape[2])], axis=2)
+    grey = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
+    return np.clip(np.asarray(grey.resize(size, Image.Resampling.LANCZOS)), 0, 1)  # Lanczos overshoots at edges
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def save(
+    path: Path,
+    image: Array | torch.Tensor,
+    *,
+    alpha: Array | None = None,
+    recipe: record.Recipe | None = None,
+    quality: int = 95,
+) -> None:
+    """Write PNG, JPEG, WebP or TIFF, by the suffix of `path`; the old file stays until the new one is complete.
+
+    image: (H, W, 3) uint8, or a (3, H, W) tensor in 0..1.  alpha: (H, W) in 0..1; JPEG, which has none, gets white.
+    quality: of JPEG and WebP, 1..100; the others are lossless.  Raises UsageError (suffix), ArtgenError (disk, NaN).
+    """
+    format = FORMATS[files.check_extension(path, WRITABLE)]
+    data = encode(image, format, recipe, alpha=alpha, quality=quality)  # in memory: Pillow hides why a write failed
+    with files.atomic(path) as temp:
+        temp.write_bytes(data)
+
+
+def encode(
+    image: Array | torch.Tensor,
+    format: str = "PNG",
+    recipe: record.Recipe | None = None,
+    *,
+    alpha: Array | None = None,
+    quality: int = 95,
+) -> bytes:
+    """The bytes of the file that `save` would write.  format: "PNG", "JPEG", "WEBP" or "TIFF"."""
+    pixels = image if isinstance(image, np.ndarray) else from_tensor(image)
+    side = max(pixels.shape[:2])
+    if side > _LARGEST_SIDE.get(format, side):
+        raise ArtgenError(f"{format} holds at most {_LARGEST_SIDE[format]} pixels a side, not {side}: write a PNG.")
+    picture = _with_alpha(Image.fromarray(pixels), alpha, opaque=format == "JPEG")
+    out = BytesIO()
+    picture.save(out, format, **_options(format, quality), **_embedded(format, recipe))
+    return out.getvalue()
+
+
+def _with_alpha(picture: Image.Image, alpha: Array | None, *, opaque: bool) -> Image.Image:
+    if alpha is None:
+        return picture
+    mask = Image.fromarray((np.clip(alpha, 0, 1) * 255 + 0.5).astype(np.uint8))
+    if opaque:
+        return Image.composite(picture, Image.new("RGB", picture.size, "white"), mask)
+    picture.putalpha(mask)
+    return picture
+
+
+def _options(format: str, quality: int) -> dict[str, Any]:
+    options: dict[str, dict[str, Any]] = {
+        "PNG": {},
+        "JPEG": {"quality": quality, "subsampling": 0 if quality >= 90 else 2},  # thin coloured strokes need 4:4:4
+        "WEBP": {"quality": quality},
+        "TIFF": {"compression": "tiff_adobe_deflate"},
+    }
+    return options[format]
+
+
+def _embedded(format: str, recipe: record.Recipe | None) -> dict[str, Any]:
+    """Pillow's argument that carries the recipe: a text chunk in PNG, the EXIF description elsewhere."""
+    if recipe is None:
+        return {}
+    text = record.to_text(recipe)
+    if format == "PNG":
+        from PIL.PngImagePlugin import PngInfo
+
+        chunks = PngInfo()
+        chunks.add_text(record.KEY, text)
+        return {"pnginfo": chunks}
+    exif = Image.Exif()
+    exif[record.EXIF_DESCRIPTION] = text
+    return {"exif": exif}

@@ -1,0 +1,241 @@
+"""Films: a streaming writer for MP4, WebM and GIF whose file is playable however the run ends, and a reader."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from artcli.errors import ArtgenError, UsageError
+from artcli.media import ffmpeg, files, gif, record
+
+Frame = np.ndarray[Any, Any]  # (H, W, 3) uint8, sRGB
+
+WRITABLE = (".mp4", ".webm", ".gif")
+
+# Four threads everywhere: x264's output depends on their number, and a film must not depend on the machine's cores.
+_THREADS = "4"
+# Players take untagged HD for BT.709 and small films for BT.601; so convert to 709 and say so.
+_TO_709 = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
+_COLOURS = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
+_YUV = ["-vf", f"{_TO_709},format=yuv420p,setparams=color_primaries=bt709:color_trc=bt709", *_COLOURS]
+_X264 = ["-c:v", "libx264", "-preset", "medium", "-crf", "18", "-movflags", "+faststart", *_YUV]
+_VP9 = ["-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-deadline", "good", "-cpu-used", "4", "-row-mt", "1", *_YUV]
+LOSSLESS = ["-c:v", "ffv1", "-pix_fmt", "bgr0"]
+_ENCODERS = {".mp4": _X264, ".webm": _VP9, ".gif": LOSSLESS}
+
+
+class VideoWriter:
+    """Write a film frame by frame; a context manager.
+
+    path: .mp4 (H.264), .webm (VP9) or .gif.  size: (width, height) of every frame; odd sizes get their last row or
+    column twice, which the codecs need.  fps: above 0.  recipe: carried in the comment.  loop: GIF only, for ever.
+
+    The constructor encodes one black frame the whole way, so a missing encoder or a full disk shows before any
+    compute.  Leaving the block by an exception or Ctrl-C still finishes the film of the frames so far; `abort` drops
+    it.  Same frames, same bytes.  Raises UsageError (suffix, size, fps), ArtgenError (ffmpeg, disk).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        fps: float,
+        recipe: record.Recipe | None = None,
+        *,
+        loop: bool = True,
+    ) -> None:
+        suffix = files.check_extension(path, WRITABLE)
+        _check_numbers(path, size, fps)
+        self.path, self.size, self.fps, self.frames = path, size, fps, 0
+        self._gif, self._loop, self._what = suffix == ".gif", loop, f"write {path}"
+        self._comment = None if recipe is None else record.to_text(recipe)
+        self._temp = files.temporary(path)
+        # A GIF needs two passes, so its frames wait in a lossless film, on the disk of the target: /tmp may be memory.
+        self._stream = files.temporary(path.with_suffix(".mkv")) if self._gif else self._temp
+        self._encoder = _ENCODERS[suffix]
+        self._last: bytes | None = None
+        self._open = True
+        self._try()
+        self._sink = ffmpeg.Sink(self._command(), self._what)
+
+    def _command(self) -> list[str]:
+        width, height = self._even(self.size)
+        raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", str(_rate(self.fps))]
+        tags = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"]  # no dates, no version
+        if self._comment and not self._gif:
+            tags += ["-metadata", f"comment={self._comment}"]
+        return [*raw, "-i", "pipe:0", *self._encoder, "-threads", _THREADS, *tags, f"file:{self._stream}"]
+
+    def _even(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The coded size: colour at half resolution (yuv420p) wants even sides; a GIF has no such need."""
+        width, height = size
+        return size if self._gif else (width + width % 2, height + height % 2)
+
+    def _try(self) -> None:
+        width, height = self._even(self.size)
+        try:
+            ffmpeg.run(self._command(), self._what, bytes(width * height * 3))
+            self._convert()
+        except OSError as error:
+            raise ArtgenError(f"could not {self._what}: {files.reason(error)}.") from error
+        finally:
+            files.discard(self._temp, self._stream)
+
+    def write(self, frame: Frame) -> None:
+        """Add one frame, (H, W, 3) uint8.  The array may be reused at once.  Raises ArtgenError when ffmpeg fails."""
+        width, height = self.size
+        if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
+            raise ValueError(f"a frame is ({height}, {width}, 3) uint8, not {frame.shape} {frame.dtype}")
+        coded_width, coded_height = self._even(self.size)
+        if (coded_width, coded_height) != self.size:
+            frame = np.pad(frame, ((0, coded_height - height), (0, coded_width - width), (0, 0)), mode="edge")
+        self._push(frame.tobytes())
+
+    def hold(self, seconds: float) -> None:
+        """Repeat the last frame for this long."""
+        if self._last is None:
+            raise ValueError("nothing to hold: no frame has been written")
+        for _ in range(round(seconds * self.fps)):
+            self._push(self._last)
+
+    def _push(self, frame: bytes) -> None:
+        if not self._open:
+            raise ValueError("the film is closed")
+        try:
+            self._sink.write(frame)
+        except ArtgenError:
+            self.abort()
+            raise
+        self._last = frame
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the film and put it under its name.  A second call does nothing.
+
+        Raises ArtgenError, with the old file untouched, when encoding or the disk fails or there was no frame.
+        """
+        if not self._open:
+            return
+        try:
+            if not self.frames:
+                raise ArtgenError(f"could not {self._what}: there was no frame.")
+            self._sink.finish()
+            self._convert()
+            files.publish(self._temp, self.path)
+        except OSError as error:
+            raise ArtgenError(f"could not {self._what}: {files.reason(error)}.") from error
+        finally:
+            self.abort()  # after success only the spool of a GIF is left to drop
+
+    def abort(self) -> None:
+        """Stop and leave nothing behind."""
+        if self._open:
+            self._open = False
+            self._sink.kill()
+            files.discard(self._temp, self._stream)
+
+    def _convert(self) -> None:
+        if self._gif:
+            gif.from_film(
+                self._stream, self._temp, fps=self.fps, comment=self._comment, loop=self._loop, what=self._what
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is not None and not self.frames:
+            self.abort()  # the exception says more than "there was no frame"
+        self.close()
+
+
+def _check_numbers(path: Path, size: tuple[int, int], fps: float) -> None:
+    if min(size) < 1:
+        raise UsageError(f"a film of {size[0]}x{size[1]} pixels cannot be written ({path}).")
+    if not (math.isfinite(fps) and 0 < fps <= 1000):
+        raise UsageError(f"cannot write {path} at {fps:g} frames a second: use a number above 0, such as 30.")
+
+
+def _rate(fps: float) -> Fraction:
+    return Fraction(fps).limit_denominator(1001)  # exact for 30, 12.5 and 30000/1001
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+class VideoInfo(NamedTuple):
+    """size: (width, height) as shown, rotation applied.  fps: frames a second, constant as `read_frames` gives them."""
+
+    size: tuple[int, int]
+    fps: float
+
+
+def probe(path: Path) -> VideoInfo:
+    """The size and frame rate of a film.  Raises UsageError: missing, folder, no film, no picture in it."""
+    found = files.kind(path)
+    if found == "missing":
+        raise files.missing(path)
+    if found == "folder":
+        raise UsageError(f"{path} is a folder: name a film in it.")
+    # One frame as YUV4MPEG, whose first line gives size and exact rate; ffmpeg's own report is meant for people.
+    args = [*_source(path), "-frames:v", "1", "-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe", "-"]
+    try:
+        output = ffmpeg.run(args, f"read {path} as a film")
+    except ArtgenError as error:
+        raise UsageError(_plain(path, str(error))) from error
+    fields = {field[:1]: field[1:] for field in output.partition(b"\n")[0].decode("ascii", "replace").split()[1:]}
+    if not {"W", "H", "F"} <= fields.keys():
+        raise UsageError(f"{path} holds no frame: it may be cut short; copy it again.")
+    rate = float(Fraction(fields["F"].replace(":", "/")))
+    return VideoInfo((int(fields["W"]), int(fields["H"])), _believable(path, rate))
+
+
+def _believable(path: Path, rate: float) -> float:
+    """`rate`, or the average when that is far lower: of short GIFs ffmpeg takes the clock (100) for the frame rate."""
+    average = re.search(r"Video: .* ([\d.]+) fps", ffmpeg.report(["-i", f"file:{path}"]))
+    return float(average[1]) if average and 0 < float(average[1]) < rate / 1.5 else rate
+
+
+def read_frames(path: Path) -> Iterator[Frame]:
+    """The frames of a film, (H, W, 3) uint8, one at a time, at the constant rate that `probe` reports.
+
+    Raises UsageError as `probe` does, at the first frame; ArtgenError when the film breaks off in the middle.
+    """
+    (width, height), fps = probe(path)
+    count = width * height * 3
+    with tempfile.TemporaryFile() as log:
+        args = [*_source(path), "-r", str(_rate(fps)), "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+        process = ffmpeg.start(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        assert process.stdout is not None
+        try:
+            while len(data := process.stdout.read(count)) == count:
+                yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+            if process.wait():
+                log.seek(0)
+                raise ffmpeg.failure(f"read {path} to its end", log.read())
+        finally:  # also when the caller stops early
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def _source(path: Path) -> list[str]:
+    # Only a local file: a playlist or container must not make ffmpeg open others or the network.
+    return ["-protocol_whitelist", "file,pipe", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "cfr"]
+
+
+def _plain(path: Path, message: str) -> str:
+    if "matches no streams" in message:
+        return f"{path} has no picture track (only sound, perhaps): give a film."
+    if "Invalid data" in message or "moov atom" in message:
+        return f"{path} is not a film, or is damaged: give an MP4, WebM, MOV, MKV or GIF that plays."
+    return message

@@ -1,0 +1,39 @@
+"""The record that every output carries, and running it again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from artcli import __version__
+from artcli.errors import UsageError
+
+# Where and how a run was shown, not what it made: left out of the record.
+_NOT_RECORDED = {
+    "out", "force", "skip_existing", "quiet", "as_json", "dry_run", "from_file", "no_metadata", "weights_dirs",
+    "offline", "device", "preview", "resume", "time_limit", "save_every", "best_of", "prompts_file",
+}  # fmt: skip
+
+
+def make(command: str, parameters: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
+    """version, command, the parameters that shape the result, and facts such as seed and weight hashes."""
+    kept = {k: _plain(v) for k, v in parameters.items() if k not in _NOT_RECORDED and v is not None}
+    return {"version": __version__, "command": command, "parameters": kept, **facts}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def parameters_of(file: Path, command: str) -> dict[str, Any]:
+    """The parameters recorded in a file, as defaults for the same command.
+
+    Raises UsageError when the file has no record or another command made it.
+    """
+    from artcli.media import record
+
+    found = record.read(file)
+    if found.get("command") != command:
+        raise UsageError(f"{file} was made by `artgen {found.get('command')}`, not by `artgen {command}`")
+    return {**found["parameters"], "seed": str(found["seed"])}

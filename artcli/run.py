@@ -1,0 +1,153 @@
+"""THE loop: takes a backend's frames; progress, previews, film, time limit and Ctrl-C live here."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from artcli.console import Console
+from artcli.media.spool import Spool
+from artcli.media.video import VideoWriter
+
+if TYPE_CHECKING:
+    from artcli.backends.frame import Frame
+
+PREVIEW_EVERY = 3.0  # seconds
+STATE_EVERY = 30.0
+
+
+class Stop:
+    """Set by the first Ctrl-C or SIGTERM; the second stops at once."""
+
+    requested = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+@contextmanager
+def interruptible() -> Iterator[Stop]:
+    """Within the block, signals ask for an orderly stop instead of raising."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Film:
+    """A progress video: spreads the steps over its length and keeps every frame for a later resume."""
+
+    def __init__(self, writer: VideoWriter, total: int, length: int, spool: Spool | None = None):
+        self.writer, self.total, self.length, self.spool = writer, total, length, spool
+
+    def copies(self, step: int) -> int:
+        """How many frames step 1..total gets; 0 when the film is shorter than the run."""
+        return self.frames_until(step) - self.frames_until(step - 1)
+
+    def frames_until(self, step: int) -> int:
+        return step * self.length // self.total
+
+    def add(self, step: int, pixels: np.ndarray) -> None:
+        for _ in range(self.copies(step)):
+            self.push(pixels)
+
+    def push(self, pixels: np.ndarray) -> None:
+        self.writer.write(pixels)
+        if self.spool is not None:
+            self.spool.write(pixels)
+
+
+@dataclass
+class Watch:
+    """What to do while frames come in.
+
+    to_pixels: (3, H, W) in 0..1 to uint8 (H, W, 3).  preview: called with the pixels every few seconds.
+    snapshot: called with step and pixels every `save_every` steps.  save_state: called with a backend's state now
+    and then, and when the run stops early.  time_limit: seconds.
+    """
+
+    console: Console
+    label: str
+    total: int
+    to_pixels: Callable[[Any], np.ndarray]
+    film: Film | None = None
+    preview: Callable[[np.ndarray], None] | None = None
+    snapshot: Callable[[int, np.ndarray], None] | None = None
+    save_every: int = 0
+    save_state: Callable[[dict[str, Any]], None] | None = None
+    time_limit: float | None = None
+    started: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The last picture, (H, W, 3) uint8, its step and metrics; stopped: None, "interrupted" or "time limit"."""
+
+    pixels: np.ndarray
+    step: int
+    metrics: dict[str, float]
+    stopped: str | None
+
+
+def follow(frames: "Iterator[Frame]", watch: Watch, stop: Stop) -> Outcome:
+    """Run a backend to its end, or until the user or the clock stops it; the frame in work is always finished."""
+    shown, saved = 0.0, time.monotonic()  # the first preview comes with the first frame
+    with watch.console.progress(watch.label, watch.total) as progress:
+        for frame in frames:
+            now = time.monotonic()
+            stopped = _why_stop(frame, watch, stop, now)
+            last = stopped is not None or frame.step == frame.total
+            preview_due = watch.preview is not None and now - shown >= PREVIEW_EVERY
+            pixels = watch.to_pixels(frame.image()) if last or preview_due or _wanted(frame, watch) else None
+            if pixels is not None:
+                _show(frame, pixels, watch, preview_due)
+                shown = now if preview_due else shown
+            progress.update(frame.step, " ".join(f"{k} {v:.3f}" for k, v in frame.metrics.items()))
+            if watch.save_state and frame.step < frame.total and (stopped or now - saved >= STATE_EVERY):
+                watch.save_state(frame.state())
+                saved = now
+            if last and pixels is not None:
+                return Outcome(pixels, frame.step, dict(frame.metrics), stopped)
+    raise RuntimeError("the backend yielded no last frame")
+
+
+def _why_stop(frame: "Frame", watch: Watch, stop: Stop, now: float) -> str | None:
+    if frame.step == frame.total:
+        return None
+    if stop.requested:
+        return "interrupted"
+    if watch.time_limit is not None and now - watch.started >= watch.time_limit:
+        return "time limit"
+    return None
+
+
+def _wanted(frame: "Frame", watch: Watch) -> bool:
+    in_film = watch.film is not None and watch.film.copies(frame.step) > 0
+    return in_film or _snapshot_due(frame, watch)
+
+
+def _snapshot_due(frame: "Frame", watch: Watch) -> bool:
+    return watch.save_every > 0 and frame.step % watch.save_every == 0 and frame.step < frame.total
+
+
+def _show(frame: "Frame", pixels: np.ndarray, watch: Watch, preview_due: bool) -> None:
+    if watch.film is not None:
+        watch.film.add(frame.step, pixels)
+    if watch.preview is not None and preview_due:
+        watch.preview(pixels)
+    if watch.snapshot is not None and _snapshot_due(frame, watch):
+        watch.snapshot(frame.step, pixels)

@@ -1,0 +1,56 @@
+"""Labelled picture sets as decoded arrays: one `NAME.npz` per set (images, labels, names, share)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from artcli.errors import UsageError
+
+HELD_OUT = 50  # every 50th picture is for validation
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """One set: images uint8 (N, 3, S, S), labels (N,), a name per class, its share of every batch."""
+
+    name: str
+    images: torch.Tensor
+    labels: torch.Tensor
+    names: list[str]
+    share: float
+    attributes: bool  # whether "a red CLASS" makes sense
+
+    def split(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Row numbers for training and for validation."""
+        rows = torch.arange(len(self.images))
+        held = rows % HELD_OUT == HELD_OUT - 1
+        return rows[~held], rows[held]
+
+
+def load_sets(folder: Path) -> list[PictureSet]:
+    """Every picture set in the folder, sorted by name.
+
+    Raises UsageError when there is none or one cannot be read.
+    """
+    paths = sorted(p for p in folder.glob("*.npz") if p.stem != "texts")
+    if not paths:
+        raise UsageError(f"{folder} holds no picture sets (*.npz); weights/recipes/clip_mini_data.py makes them")
+    return [_load(path) for path in paths]
+
+
+def _load(path: Path) -> PictureSet:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            images = torch.from_numpy(data["images"]).permute(0, 3, 1, 2)
+            return PictureSet(
+                path.stem,
+                images,
+                torch.from_numpy(data["labels"]).long(),
+                [str(n) for n in data["names"]],
+                float(data["share"]),
+                bool(data["attributes"]),
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{path} is not a picture set: {error}") from error

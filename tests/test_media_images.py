@@ -1,0 +1,291 @@
+"""Pictures of every kind load as sRGB floats; bad files give one line; what is saved comes back."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageCms
+
+from artcli.errors import ArtgenError, UsageError
+from artcli.media import images
+
+GRADIENT = (np.mgrid[:12, :16].sum(0)[..., None] * np.array([9, 5, 3])).astype(np.uint8)
+
+
+def encoded(image, format="PNG", **options):
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+def levels(picture):
+    return (picture.rgb * 255 + 0.5).astype(np.uint8)
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def test_rgb_is_exact(tmp_path):
+    path = tmp_path / "my photo.png"
+    Image.fromarray(GRADIENT).save(path)
+    picture = images.load(path)
+    assert (picture.rgb == GRADIENT.astype(np.float32) / np.float32(255)).all()
+    assert picture.rgb.dtype == np.float32
+    assert (picture.alpha, picture.icc_converted, picture.bits, picture.name) == (None, False, 8, "my photo")
+
+
+@pytest.mark.parametrize(
+    "mode, format",
+    [
+        *[(mode, "PNG") for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")],
+        *[(mode, "TIFF") for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB", "YCbCr", "I;16", "F")],
+        *[(mode, "JPEG") for mode in ("L", "RGB", "CMYK")],
+        *[(mode, "BMP") for mode in ("1", "L", "P", "RGB")],
+        *[(mode, "WEBP") for mode in ("RGB", "RGBA")],
+        ("P", "GIF"),
+        ("RGB", "PPM"),
+    ],
+)
+@given(fill=st.integers(0, 255))
+@settings(max_examples=4, deadline=None)
+def test_every_mode_loads(mode, format, fill):
+    image = Image.new("RGB", (7, 5), (fill, 255 - fill, 100))
+    image = image.convert("L").convert(mode) if mode in ("I;16", "F", "1", "LA") else image.convert(mode)
+    picture = images.load(encoded(image, format))
+    assert picture.rgb.shape == (5, 7, 3) and picture.rgb.dtype == np.float32
+    assert 0 <= picture.rgb.min() <= picture.rgb.max() <= 1
+    assert picture.alpha is None  # opaque alpha says nothing
+
+
+def test_alpha_is_kept_and_colours_are_not_blended():
+    rgba = np.dstack([GRADIENT, np.full(GRADIENT.shape[:2], 51, np.uint8)])
+    picture = images.load(encoded(Image.fromarray(rgba)))
+    assert (levels(picture) == GRADIENT).all()
+    assert np.allclose(picture.alpha, 0.2)
+
+
+def test_palette_transparency():
+    image = Image.new("P", (4, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.putpixel((1, 0), 1)
+    picture = images.load(encoded(image, transparency=1))
+    assert levels(picture)[0, :2].tolist() == [[255, 0, 0], [0, 255, 0]]
+    assert picture.alpha.tolist() == [[1, 0, 1, 1]]
+
+
+def test_16_bit_grey_keeps_its_precision():
+    values = np.array([[0, 1, 300, 65_535]], np.uint16)
+    for format in ("PNG", "TIFF"):
+        picture = images.load(encoded(Image.fromarray(values), format))
+        assert picture.bits == 16
+        assert np.allclose(picture.rgb[..., 1] * 65_535, values, atol=0.01)
+    transparent = images.load(encoded(Image.fromarray(values), transparency=300))
+    assert transparent.alpha.tolist() == [[1, 1, 0, 1]]
+    inverted = images.load(encoded(Image.fromarray(values), "TIFF", tiffinfo={262: 0}))
+    assert np.allclose(inverted.rgb[..., 0], 1 - values / 65_535)
+
+
+def test_float_grey():
+    def grey(*values):
+        return images.load(encoded(Image.fromarray(np.array([values], np.float32)), "TIFF")).rgb[0, :, 0]
+
+    assert np.allclose(grey(0, 0.5, 1), [0, 0.5, 1])
+    assert np.allclose(grey(0, 51, 255), [0, 0.2, 1])
+    assert np.allclose(grey(0, 256, 65_535), [0, 256 / 65_535, 1])
+    for bad in ((-1, 0.5), (0.5, 7.25), (float("nan"), 1)):
+        with pytest.raises(UsageError, match="white is unknown"):
+            grey(*bad)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.new("RGB", (32, 16), "white")
+    image.paste("red", (0, 0, 8, 8))  # the first stored corner
+    upright = levels(images.load(encoded(image, "JPEG", exif=exif, quality=100, subsampling=0)))
+    assert upright.shape == ((16, 32, 3) if orientation < 5 else (32, 16, 3))
+    corner = {1: (0, 0), 2: (0, -1), 3: (-1, -1), 4: (-1, 0), 5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0)}
+    assert upright[corner[orientation]][1] < 50
+
+
+def test_icc_profiles():
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.fromarray(GRADIENT)
+    same = images.load(encoded(image, icc_profile=srgb))
+    assert not same.icc_converted and (levels(same) == GRADIENT).all()
+    broken = images.load(encoded(image, icc_profile=b"not a profile"))
+    assert not broken.icc_converted and (levels(broken) == GRADIENT).all()
+    swapped = images.load(encoded(image, icc_profile=_swapped(srgb)))  # red and blue primaries exchanged
+    assert swapped.icc_converted
+    assert abs(levels(swapped).astype(int) - GRADIENT[..., ::-1]).max() <= 2
+    cmyk = images.load(encoded(image.convert("CMYK"), "JPEG", icc_profile=srgb))  # a profile of the wrong kind
+    assert not cmyk.icc_converted
+
+
+def _swapped(profile: bytes) -> bytes:
+    renamed = profile.replace("sRGB".encode("utf-16-be"), "xRGB".encode("utf-16-be"))
+    return renamed.replace(b"rXYZ", b"tmp_", 1).replace(b"bXYZ", b"rXYZ", 1).replace(b"tmp_", b"bXYZ", 1)
+
+
+def test_first_frame_of_an_animation():
+    frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "lime")]
+    for format in ("GIF", "WEBP", "PNG"):
+        picture = images.load(encoded(frames[0], format, save_all=True, append_images=frames[1:]))
+        assert abs(levels(picture)[0, 0].astype(int) - [255, 0, 0]).max() <= 2
+
+
+PNG = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)))
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"", "empty"),
+        (b"just some words\n", "a text file"),
+        ("не картинка".encode(), "a text file"),
+        (b"<!DOCTYPE html><html>404", "a web page"),
+        (b"<svg xmlns='x'/>", "SVG"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"PK\x03\x04....", "zip"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"\0\0\0\x18ftypisom", "a film"),
+        (b"II*\x00\x08\0\0\0\0\0", "TIFF"),
+        (bytes(range(256)), "not an image"),
+        (PNG[: len(PNG) // 2], "is cut short"),
+        (PNG[:40] + b"\0\0\0\0" + PNG[44:], "is damaged"),
+        (encoded(Image.new("RGB", (99, 99)), "JPEG")[:400], "is cut short"),
+    ],
+)
+def test_bad_files_give_one_line(tmp_path, data, words):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=words) as caught:
+        images.load(path)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+@given(position=st.integers(0, len(PNG) - 1), junk=st.binary(min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_damage_is_never_a_traceback(position, junk):
+    data = PNG[:position] + junk + PNG[position + len(junk) :]
+    try:
+        images.load(data)
+    except UsageError as error:
+        assert "\n" not in str(error)
+
+
+def test_missing_and_folder(tmp_path):
+    (tmp_path / "photo.png").write_bytes(PNG)
+    with pytest.raises(UsageError, match=r"no file .*Did you mean 'photo\.png'"):
+        images.load(tmp_path / "photo.pgn")
+    with pytest.raises(UsageError, match="is a folder"):
+        images.load(tmp_path)
+
+
+def test_bombs_are_refused():
+    limit = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(UsageError, match="million pixels"):
+        images.load(encoded(Image.new("1", (20_000, 20_000)), "PNG"))
+    with pytest.raises(UsageError, match="million pixels"):
+        images.load(PNG, max_pixels=64 * 64 - 1)
+    assert images.load(PNG, max_pixels=64 * 64).rgb.shape == (64, 64, 3)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+class Stdin:
+    def __init__(self, data, tty=False):
+        self.buffer, self.tty = io.BytesIO(data), tty
+
+    def isatty(self):
+        return self.tty
+
+
+def test_standard_input(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Stdin(PNG))
+    assert images.load("-").name == "stdin"
+    monkeypatch.setattr(sys, "stdin", Stdin(b""))
+    with pytest.raises(UsageError, match="standard input is empty"):
+        images.load("-")
+    monkeypatch.setattr(sys, "stdin", Stdin(PNG, tty=True))
+    with pytest.raises(UsageError, match="terminal"):
+        images.load("-")
+
+
+# --- tensors -------------------------------------------------------------------------------------------------------
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
+def test_tensor_round_trip(pixels):
+    tensor = images.to_tensor(images.load(images.encode(pixels)))
+    assert tensor.shape == (3, *pixels.shape[:2]) and tensor.dtype == torch.float32
+    assert (images.from_tensor(tensor) == pixels).all()
+
+
+def test_from_tensor_rounds_clamps_and_refuses_nan():
+    values = torch.tensor([-1.0, 0.0, 0.49 / 255, 0.5 / 255, 254.5 / 255, 1.0, 7.0]).expand(3, 1, 7)
+    assert images.from_tensor(values.requires_grad_())[0, :, 0].tolist() == [0, 0, 0, 1, 255, 255, 255]
+    assert images.from_tensor(torch.ones(3, 1, 1, dtype=torch.bfloat16)).item(0) == 255
+    with pytest.raises(ArtgenError, match="NaN"):
+        images.from_tensor(torch.full((3, 2, 2), float("nan")))
+
+
+def test_resize():
+    assert images.resize(GRADIENT, (8, 6)).shape == (6, 8, 3)
+    assert images.resize(GRADIENT[..., 0], (8, 6)).dtype == np.uint8
+    step = torch.zeros(3, 8, 8)
+    step[:, :, 4:] = 1
+    bigger = images.resize(step, (20, 10))
+    assert bigger.shape == (3, 10, 20) and bigger.min() >= 0 and bigger.max() <= 1
+    assert np.allclose(images.resize(np.full((9, 9, 3), 0.3, np.float32), (4, 5)), 0.3, atol=1e-6)
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".TIFF"])
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_lossless_round_trip(tmp_path_factory, suffix, data):
+    pixels = data.draw(hnp.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3))))
+    path = tmp_path_factory.mktemp("save") / f"a{suffix}"
+    images.save(path, pixels, recipe={"seed": 1})
+    assert (levels(images.load(path)) == pixels).all()
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
+def test_lossy_formats_are_close(tmp_path, suffix):
+    smooth = np.asarray(Image.fromarray(GRADIENT).resize((64, 48), Image.Resampling.BICUBIC))
+    images.save(tmp_path / f"a{suffix}", smooth)
+    assert abs(levels(images.load(tmp_path / f"a{suffix}")).astype(int) - smooth).mean() < 4
+
+
+def test_alpha_goes_to_formats_that_have_it(tmp_path):
+    alpha = np.linspace(0, 1, GRADIENT.shape[1], dtype=np.float32) * np.ones(GRADIENT.shape[:2], np.float32)
+    for suffix in (".png", ".tif", ".webp"):
+        images.save(tmp_path / f"a{suffix}", GRADIENT, alpha=alpha)
+        assert np.allclose(images.load(tmp_path / f"a{suffix}").alpha, alpha, atol=0.003)
+    images.save(tmp_path / "a.jpg", GRADIENT, alpha=np.zeros(GRADIENT.shape[:2], np.float32))
+    assert levels(images.load(tmp_path / "a.jpg")).min() >= 254
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_same_pixels_same_bytes(format):
+    assert images.encode(GRADIENT, format, {"seed": 1}) == images.encode(GRADIENT, format, {"seed": 1})
+
+
+def test_bad_targets(tmp_path):
+    with pytest.raises(UsageError, match=r"use one of \.png"):
+        images.save(tmp_path / "a.bmp", GRADIENT)
+    with pytest.raises(ArtgenError, match="at most 16383 pixels a side"):
+        images.save(tmp_path / "a.webp", np.zeros((1, 16_384, 3), np.uint8))
+    with pytest.raises(ArtgenError, match=r"could not write .*no such file"):
+        images.save(tmp_path / "gone" / "a.png", GRADIENT)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,292 @@
+"""Films: whole, playable after Ctrl-C, the same bytes each time; and the recipe of every kind of output."""
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from artcli.errors import ArtgenError, UsageError
+from artcli.media import ffmpeg, images, record, video
+
+RECIPE = {
+    "version": "1.0",
+    "command": "dream",
+    "prompt": "a \"red\" car;\nété 赤い 🚗 = # \\ 'x' \t%d $HOME",
+    "seed": 3,
+    "weights": {"clip": "sha256:ab"},
+}
+FILMS = [".mp4", ".webm", ".gif"]
+
+
+def frames(count, width=32, height=24):
+    ramp = np.linspace(0, 200, width, dtype=np.uint8)
+    for index in range(count):
+        frame = np.zeros((height, width, 3), np.uint8)
+        frame[..., 0], frame[..., 1] = ramp, 30 * index % 256
+        yield frame
+
+
+def write(path, count=5, size=(32, 24), **options):
+    with video.VideoWriter(path, size, 10, **options) as film:
+        for frame in frames(count, *size):
+            film.write(frame)
+    return path
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", FILMS)
+def test_frames_come_back(tmp_path, suffix):
+    path = write(tmp_path / f"film{suffix}", 5)
+    assert list(tmp_path.iterdir()) == [path]
+    assert video.probe(path) == ((32, 24), 10)
+    back = list(video.read_frames(path))
+    assert len(back) == 5
+    for got, sent in zip(back, frames(5), strict=True):
+        assert abs(got.astype(int) - sent).mean() < 6
+
+
+@pytest.mark.parametrize("suffix", FILMS)
+@pytest.mark.parametrize("size", [(33, 25), (1, 1)])
+def test_odd_sizes(tmp_path, suffix, size):
+    path = write(tmp_path / f"film{suffix}", 2, size)
+    coded = size if suffix == ".gif" else (size[0] + 1, size[1] + 1)
+    assert video.probe(path).size == coded
+    assert len(list(video.read_frames(path))) == 2
+
+
+@pytest.mark.parametrize("suffix", FILMS)
+def test_same_frames_same_bytes(tmp_path, suffix):
+    one, two = (write(tmp_path / f"{name}{suffix}", 6, recipe=RECIPE) for name in "ab")
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_hold_repeats_the_last_frame(tmp_path):
+    with video.VideoWriter(tmp_path / "a.mp4", (32, 24), 10) as film:
+        with pytest.raises(ValueError, match="nothing to hold"):
+            film.hold(1)
+        film.write(next(frames(1)))
+        film.hold(0.5)
+        assert film.frames == 6
+    assert len(list(video.read_frames(tmp_path / "a.mp4"))) == 6
+
+
+def test_gif_keeps_white_and_loops(tmp_path):
+    for loop in (True, False):
+        with video.VideoWriter(tmp_path / f"{loop}.gif", (8, 8), 12.5, loop=loop) as film:
+            film.write(np.full((8, 8, 3), 255, np.uint8))
+            film.write(np.zeros((8, 8, 3), np.uint8))
+        with Image.open(tmp_path / f"{loop}.gif") as image:
+            assert (image.n_frames, image.info.get("loop"), image.info["duration"]) == (2, 0 if loop else None, 80)
+            image.seek(0)
+            assert image.convert("RGB").getpixel((4, 4)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("suffix", FILMS)
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_an_exception_still_leaves_a_playable_film(tmp_path, suffix, stop):
+    path = tmp_path / f"a{suffix}"
+    with pytest.raises(stop), video.VideoWriter(path, (32, 24), 10) as film:
+        for frame in frames(3):
+            film.write(frame)
+        raise stop
+    assert len(list(video.read_frames(path))) == 3
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_is_left_without_frames_or_after_abort(tmp_path):
+    with pytest.raises(KeyboardInterrupt), video.VideoWriter(tmp_path / "a.mp4", (32, 24), 10):
+        raise KeyboardInterrupt
+    with pytest.raises(ArtgenError, match="there was no frame"), video.VideoWriter(tmp_path / "a.mp4", (32, 24), 10):
+        pass
+    with video.VideoWriter(tmp_path / "a.gif", (32, 24), 10) as film:
+        film.write(next(frames(1)))
+        film.abort()
+    assert not list(tmp_path.iterdir())
+
+
+SCRIPT = """
+import sys, numpy as np
+from pathlib import Path
+from artcli.media.video import VideoWriter
+try:
+    with VideoWriter(Path(sys.argv[1]), (64, 48), 25) as film:
+        while True:
+            film.write(np.full((48, 64, 3), film.frames % 256, np.uint8))
+            if film.frames == 20:
+                print("ready", flush=True)
+except KeyboardInterrupt:
+    print(film.frames)
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups as POSIX has them")
+def test_ctrl_c_of_a_terminal_leaves_a_playable_film(tmp_path):
+    """The terminal sends SIGINT to the whole group, ffmpeg's would-be group included."""
+    path = tmp_path / "a.mp4"
+    child = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(path)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert child.stdout.readline() == b"ready\n"
+    os.killpg(child.pid, signal.SIGINT)
+    rest, _ = child.communicate(timeout=60)
+    assert child.returncode == 130
+    # the interrupt may fall between queueing a frame and counting it
+    assert len(list(video.read_frames(path))) - int(rest) in (0, 1)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_disk_full_at_the_end(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"old")
+
+    def refuse(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(ArtgenError, match="no space left on device"), video.VideoWriter(path, (32, 24), 10) as film:
+        film.write(next(frames(1)))
+        monkeypatch.setattr(os, "fsync", refuse)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def fake_ffmpeg(monkeypatch, folder, script):
+    program = folder / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", lambda: str(program))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script plays ffmpeg")
+def test_ffmpeg_failures_are_one_line(tmp_path, monkeypatch):
+    path = tmp_path / "out" / "a.mp4"
+    path.parent.mkdir()
+    fake_ffmpeg(monkeypatch, tmp_path, "echo '[enc @ 0x1] Unknown encoder x' >&2; exit 8")
+    with pytest.raises(ArtgenError, match=r"could not write .*a\.mp4: Unknown encoder x\.$"):
+        video.VideoWriter(path, (32, 24), 10)
+
+    fake_ffmpeg(monkeypatch, tmp_path, "cat > /dev/null")  # the probe goes well,
+    film = video.VideoWriter(path, (32, 24), 10)
+    film.abort()
+    monkeypatch.setattr(video.VideoWriter, "_try", lambda self: None)
+    fake_ffmpeg(monkeypatch, tmp_path, "head -c 100 > /dev/null; echo 'x: No space left on device' >&2; exit 1")
+    with pytest.raises(ArtgenError, match=r"a\.mp4: no space left"), video.VideoWriter(path, (320, 240), 10) as film:
+        while True:  # later the disk is full
+            film.write(np.zeros((240, 320, 3), np.uint8))
+    assert not list(path.parent.iterdir())
+
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", lambda: str(tmp_path / "nothing"))
+    with pytest.raises(ArtgenError, match="IMAGEIO_FFMPEG_EXE"):
+        ffmpeg.run([], "do it")
+
+
+def test_no_ffmpeg(monkeypatch):
+    def none():
+        raise RuntimeError("none found")
+
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", none)
+    with pytest.raises(ArtgenError, match="pip install imageio-ffmpeg"):
+        ffmpeg.run([], "do it")
+
+
+def test_bad_requests(tmp_path):
+    for bad, size, fps in [("a.avi", (8, 8), 10), ("a.mp4", (0, 8), 10), ("a.mp4", (8, 8), 0)]:
+        with pytest.raises(UsageError):
+            video.VideoWriter(tmp_path / bad, size, fps)
+    with video.VideoWriter(tmp_path / "a.mp4", (8, 6), 10) as film:
+        for wrong in (np.zeros((8, 6, 3), np.uint8), np.zeros((6, 8, 3), np.float32)):
+            with pytest.raises(ValueError, match="a frame is"):
+                film.write(wrong)
+        film.write(np.zeros((6, 8, 3), np.uint8))
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_a_film(tmp_path):
+    words = tmp_path / "a.mp4"
+    words.write_text("words")
+    sound = tmp_path / "b.wav"
+    ffmpeg.run(["-f", "u8", "-ar", "8000", "-i", "pipe:0", f"file:{sound}"], "make sound", bytes(4000))
+    for path, says in [
+        (words, "is not a film"),
+        (sound, "no picture"),
+        (tmp_path, "folder"),
+        (tmp_path / "c", "no file"),
+    ]:
+        with pytest.raises(UsageError, match=says) as caught:
+            next(video.read_frames(path))
+        assert "\n" not in str(caught.value)
+
+
+def test_stopping_early_ends_ffmpeg(tmp_path):
+    path = write(tmp_path / "a.mp4", 8, (320, 240))
+    reader = video.read_frames(path)
+    next(reader)
+    start = time.monotonic()
+    reader.close()
+    assert time.monotonic() - start < 5
+
+
+# --- recipes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", *FILMS])
+def test_recipe_round_trip(tmp_path, suffix):
+    path = tmp_path / f"été a{suffix}"
+    if suffix in FILMS:
+        write(path, 1, recipe=RECIPE)
+    else:
+        images.save(path, next(frames(1)), recipe=RECIPE)
+    assert record.read(path) == RECIPE
+
+
+@given(
+    st.dictionaries(
+        st.text(),
+        st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=4),
+        max_size=4,
+    )
+)
+@settings(max_examples=30, deadline=None)
+def test_any_recipe_survives_a_picture(tmp_path_factory, recipe):
+    folder = tmp_path_factory.mktemp("recipe")
+    for name in ("a.png", "a.jpg", "a.webp", "a.tif"):
+        images.save(folder / name, np.zeros((2, 2, 3), np.uint8), recipe=recipe)
+        assert record.read(folder / name) == recipe
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", *FILMS])
+def test_no_recipe(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    write(path, 1) if suffix in FILMS else images.save(path, next(frames(1)))
+    with pytest.raises(UsageError, match="no artgen recipe"):
+        record.read(path)
+
+
+def test_recipes_of_other_programs_and_bad_files(tmp_path):
+    exif = Image.Exif()
+    exif[0x010E] = '{"other": 1}'
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "b.mp4").write_text("words")
+    for name in ("a.jpg", "b.mp4", "c.png"):
+        with pytest.raises(UsageError):
+            record.read(tmp_path / name)
+    with pytest.raises(ArtgenError, match="--no-metadata"):
+        record.to_text({"prompt": "x" * 20_000})
+    assert record.from_text(record.to_text({"file": Path("a.png")})) == {"file": "a.png"}
