@@ -19,7 +19,7 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            ctx.default_map = config.load(_options(self))
+            ctx.default_map = config.load(_settings(self))
             return super().invoke(ctx)
         except ArtgenError as error:
             _fail(str(error), error.exit_code)
@@ -35,10 +35,10 @@ def _fail(message: str, code: int) -> None:
     raise typer.Exit(code)
 
 
-def _options(group: Any) -> dict[str, set[str]]:
-    """The names a settings file may use, by command."""
+def _settings(group: Any) -> dict[str, dict[str, str]]:
+    """What a settings file may set, by command: {option without dashes: parameter}."""
     return {
-        name: {p.name for p in command.params if p.name and p.name not in ("help", "from_file")}
+        name: {max(p.opts, key=len)[2:]: p.name for p in command.params if max(p.opts, key=len).startswith("--")}
         for name, command in group.commands.items()
     }
 
@@ -51,7 +51,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ARTGEN"},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 

@@ -23,39 +23,61 @@ def project_file(start: Path | None = None) -> Path | None:
     return next((f / PROJECT_FILE for f in (folder, *folder.parents) if (f / PROJECT_FILE).is_file()), None)
 
 
-def load(known: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:
-    """Defaults for every command: {command: {option: value}}.
+Known = Mapping[str, Mapping[str, str]]  # command: {setting: parameter}; a setting is the option without its dashes
 
-    known: the option names of every command.  A key at the top of a file counts for every command that has it; a
-    table `[dream]` for one.  Raises UsageError for unknown keys (with a suggestion) and unreadable files.
+
+def load(known: Known) -> dict[str, dict[str, Any]]:
+    """Defaults for every command: {command: {parameter: value}}.
+
+    A key at the top of a file counts for every command that has it, a table `[dream]` for one; so do ARTGEN_STEPS and
+    ARTGEN_DREAM_STEPS.  Raises UsageError for unknown keys (with a suggestion) and unreadable files.
     """
     merged: dict[str, dict[str, Any]] = {command: {} for command in known}
     for path in (user_file(), project_file()):
         if path is not None and path.is_file():
-            for command, values in _read(path, known).items():
-                merged[command].update(values)
+            _merge(merged, _read(path, known))
+    _merge(merged, {command: _environment(command, settings) for command, settings in known.items()})
     return merged
 
 
-def _read(path: Path, known: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:
+def _merge(into: dict[str, dict[str, Any]], more: Mapping[str, Mapping[str, Any]]) -> None:
+    for command, values in more.items():
+        into[command].update(values)
+
+
+def _environment(command: str, settings: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for prefix in ("ARTGEN", f"ARTGEN_{command.upper()}"):  # the narrower one wins
+        for setting, parameter in settings.items():
+            value = os.environ.get(f"{prefix}_{setting.upper().replace('-', '_')}")
+            if value:
+                found[parameter] = value
+    return found
+
+
+def _read(path: Path, known: Known) -> dict[str, dict[str, Any]]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
+    shared = {k: v for k, v in content.items() if not isinstance(v, dict)}
     tables = {k: v for k, v in content.items() if isinstance(v, dict)}
-    shared = {k.replace("-", "_"): v for k, v in content.items() if not isinstance(v, dict)}
-    every = set().union(*known.values())
-    _check(path, "", shared, every)
+    _check(path, "", shared, {setting for settings in known.values() for setting in settings})
     _check(path, "", tables, set(known))
-    found = {command: {k: v for k, v in shared.items() if k in options} for command, options in known.items()}
-    for command, table in tables.items():
-        values = {k.replace("-", "_"): v for k, v in table.items()}
-        _check(path, f"[{command}] ", values, known[command])
-        found[command].update(values)
+    found = {}
+    for command, settings in known.items():
+        table = tables.get(command, {})
+        _check(path, f"[{command}] ", table, set(settings))
+        values = {k: v for k, v in shared.items() if _dashed(k) in settings} | table
+        found[command] = {settings[_dashed(k)]: v for k, v in values.items()}
     return found
 
 
 def _check(path: Path, where: str, given: Mapping[str, Any], known: set[str]) -> None:
     for key in given:
-        if key not in known:
+        if _dashed(key) not in known:
             raise UsageError(f"{path}: {where}has no setting '{key}'.{did_you_mean(key, sorted(known))}")
+
+
+def _dashed(key: str) -> str:
+    return key.replace("_", "-")

@@ -1,4 +1,4 @@
-"""Expected failures: each is one clear line for the user and an exit code.  Anything else is a bug, with its traceback."""
+"""Expected failures: one clear line for the user and an exit code each.  Anything else is a bug, with its traceback."""
 
 
 class ArtgenError(Exception):

@@ -31,14 +31,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results a
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON lines.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would run and what it costs; write nothing.")]
 Seed = Annotated[str | None, typer.Option("--seed", metavar="INT|A-B", help="Seed, or a range for several pictures.")]
-Device = Annotated[
-    str, typer.Option("--device", metavar="NAME", envvar="ARTGEN_DEVICE", help="auto, cuda, cuda:1, mps or cpu.")
-]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cuda, cuda:1, mps or cpu.")]
 WeightsDirs = Annotated[
     list[Path] | None,
     typer.Option("--weights", metavar="DIR", help="Search this folder for weights first (repeatable)."),
 ]
-Offline = Annotated[bool, typer.Option("--offline", envvar="ARTGEN_OFFLINE", help="Never use the network.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Do not write the recipe into the outputs.")]
 TimeLimit = Annotated[
     str | None, typer.Option("--time-limit", metavar="TIME", help="Stop and save after this long: 90, 90s, 5m, 1h30m.")

@@ -45,9 +45,7 @@ class Clip:
         digest = hashlib.sha256()
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
-            digest.update(
-                tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b""
-            )
+            digest.update(tensor.detach().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
 

@@ -277,7 +277,7 @@ class Task:
 
     @torch.no_grad()
     def validate(self, step: int) -> dict[str, float]:
-        """Text: mean cosine to the teacher.  Image: zero-shot top-1 of the averaged tower on held-out pictures, by set."""
+        """Text: mean cosine to the teacher.  Image: zero-shot top-1 on held-out pictures, by set, averaged tower."""
         if step <= self.config.text_steps:
             rng = torch.Generator().manual_seed(0)
             return {"text_cosine": 1 - sum(self._text_loss(rng).item() for _ in range(8)) / 8}

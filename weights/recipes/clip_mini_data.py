@@ -34,7 +34,7 @@ FLOWERS = (
     "pansy",
 )  # fmt: skip
 CIFAR10 = ("airplane", "automobile, car", "bird", "cat", "deer", "dog", "frog", "horse", "ship, boat", "truck")
-# WordNet's files of nouns one can see: animal, artifact, body, food, object, person, phenomenon, plant, shape, substance.
+# WordNet files of visible nouns: animal, artifact, body, food, object, person, phenomenon, plant, shape, substance.
 VISIBLE = {"05", "06", "08", "13", "17", "18", "19", "20", "25", "27"}
 
 
@@ -101,7 +101,7 @@ def labelled_photos(downloads):
     sets = downloads / "flask_humanify/flask_humanify/datasets"
     found = {}
     for name in ("keys", "animals"):
-        with open(sets / f"{name}.pkl", "rb") as file:
+        with (sets / f"{name}.pkl").open("rb") as file:
             classes = PlainUnpickler(file).load()["keys"]
         for label, blobs in classes.items():
             photos = [square(Image.open(io.BytesIO(gzip.decompress(b))), 96) for b in blobs]

@@ -1,4 +1,4 @@
-"""What CLIP looks at: random crops of the picture, then random augmentations of each (Crowson et al., 2022, section 3)."""
+"""What CLIP looks at: random crops of the picture, then random augmentations (Crowson et al., 2022, section 3)."""
 
 import math
 from collections.abc import Callable
