@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,7 +28,7 @@ class Console:
     def error(self, message: str) -> None:
         print(f"error: {message}", file=sys.stderr, flush=True)
 
-    def result(self, paths: list[Path | str], **facts: Any) -> None:
+    def result(self, paths: Sequence[Path | str], **facts: Any) -> None:
         """Announce finished outputs: a line per path, or one JSON object with the paths and the facts."""
         if self.json_lines:
             print(json.dumps({"paths": [str(p) for p in paths], **facts}, ensure_ascii=False), flush=True)

@@ -89,9 +89,8 @@ def judge_pairs(out: Path, pairs: list[list[str]]) -> dict[str, str]:
         crossed = apart(hues[0], wanted[1]) + apart(hues[1], wanted[0])
         right += straight < crossed
         notes |= {prompt: f"{prompt}: {hue:.0f}" for prompt, hue in zip(pair, hues, strict=True)}
-        print(
-            f"{pair[0]:18} hue {hues[0]:4.0f}   {pair[1]:18} hue {hues[1]:4.0f}   {'ok' if straight < crossed else 'NO'}"
-        )
+        verdict = "ok" if straight < crossed else "NO"
+        print(f"{pair[0]:18} hue {hues[0]:4.0f}   {pair[1]:18} hue {hues[1]:4.0f}   {verdict}")
     print(f"pairs {right}/{len(pairs)}")
     return notes
 

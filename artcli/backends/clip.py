@@ -17,12 +17,12 @@ from artcli.errors import UsageError, WeightsError, did_you_mean
 class Clip:
     """A CLIP in evaluation mode.  side: edge of the pictures it takes; fingerprint: of its weights."""
 
-    def __init__(self, model: torch.nn.Module, tokenizer: Any, device: torch.device, name: str):
+    def __init__(self, model: Any, tokenizer: Any, device: torch.device, name: str):
         self.name, self.device, self.tokenizer = name, device, tokenizer
         self.model = model.eval().requires_grad_(False).to(device)
         self.model.visual.to(memory_format=torch.channels_last)
         size = model.visual.image_size
-        self.side = size if isinstance(size, int) else size[0]
+        self.side: int = size if isinstance(size, int) else size[0]
         shape = (1, 3, 1, 1)
         preprocess = model.visual.preprocess_cfg
         self.mean = torch.tensor(preprocess["mean"], device=device).view(shape)

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ class Config:
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.27)
 
 
-def encode_tokens(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+def encode_tokens(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     """Unit text embeddings of tokens (B, L), without spending time on the padding that all rows share.
 
     The same numbers as `model.encode_text(tokens, normalize=True)`: attention is causal, so cutting behind the
@@ -113,13 +114,13 @@ class Task:
         self.model = open_clip.model.CLIP(**config.model_cfg()).to(device)
         self.tokenize = open_clip.tokenizer.SimpleTokenizer(context_length=config.context_length)
         self.model.visual.to(memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.model.visual).eval().requires_grad_(False)
+        self.average: nn.Module = copy.deepcopy(self.model.visual).eval().requires_grad_(False)
         self.modules = nn.ModuleDict({"model": self.model, "average": self.average})
         self.optimizers = self._optimizers()
         self.texts, self.targets = load_texts(data, self.tokenize, config)
         self.sets = load_sets(data)
         self.rows = [s.split() for s in self.sets]
-        self.class_table: torch.Tensor | None = None  # filled when the text tower is done
+        self.class_table = torch.empty(0)  # filled when the text tower is done
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         visual = list(self.model.visual.parameters())
@@ -203,7 +204,7 @@ class Task:
     # image tower ----------------------------------------------------------------------------------------------
 
     def _image_loss(self, part: float, rng: torch.Generator) -> torch.Tensor:
-        if self.class_table is None:
+        if not len(self.class_table):
             self._fill_tables()
         side = self.config.first_size if part < self.config.first_part else self.config.image_size
         images, labels, which, attribute, turned = self._draw(side, rng)
@@ -228,7 +229,7 @@ class Task:
         foreign = self.class_set[None] != which[:, None]  # (B, C)
         logits = (features @ self.class_table.T).masked_fill(foreign, -1e4)
         natural = ~turned & (attribute < len(COLORS))
-        loss = F.cross_entropy(logits[natural], labels[natural]) if natural.any() else 0.0
+        loss = F.cross_entropy(logits[natural], labels[natural]) if natural.any() else logits.new_zeros(())
         named = attribute >= 0
         if named.any():
             loss = (
@@ -281,7 +282,7 @@ class Task:
         if step <= self.config.text_steps:
             rng = torch.Generator().manual_seed(0)
             return {"text_cosine": 1 - sum(self._text_loss(rng).item() for _ in range(8)) / 8}
-        if self.class_table is None:
+        if not len(self.class_table):
             self._fill_tables()
         return {f"top1_{s.name}": self._top1(number) for number, s in enumerate(self.sets)}
 

@@ -94,22 +94,19 @@ class _Artist:
                 if self.chunk <= 1:
                     raise ArtgenError("out of memory with one crop at a time; try a smaller --size") from error
                 self.chunk = max(1, min(self.chunk, self.settings.cutouts) // 2)
-                seen.grad = None
 
     def _look_in_chunks(self, seen: torch.Tensor, rng: torch.Generator) -> tuple[float, torch.Tensor]:
         crops = self.cutouts(seen, rng)
         if len(crops) <= self.chunk:
             loss = self._loss(crops)
-            loss.backward()
-            return loss.item(), seen.grad
+            return loss.item(), torch.autograd.grad(loss, seen)[0]
         detached = crops.detach().requires_grad_()
         total = 0.0
         for part in detached.split(self.chunk):
             loss = self._loss(part) * (len(part) / len(crops))
             loss.backward()
             total += loss.item()
-        crops.backward(detached.grad)
-        return total, seen.grad
+        return total, torch.autograd.grad(crops, seen, detached.grad)[0]
 
     def _loss(self, crops: torch.Tensor) -> torch.Tensor:
         features = self.clip.encode_image(crops)

@@ -1,0 +1,129 @@
+"""What the command-line tests share: an empty folder to work in, the real executable, and a tiny random CLIP."""
+
+import os
+
+# Tiny nets are fastest on one thread, and the bytes of a run depend on the number of threads; set before torch comes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+EXECUTABLE = [sys.executable, "-m", "artcli"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty current folder, without settings of the user or of the machine."""
+    for name in [name for name in os.environ if name.startswith("ARTGEN_")]:
+        monkeypatch.delenv(name)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    monkeypatch.setenv("ARTGEN_CONFIG", str(outside / "none.toml"))
+    monkeypatch.setenv("ARTGEN_CACHE_DIR", str(outside / "cache"))
+    inside = tmp_path / "work"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    return inside
+
+
+@pytest.fixture
+def artgen(folder):
+    """Run the real executable in the folder: (exit code, stdout, stderr)."""
+
+    def run(*args, env=None, timeout=120):
+        done = subprocess.run(
+            [*EXECUTABLE, *map(str, args)],
+            env=os.environ | (env or {}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+        )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    return run
+
+
+@pytest.fixture
+def invoke(folder):
+    """Run a command in this process, where torch is loaded already."""
+    from typer.testing import CliRunner
+
+    from artcli.cli import app
+
+    def run(*args, **options):
+        result = CliRunner().invoke(app, list(map(str, args)), **options)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def snapshot(folder):
+    """Every file below the folder with its bytes, every folder with None."""
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+def one_error_line(stderr):
+    """The text behind `error:`, after making sure that it is all there is."""
+    lines = stderr.splitlines()
+    assert len(lines) == 1, stderr
+    assert lines[0].startswith("error: ") and "Traceback" not in lines[0]
+    return lines[0].removeprefix("error: ")
+
+
+TINY_CLIP = {
+    "embed_dim": 32,
+    "vision_cfg": {"layers": [1, 1, 1, 1], "width": 8, "image_size": 32, "patch_size": None},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory):
+    """A folder with a random CLIP of a ModifiedResNet that looks at 32 pixels: what `--clip` takes."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("clip")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = open_clip.model.CLIP(**TINY_CLIP)
+        torch.nn.init.normal_(model.text_projection, std=1.0)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    preprocess = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    config = {"model_cfg": TINY_CLIP, "preprocess_cfg": preprocess}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clip(tiny_clip):
+    """The tiny CLIP, loaded."""
+    import torch
+
+    from artcli.backends import clip
+
+    return clip.load(str(tiny_clip), torch.device("cpu"))
+
+
+def photograph(path: Path, size=(80, 56), alpha=False):
+    """A colourful picture with a soft gradient, a disc and some grain, so that nothing about it is symmetric."""
+    width, height = size
+    y, x = np.mgrid[:height, :width].astype(float)
+    disc = (x - width * 0.6) ** 2 + (y - height * 0.4) ** 2 < (height * 0.25) ** 2
+    rgb = np.stack((40 + 150 * x / width, 60 + 120 * y / height, 160 - 80 * x / width), 2)
+    rgb[disc] = (220, 60, 40)
+    rgb += np.random.default_rng(0).normal(0, 6, rgb.shape)
+    pixels = rgb.clip(0, 255).astype(np.uint8)
+    if alpha:
+        pixels = np.dstack((pixels, (255 * y / height).astype(np.uint8)))
+    Image.fromarray(pixels).save(path)
+    return path
