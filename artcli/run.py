@@ -51,7 +51,7 @@ def interruptible() -> Iterator[Stop]:
 class Film:
     """A progress video: spreads the steps over its length and keeps every frame for a later resume."""
 
-    def __init__(self, writer: VideoWriter, total: int, length: int, spool: Spool | None = None):
+    def __init__(self, writer: VideoWriter, total: int, length: int, spool: Spool):
         self.writer, self.total, self.length, self.spool = writer, total, length, spool
 
     def copies(self, step: int) -> int:
@@ -67,8 +67,7 @@ class Film:
 
     def push(self, pixels: np.ndarray) -> None:
         self.writer.write(pixels)
-        if self.spool is not None:
-            self.spool.write(pixels)
+        self.spool.write(pixels)
 
 
 @dataclass

@@ -52,52 +52,73 @@ class Clip:
 def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Clip:
     """Load a CLIP.
 
-    spec: a bundled name (`clip-mini`), a folder with open_clip_config.json, `ARCH/TAG` of open_clip's hub table
+    spec: a name from `artgen weights list`, a folder with open_clip_config.json, `ARCH/TAG` of open_clip's hub table
     (`ViT-B-32-quickgelu/openai`), or `ARCH=FILE`.  Raises UsageError for unknown names (with a suggestion) and
     WeightsError for missing, truncated or unsafe files.
     """
-    folder = _folder(spec, weights_dirs, offline)
-    if folder is not None:
-        return _create(f"local-dir:{folder}", None, device, spec)
-    arch, separator, rest = _split(spec)
-    _check_arch(arch, spec)
-    if separator == "=":
-        if not Path(rest).is_file():
-            raise WeightsError(f"there is no file {rest} for --clip {spec}")
-        return _create(arch, rest, device, spec)
-    arch = _openai_form(arch, rest)
-    _check_tag(arch, rest)
+    if "=" in spec:
+        arch, _, file = spec.partition("=")
+        return _from_file(_known_arch(arch), Path(file).expanduser(), device, spec)
+    if "/" in spec and not Path(spec).expanduser().is_dir():
+        return _from_hub(spec, device, weights_dirs, offline)
+    found = weights.find(spec, weights_dirs=weights_dirs, offline=offline)
+    if found.is_dir():
+        return _from_folder(found, device, spec)
+    if spec not in _ARCHS:
+        raise UsageError(f"--clip {spec} is a file; say its architecture too: ARCH={spec}")
+    return _from_file(_ARCHS[spec], found, device, spec)
+
+
+# Single-file rows of the weights table: the file does not say which of open_clip's models it belongs to.
+_ARCHS = {
+    "clip-vit-b-32-quickgelu-openai": "ViT-B-32-quickgelu",
+    "clip-vit-b-16-quickgelu-openai": "ViT-B-16-quickgelu",
+    "clip-rn50-quickgelu-openai": "RN50-quickgelu",
+}
+_NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}  # numbers in OpenAI's archives
+
+
+def _from_hub(spec: str, device: torch.device, weights_dirs: Sequence[Path], offline: bool) -> Clip:
+    arch, _, tag = spec.partition("/")
+    arch = _openai_form(_known_arch(arch), tag)
+    _check_tag(arch, tag)
+    name = f"clip-{arch.lower()}-{tag}"
+    if name in _ARCHS and (place := weights.locate(weights.look_up(name), weights_dirs)):
+        return _from_file(arch, place.path_of(weights.look_up(name)), device, spec)
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
-    return _create(arch, rest, device, spec)
+    return _create(arch, tag, device, spec)
 
 
-def _folder(spec: str, weights_dirs: Sequence[Path], offline: bool) -> Path | None:
-    """The model folder that a bundled name or a path means; None for hub names."""
-    path = Path(spec).expanduser()
-    if (path / "open_clip_config.json").is_file():
-        return path
-    if path.is_dir():
-        raise WeightsError(f"{path} has no open_clip_config.json, so it is no open_clip model folder")
-    if "/" in spec or "=" in spec:
-        return None
-    return weights.find(spec, weights_dirs=weights_dirs, offline=offline)
+def _from_folder(folder: Path, device: torch.device, spec: str) -> Clip:
+    if not (folder / "open_clip_config.json").is_file():
+        raise WeightsError(f"{folder} has no open_clip_config.json, so it is no open_clip model folder")
+    return _create(f"local-dir:{folder}", None, device, spec)
 
 
-def _split(spec: str) -> tuple[str, str, str]:
-    separator = "=" if "=" in spec else "/"
-    return tuple(spec.partition(separator))  # type: ignore[return-value]
+def _from_file(arch: str, file: Path, device: torch.device, spec: str) -> Clip:
+    import open_clip
+
+    if not file.is_file():
+        raise WeightsError(f"there is no file {file} (--clip {spec})")
+    state = weights.load_state(file)
+    state = {k.removeprefix("module."): v for k, v in state.items() if k not in _NOT_WEIGHTS}
+    model = open_clip.create_model(arch)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{file} is not a {arch} ({' '.join(str(error).split())[:160]})") from error
+    return Clip(model, open_clip.get_tokenizer(arch), device, spec)
 
 
-def _check_arch(arch: str, spec: str) -> None:
+def _known_arch(arch: str) -> str:
     import open_clip
 
     known = open_clip.list_models()
     if arch not in known:
-        raise UsageError(
-            f"open_clip has no model '{arch}' (--clip {spec}).{did_you_mean(arch, known)} Or use 'clip-mini', "
-            "which is bundled"
-        )
+        hint = did_you_mean(arch, known) or " Or use 'clip-mini', which is bundled."
+        raise UsageError(f"open_clip has no model '{arch}'.{hint}")
+    return arch
 
 
 def _check_tag(arch: str, tag: str) -> None:
@@ -121,7 +142,7 @@ def _create(name: str, pretrained: str | None, device: torch.device, spec: str) 
     import open_clip
 
     try:
-        model = open_clip.create_model(name, pretrained=pretrained, weights_only=True)
+        model = open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
         tokenizer = open_clip.get_tokenizer(name)
     except Exception as error:  # open_clip, the hub and torch each raise their own kinds
         reason = " ".join(str(error).split())[:200]

@@ -256,6 +256,8 @@ class Task:
         )
         images, labels, which, attributed = [], [], [], []
         for number, (pictures, count) in enumerate(zip(self.sets, counts.tolist(), strict=True)):
+            if count == 0:
+                continue
             rows = self.rows[number][0]
             rows = rows[torch.randint(len(rows), (count,), generator=rng)]
             images.append(augment.random_crops(pictures.images[rows].float() / 255, side, rng, (0.4, 1.0)))

@@ -1,14 +1,35 @@
 """The film of a dream: opened before the run, and its frames kept so that an interrupted run can go on with it."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from artcli.console import Console
+from artcli.errors import ArtgenError
 from artcli.media import video
 from artcli.media.spool import Spool
 from artcli.run import Film
 
 SPOOL, OLD_SPOOL = "frames.mkv", "frames-before.mkv"
+STATE = "state.pt"  # of the run; without it the frames are of no use
+
+
+@contextmanager
+def filming(film: Film, folder: Path) -> Iterator[Film]:
+    """Finish the film when the block is left, however: what there is stays playable."""
+    try:
+        yield film
+    finally:
+        with suppress(ArtgenError):  # a run without a frame, or without space: the film's own error says more
+            film.spool.close()
+        if not (folder / STATE).is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+        if film.writer.frames:
+            film.writer.close()
+        else:
+            film.writer.abort()
 
 
 def open_film(

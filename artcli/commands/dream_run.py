@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import numpy as np
     import torch
 
@@ -185,19 +188,15 @@ class Studio:
         seed = self._best_seed(job, targets) if self.request.best_of > 1 else job.seed
         recipe = self._recipe(job, seed)
         saved = self._saved_state(job, seed)
-        film = self._film(job, recipe, saved)
         canvas = self.edit.canvas if self.edit else None
         frames = dream(targets, self.clip, self.settings, seed=seed, canvas=canvas, state=saved and saved["state"])
         try:
-            outcome = self._follow(job, frames, film, seed, stop)
-            self._save(job, outcome, film, recipe)
-        except BaseException:
-            if film is not None:
-                film.writer.close() if film.writer.frames else film.writer.abort()
-            raise
+            with self._film(job, recipe, saved) as film:
+                outcome = self._follow(job, frames, film, seed, stop)
+                self._write(job.picture, outcome.pixels, recipe)
+                if film is not None and outcome.stopped is None:
+                    film.writer.hold(HOLD)
         finally:
-            if film is not None and film.spool is not None:
-                film.spool.close()
             job.preview.unlink(missing_ok=True)
         self._report(job, outcome, seed, time.monotonic() - started)
 
@@ -239,13 +238,6 @@ class Studio:
             sys.stdout.buffer.flush()
         else:
             images.save(path, pixels, alpha=alpha, recipe=recipe)
-
-    def _save(self, job: Job, outcome: "Outcome", film: "Film | None", recipe: dict[str, Any] | None) -> None:
-        self._write(job.picture, outcome.pixels, recipe)
-        if film is not None:
-            if outcome.stopped is None:
-                film.writer.hold(HOLD)
-            film.writer.close()
 
     def _report(self, job: Job, outcome: "Outcome", seed: int, seconds: float) -> None:
         if outcome.stopped is None:
@@ -294,21 +286,20 @@ class Studio:
 
     # films and resuming ---------------------------------------------------------------------------------------
 
-    def _film(self, job: Job, recipe: dict[str, Any] | None, saved: Mapping[str, Any] | None) -> "Film | None":
+    def _film(
+        self, job: Job, recipe: dict[str, Any] | None, saved: Mapping[str, Any] | None
+    ) -> "AbstractContextManager[Film | None]":
         from artcli.commands import dream_film
 
         if job.film is None:
-            return None
+            return nullcontext()
         size = self.edit.size if self.edit else (self.settings.width, self.settings.height)
-        length = (
-            self.settings.steps if self.request.duration is None else round(self.request.duration * self.request.fps)
-        )
-        film = dream_film.open_film(
-            job.film, size, self.request.fps, self.settings.steps, max(1, length), recipe, job.unfinished
-        )
+        steps, fps = self.settings.steps, self.request.fps
+        length = steps if self.request.duration is None else max(1, round(self.request.duration * fps))
+        film = dream_film.open_film(job.film, size, fps, steps, length, recipe, job.unfinished)
         if saved is not None:
             dream_film.replay(film, job.unfinished, saved["state"]["step"], self.console)
-        return film
+        return dream_film.filming(film, job.unfinished)
 
     def _key(self, job: Job, seed: int) -> str:
         """What has to be the same for a run to go on: everything that shapes the picture."""

@@ -26,7 +26,7 @@ def name_pixels(rgb: torch.Tensor) -> torch.Tensor:
     hue, saturation, value = hsv(rgb).unbind(1)
     bounds = torch.tensor([bound for bound, _ in _HUES], dtype=hue.dtype, device=hue.device)
     words = torch.tensor([COLORS.index(word) for _, word in _HUES] + [COLORS.index("red")], device=hue.device)
-    name = words[torch.bucketize(hue, bounds)]
+    name = words[torch.bucketize(hue.contiguous(), bounds)]
 
     def rename(mask: torch.Tensor, word: str) -> None:
         name[mask] = COLORS.index(word)
