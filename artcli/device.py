@@ -1,6 +1,8 @@
 """Where the work runs, and in which number format it is fastest there."""
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from artcli.errors import UsageError
 
@@ -8,6 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 CHOICES = ("auto", "cuda", "mps", "cpu")
+Item = TypeVar("Item")
 
 
 def choose(name: str = "auto") -> "torch.device":
@@ -23,9 +26,16 @@ def choose(name: str = "auto") -> "torch.device":
     if not available[kind]:
         there = ", ".join(k for k, ok in available.items() if ok)
         raise UsageError(f"device '{name}' is not available here; this machine has: {there}")
+    if kind == "cuda" and not index and "LOCAL_RANK" in os.environ:  # under torchrun: a GPU for each process
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise UsageError(f"there is no {name}; this machine has {torch.cuda.device_count()} CUDA device(s)")
     return torch.device(name)
+
+
+def my_share(jobs: Sequence[Item]) -> list[Item]:
+    """The jobs of this process when torchrun started several (`RANK`, `WORLD_SIZE`); all of them otherwise."""
+    return list(jobs)[int(os.environ.get("RANK", "0")) :: int(os.environ.get("WORLD_SIZE", "1"))]
 
 
 def describe(device: "torch.device") -> str:

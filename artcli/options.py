@@ -18,7 +18,8 @@ def _read_recipe(ctx: typer.Context, file: Path | None) -> Path | None:
     if file is not None:
         from artcli import recipe
 
-        ctx.default_map = {**(ctx.default_map or {}), **recipe.parameters_of(file, ctx.command.name or "")}
+        known = [parameter.name or "" for parameter in ctx.command.params]
+        ctx.default_map = {**(ctx.default_map or {}), **recipe.parameters_of(file, ctx.command.name or "", known)}
     return file
 
 
@@ -48,7 +49,7 @@ SaveEvery = Annotated[
 Fps = Annotated[float, typer.Option("--fps", min=1, max=120, help="Frames per second of a film.")]
 Duration = Annotated[
     float | None,
-    typer.Option("--duration", metavar="SECONDS", min=0.1, help="Length of the film; default: every step."),
+    typer.Option("--duration", metavar="SECONDS", min=0.1, max=86_400, help="Length of the film; default: every step."),
 ]
 FromFile = Annotated[
     Path | None,

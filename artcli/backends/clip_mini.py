@@ -40,14 +40,15 @@ class Config:
     text_layers: int = 4
     trunk: str = "resnet10t"  # a timm name, so that plain open_clip loads the result
     image_size: int = 96  # of the finished model
-    text_steps: int = 4000
-    image_steps: int = 12000
+    text_steps: int = 1900
+    image_steps: int = 10000
     text_batch: int = 512
     image_batch: int = 128
     text_lr: float = 1e-3
-    image_lr: float = 0.05
+    image_lr: float = 0.1
     first_size: int = 64  # side of the pictures in the first part of training
-    first_part: float = 0.7  # of image_steps
+    first_part: float = 0.8  # of image_steps
+    clean_part: float = 0.5  # of image_steps, before the adversary comes: features first, then robust ones
     radius: float = 0.75  # of the L2 ball at 32 px; grows with the side, so that it stays the same per pixel
     color_weight: float = 0.5
     ema: float = 0.999
@@ -206,16 +207,25 @@ class Task:
     def _image_loss(self, part: float, rng: torch.Generator) -> torch.Tensor:
         if not len(self.class_table):
             self._fill_tables()
-        side = self.config.first_size if part < self.config.first_part else self.config.image_size
+        side = self._side(part)
         images, labels, which, attribute, turned = self._draw(side, rng)
-        radius = self.config.radius * side / 32 * min(1.0, 0.4 + part * 4)
         self.model.visual.train()
+        radius = self._radius(part) * side / 32
+        if radius == 0:
+            return self._loss(images, labels, which, attribute, turned)
         start = random_in_ball(images.shape, radius, rng).to(self.device)
         delta = start.requires_grad_()
         loss = self._loss(images + delta, labels, which, attribute, turned)
         (gradient,) = torch.autograd.grad(loss, delta)
         moved = project(delta.detach() + 1.25 * radius * unit(gradient), radius)
         return self._loss((images + moved).clamp(0, 1), labels, which, attribute, turned)
+
+    def _side(self, part: float) -> int:
+        return self.config.first_size if part < self.config.first_part else self.config.image_size
+
+    def _radius(self, part: float) -> float:
+        """None, then growing over a twentieth of the run, then the full radius."""
+        return self.config.radius * min(1.0, max(0.0, part - self.config.clean_part) * 20)
 
     def _loss(self, images, labels, which, attribute, turned) -> torch.Tensor:
         """Cross-entropy over the classes of the picture's own set, and over rival classes and colours together.
@@ -286,16 +296,17 @@ class Task:
             return {"text_cosine": 1 - sum(self._text_loss(rng).item() for _ in range(8)) / 8}
         if not len(self.class_table):
             self._fill_tables()
-        return {f"top1_{s.name}": self._top1(number) for number, s in enumerate(self.sets)}
+        side = self._side((step - self.config.text_steps) / self.config.image_steps)
+        return {f"top1_{s.name}": self._top1(number, side) for number, s in enumerate(self.sets)}
 
-    def _top1(self, number: int) -> float:
+    def _top1(self, number: int, side: int) -> float:
         pictures, rows = self.sets[number], self.rows[number][1]
         first = int(self.first_class[number])
         table = self.class_table[first : first + len(pictures.names)]
         right = 0
         for part in rows.split(256):
             images = pictures.images[part].float().to(self.device) / 255
-            images = F.interpolate(images, (self.config.image_size,) * 2, mode="bilinear", antialias=True)
+            images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
             features = self.average(self.normalize(images))
             right += int(((features @ table.T).argmax(1).cpu() == pictures.labels[part]).sum())
         return right / max(1, len(rows))

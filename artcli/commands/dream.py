@@ -43,22 +43,24 @@ def dream(
     ] = None,
     init: Annotated[Path | None, typer.Option("--init", metavar="FILE", help="Start from this picture.")] = None,
     init_weight: Annotated[
-        float, typer.Option("--init-weight", min=0, help="Pull towards the init picture; 1000 is strong.")
+        float, typer.Option("--init-weight", min=0, max=1e9, help="Pull towards the init picture; 1000 is strong.")
     ] = DEFAULT.init_weight,
     mask: Annotated[
         Path | None, typer.Option("--mask", metavar="FILE", help="Change --init only where this is white.")
     ] = None,
-    feather: Annotated[float, typer.Option("--feather", min=0, help="Softness of the mask's edge, in pixels.")] = 8.0,
+    feather: Annotated[
+        float, typer.Option("--feather", min=0, max=1000, help="Softness of the mask's edge, in pixels.")
+    ] = 8.0,
     clip: Annotated[
         str, typer.Option("--clip", help="Bundled name, ARCH/TAG of open_clip, folder or ARCH=FILE.")
     ] = "clip-mini",
     drawer: Annotated[str, typer.Option("--drawer", help=f"What draws: {', '.join(DRAWERS)}.")] = DEFAULT.drawer,
     optimizer: Annotated[str, typer.Option("--optimizer", help=f"One of {', '.join(OPTIMIZERS)}.")] = DEFAULT.optimizer,
-    lr: Annotated[float, typer.Option("--lr", min=1e-6, help="Learning rate.")] = DEFAULT.lr,
+    lr: Annotated[float, typer.Option("--lr", min=1e-6, max=1e6, help="Learning rate.")] = DEFAULT.lr,
     loss: Annotated[str, typer.Option("--loss", help=f"One of {', '.join(LOSSES)}.")] = DEFAULT.loss,
     cutouts: Annotated[int, typer.Option("--cutouts", min=1, help="Crops per step.")] = DEFAULT.cutouts,
     cut_power: Annotated[
-        float, typer.Option("--cut-power", min=0.01, help="Above 1: smaller crops.")
+        float, typer.Option("--cut-power", min=0.01, max=100, help="Above 1: smaller crops.")
     ] = DEFAULT.cut_power,
     augment: Annotated[
         str, typer.Option("--augment", help=f"Comma-separated, or none: {', '.join(AUGMENTATIONS)}.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from artcli.console import Console
-from artcli.errors import ArtgenError
+from artcli.errors import ArtgenError, UsageError
 from artcli.media import video
 from artcli.media.spool import Spool
 from artcli.run import Film
@@ -57,11 +57,12 @@ def replay(film: Film, folder: Path, step: int, console: Console) -> None:
     """Write the frames of the first `step` steps again, from the spool of the interrupted run."""
     wanted, found = film.frames_until(step), 0
     old = folder / OLD_SPOOL
-    for pixels in video.read_frames(old) if old.is_file() else ():
-        if found == wanted:
-            break
-        film.push(pixels)
-        found += 1
+    with suppress(UsageError):  # not even its first frame is whole; the count below says so
+        for pixels in video.read_frames(old) if old.is_file() else ():
+            if found == wanted:
+                break
+            film.push(pixels)
+            found += 1
     old.unlink(missing_ok=True)
     if found < wanted:
         console.warn(f"the interrupted film kept {found} of {wanted} frames; it goes on from there")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from artcli import device
 from artcli import state as state_file
 from artcli.backends.dream import prompts as prompt_syntax
 from artcli.backends.dream.settings import Settings
@@ -53,6 +54,11 @@ class Job:
         return [self.film, self.picture] if self.film else [self.picture]
 
     @property
+    def streamed(self) -> bool:
+        """Whether the picture goes to standard output."""
+        return str(self.out) == "-"
+
+    @property
     def unfinished(self) -> Path:
         """The folder that an interrupted run leaves, to go on from."""
         return self.out.with_name(f"{self.out.name}.resume")
@@ -91,7 +97,10 @@ def check(jobs: list[Job], request: Request, *, force: bool, skip_existing: bool
     """Refuse, before any compute, what could not be written; the jobs that are left to do."""
     going_on = [job for job in jobs if request.resume and job.unfinished.is_dir()]
     fresh = [job for job in jobs if job not in going_on]
-    files.check_outputs([p for job in fresh for p in job.outputs], force=force, skip_existing=skip_existing)
+    if request.save_every and any(job.streamed for job in jobs):
+        raise UsageError("--save-every needs files to write to, but --out is -")
+    outputs = [path for job in fresh for path in (*job.outputs, *_snapshots(job, request))]
+    files.check_outputs(outputs, force=force, skip_existing=skip_existing)
     files.check_outputs([p for job in going_on for p in job.outputs], force=True)
     for job in fresh:
         if job.unfinished.exists() and not force:
@@ -111,6 +120,7 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
     """
+    jobs = device.my_share(jobs)
     if not jobs:
         return
     console.info(_headline(jobs, request))
@@ -144,7 +154,6 @@ class Studio:
     """The loaded models and the settled size; draws jobs one after another."""
 
     def __init__(self, request: Request, console: Console):
-        from artcli import device
         from artcli.backends import clip
 
         self.request, self.console = request, console
@@ -212,7 +221,7 @@ class Studio:
             preview=self._previewer(job),
             snapshot=lambda step, pixels: self._write(_step_name(job.picture, step), pixels, None),
             save_every=self.request.save_every,
-            save_state=lambda state: self._save_state(job, seed, state),
+            save_state=None if job.streamed else lambda state: self._save_state(job, seed, state),
             time_limit=self.request.time_limit,
         )
         return follow(frames, watch, stop)
@@ -224,7 +233,7 @@ class Studio:
         return self.edit.paste(pixels) if self.edit else pixels
 
     def _previewer(self, job: Job) -> Any:
-        if not self.request.preview or str(job.out) == "-":
+        if not self.request.preview or job.streamed:
             return None
         self.console.info(f"dream: preview in {job.preview}")
         return lambda pixels: self._write(job.preview, pixels, None)
@@ -246,13 +255,12 @@ class Studio:
             "prompt": job.prompt, "seed": seed, "steps": outcome.step, "seconds": round(seconds, 2),
             "finished": outcome.stopped is None, **{k: round(v, 4) for k, v in outcome.metrics.items()},
         }  # fmt: skip
-        if str(job.out) != "-":
+        if not job.streamed:
             self.console.result(job.outputs, **facts)
         self.console.info(f"dream: seed {seed}, {outcome.step} steps in {duration(seconds)}")
         if outcome.stopped is not None:
-            note = (
-                f"{outcome.stopped} at step {outcome.step} of {self.settings.steps}; saved, --resume goes on from here"
-            )
+            later = "" if job.streamed else "; saved, --resume goes on from here"
+            note = f"{outcome.stopped} at step {outcome.step} of {self.settings.steps}{later}"
             if outcome.stopped == "interrupted":
                 raise Interrupted(note)
             self.console.info(f"dream: {note}")
@@ -277,12 +285,16 @@ class Studio:
         return best
 
     def _recipe(self, job: Job, seed: int) -> dict[str, Any] | None:
+        from artcli.media import record
+
         if self.request.recipe is None:
             return None
         parameters = {**self.request.recipe["parameters"], "prompt": job.prompt}
         parameters["size"] = None if self.request.mask else f"{self.settings.width}x{self.settings.height}"
         kept = {k: v for k, v in parameters.items() if v is not None and v != ""}
-        return {**self.request.recipe, "parameters": kept, "seed": seed, "weights": self.weights}
+        made = {**self.request.recipe, "parameters": kept, "seed": seed, "weights": self.weights}
+        record.to_text(made)  # one that is too long shows before any compute
+        return made
 
     # films and resuming ---------------------------------------------------------------------------------------
 
@@ -296,6 +308,8 @@ class Studio:
         size = self.edit.size if self.edit else (self.settings.width, self.settings.height)
         steps, fps = self.settings.steps, self.request.fps
         length = steps if self.request.duration is None else max(1, round(self.request.duration * fps))
+        if saved is None:  # frames of a run that starts over must never get into this one
+            shutil.rmtree(job.unfinished, ignore_errors=True)
         film = dream_film.open_film(job.film, size, fps, steps, length, recipe, job.unfinished)
         if saved is not None:
             dream_film.replay(film, job.unfinished, saved["state"]["step"], self.console)
@@ -307,6 +321,7 @@ class Studio:
             "prompt": job.prompt, "seed": seed, "settings": asdict(self.settings), "weights": self.weights,
             "images": self.request.image_prompts, "noise": self.request.noise_prompts, "init": str(self.request.init),
             "mask": str(self.request.mask), "feather": self.request.feather,
+            "film": job.film and (self.request.fps, self.request.duration),
         }  # fmt: skip
         return json.dumps(what, sort_keys=True)
 
@@ -347,6 +362,12 @@ class Studio:
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: seed {job.seed}, about {duration(total)}, {memory:.1f} GB; would write")
         self.console.result(job.outputs, dry_run=True, seconds=round(total, 1), memory_gb=round(memory, 2))
+
+
+def _snapshots(job: Job, request: Request) -> list[Path]:
+    """The pictures that --save-every leaves beside the last one."""
+    every, steps = request.save_every, request.settings.steps
+    return [_step_name(job.picture, step) for step in range(every, steps, every)] if every else []
 
 
 def _step_name(path: Path, step: int) -> Path:

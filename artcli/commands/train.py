@@ -52,8 +52,9 @@ def train(
     console.info(f"train: {model} on {data}, {config.steps} steps, seed {seed}, to {run}")
     if dry_run:
         return
-    _remember(run, {"model": model, "seed": seed, "config": dataclasses.asdict(config)})
-    _train(backend.Task, config, data, run, seed, save_every, limit, device, console)
+    what = {"model": model, "seed": seed, "config": dataclasses.asdict(config)}
+    _refuse_another(run, what)
+    _train(backend.Task, config, what, data, run, seed, save_every, limit, device, console)
 
 
 def _configure(config: Any, changes: list[str]) -> Any:
@@ -75,24 +76,37 @@ def _configure(config: Any, changes: list[str]) -> Any:
     return dataclasses.replace(config, **changed)
 
 
-def _remember(run: Path, what: dict[str, Any]) -> None:
-    """Write down what the run is; refuse to go on with a run that is something else."""
+def _refuse_another(run: Path, what: dict[str, Any]) -> None:
+    """Refuse to go on with a run that is something else."""
     path = run / "config.json"
-    if path.is_file():
+    if run.exists() and not run.is_dir():
+        raise UsageError(f"{run} is a file; --out takes a folder for the run")
+    if not path.is_file():
+        return
+    try:
         before = json.loads(path.read_text(encoding="utf-8"))
         flat_before, flat_now = ({**w, **w["config"], "config": None} for w in (before, what))
-        changed = [f"{k} {flat_before.get(k)} -> {flat_now[k]}" for k in flat_now if flat_before.get(k) != flat_now[k]]
-        if changed:
-            raise UsageError(f"{run} holds a run with other settings ({', '.join(changed)}); choose another --out")
-        return
-    run.mkdir(parents=True, exist_ok=True)
-    with files.atomic(path) as temporary:
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} cannot be read ({error!r}); choose another --out") from error
+    changed = [f"{k} {flat_before.get(k)} -> {flat_now[k]}" for k in flat_now if flat_before.get(k) != flat_now[k]]
+    if changed:
+        raise UsageError(f"{run} holds a run with other settings ({', '.join(changed)}); choose another --out")
+
+
+def _remember(run: Path, what: dict[str, Any]) -> None:
+    """Write down what the run is, once it is known to be able to start."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {run}: {files.reason(error)}") from error
+    with files.atomic(run / "config.json") as temporary:
         temporary.write_text(json.dumps(what, indent=1) + "\n", encoding="utf-8")
 
 
 def _train(
     task_type: Any,
     config: Any,
+    what: dict[str, Any],
     data: Path,
     run: Path,
     seed: int,
@@ -112,6 +126,7 @@ def _train(
     started = time.monotonic()
     torch.manual_seed(seed)
     task = task_type(config, data, chosen)
+    _remember(run, what)
     with interruptible() as stop, console.progress("train", config.steps) as bar:
         for now in trainer.train(task, run, config.steps, seed=seed, save_every=save_every, validate_every=save_every):
             bar.update(now.step, " ".join(f"{k} {v:.4f}" for k, v in now.losses.items()))
