@@ -1,7 +1,7 @@
 """The Typer app: registers the verbs and owns the error boundary."""
 
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -17,6 +17,16 @@ _UsageProblem: type[Any] = typer.BadParameter.__mro__[2]
 class Group(TyperGroup):
     """Turns expected errors into one line on stderr and an exit code; anything else keeps its traceback."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Options in front of the verb; without any arguments typer shows the help."""
+        given = list(args)  # the parser empties its list
+        try:
+            return super().parse_args(ctx, args)
+        except _UsageProblem as error:
+            if not given:
+                raise
+            _fail(f"{error.format_message()} (see artgen --help)", 2)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             ctx.default_map = config.load(_settings(self))
@@ -30,7 +40,7 @@ class Group(TyperGroup):
             _fail("interrupted", 130)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     raise typer.Exit(code)
 

@@ -50,7 +50,6 @@ def test_a_small_draw_is_the_large_one_made_small(height, width, side):
     assert correlation(small, shrunk) > 0.6  # how exactly it lies there: see below
 
 
-@pytest.mark.xfail(strict=True, reason="FFTImage.draw: a small draw lies (factor - 1) / 2 pixels too far up and left")
 @pytest.mark.parametrize(
     ("large", "small", "alike"), [((39, 44), (16, 18), 0.96), ((70, 70), (33, 33), 0.98), ((256, 256), (96, 96), 0.99)]
 )

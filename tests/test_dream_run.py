@@ -244,7 +244,8 @@ def test_seeds_are_ranked_by_similarity_best_first(clip):
         for seed in (3, 1, 2)
     }
     expected = sorted(ends, key=lambda seed: sum(ends[seed][-5:]), reverse=True)
-    assert optimise.rank_seeds(targets, clip, settings, [1, 2, 3]) == expected
+    scores = {seed: optimise.try_seed(targets, clip, settings, seed, None) for seed in (1, 2, 3)}
+    assert sorted(scores, key=lambda seed: -scores[seed]) == expected
 
 
 def test_every_prompt_keeps_its_own_embedding(clip):
@@ -413,6 +414,12 @@ def test_the_preview_is_there_during_the_run_and_gone_after(dream, folder, monke
     seen.clear()
     dream("red car", "--out", "b.png", "--no-preview")
     assert seen == [["a.png", "b.png"]]
+
+
+def test_a_preview_never_touches_a_file_of_the_user(dream, folder):
+    Path("a.preview.png").write_bytes(b"mine")
+    dream("red car", "--out", "a.png")
+    assert Path("a.preview.png").read_bytes() == b"mine" and Path("a.png").exists()
 
 
 def test_a_preview_goes_away_when_the_run_fails(dream, folder, monkeypatch):

@@ -9,25 +9,31 @@ trained so follow shapes that people recognise, which is what steering an optimi
 
 import copy
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
 from artcli.backends.clip_phrases import COLORS, STYLES
-from artcli.errors import UsageError
+from artcli.errors import UsageError, did_you_mean
 from artcli.nn import augment
 from artcli.training.colors import dominant_color
 from artcli.training.pictures import load_sets
 
 ATTRIBUTES = tuple(f"a {color} {{}}" for color in COLORS) + STYLES[:2]  # the styles augment can make
 BLACK_AND_WHITE, SKETCH = len(COLORS), len(COLORS) + 1
+
+
+_MAY_BE_ZERO = {"radius", "color_weight", "ema", "first_part", "clean_part"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,14 @@ class Config:
     radius: float = 0.75  # of the L2 ball at 32 px; grows with the side, so that it stays the same per pixel
     color_weight: float = 0.5
     ema: float = 0.999
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name == "trunk":
+                if value not in timm.list_models():
+                    raise UsageError(f"trunk '{value}' is no timm model.{did_you_mean(value, timm.list_models())}")
+            elif not (0 < value < math.inf or (value == 0 and name in _MAY_BE_ZERO)):
+                raise UsageError(f"{name} has to be above 0, not {value}")
 
     @property
     def steps(self) -> int:
@@ -343,8 +357,13 @@ def load_texts(data: Path, tokenize, config: Config) -> tuple[torch.Tensor, torc
     path = data / "texts.npz"
     if not path.is_file():
         raise UsageError(f"{data} has no texts.npz; weights/recipes/clip_mini_data.py makes it")
-    with np.load(path, allow_pickle=False) as file:
-        texts, vectors = [str(t) for t in file["texts"]], torch.from_numpy(file["vectors"]).float()
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            texts, vectors = [str(t) for t in file["texts"]], torch.from_numpy(file["vectors"]).float()
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise UsageError(f"{path} is damaged ({error}); weights/recipes/clip_mini_data.py makes it") from error
+    if config.embed_dim > vectors.shape[1]:
+        raise UsageError(f"embed_dim {config.embed_dim} is more than the {vectors.shape[1]} of the teacher in {path}")
     return tokenize(texts).int(), whiten(vectors, config.embed_dim)
 
 

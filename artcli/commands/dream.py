@@ -137,11 +137,12 @@ def dream(
         time_limit=options.seconds(time_limit),
         preview=preview,
         resume=resume,
+        force=force,
         recipe=None if no_metadata else recipe.make("dream", options.given(ctx)),
     )
     console = Console(quiet=quiet, json_lines=as_json)
     if not dry_run:
-        jobs = dream_run.check(jobs, request, force=force, skip_existing=skip_existing, console=console)
+        jobs = dream_run.check(jobs, request, skip_existing=skip_existing, console=console)
     dream_run.run(jobs, request, console, dry_run=dry_run)
 
 

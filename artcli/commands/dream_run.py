@@ -16,6 +16,7 @@ from artcli.backends.dream import prompts as prompt_syntax
 from artcli.backends.dream.settings import Settings
 from artcli.console import Console, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
+from artcli.fetch import sha256_of
 from artcli.media import files
 
 if TYPE_CHECKING:
@@ -90,20 +91,21 @@ class Request:
     time_limit: float | None
     preview: bool
     resume: bool
+    force: bool
     recipe: dict[str, Any] | None
 
 
-def check(jobs: list[Job], request: Request, *, force: bool, skip_existing: bool, console: Console) -> list[Job]:
+def check(jobs: list[Job], request: Request, *, skip_existing: bool, console: Console) -> list[Job]:
     """Refuse, before any compute, what could not be written; the jobs that are left to do."""
     going_on = [job for job in jobs if request.resume and job.unfinished.is_dir()]
     fresh = [job for job in jobs if job not in going_on]
     if request.save_every and any(job.streamed for job in jobs):
         raise UsageError("--save-every needs files to write to, but --out is -")
     outputs = [path for job in fresh for path in (*job.outputs, *_snapshots(job, request))]
-    files.check_outputs(outputs, force=force, skip_existing=skip_existing)
+    files.check_outputs(outputs, force=request.force, skip_existing=skip_existing)
     files.check_outputs([p for job in going_on for p in job.outputs], force=True)
     for job in fresh:
-        if job.unfinished.exists() and not force:
+        if job.unfinished.exists() and not request.force:
             raise UsageError(
                 f"an interrupted run of {job.out} waits in {job.unfinished}: add --resume to go on with it, or --force "
                 "to start over"
@@ -194,22 +196,26 @@ class Studio:
 
         started = time.monotonic()
         targets = self._targets(job)
-        seed = self._best_seed(job, targets) if self.request.best_of > 1 else job.seed
+        seed = self._best_seed(job, targets, stop) if self.request.best_of > 1 else job.seed
         recipe = self._recipe(job, seed)
         saved = self._saved_state(job, seed)
         canvas = self.edit.canvas if self.edit else None
         frames = dream(targets, self.clip, self.settings, seed=seed, canvas=canvas, state=saved and saved["state"])
+        preview = self._preview(job)
         try:
             with self._film(job, recipe, saved) as film:
-                outcome = self._follow(job, frames, film, seed, stop)
+                outcome = self._follow(job, frames, film, preview, seed, stop)
                 self._write(job.picture, outcome.pixels, recipe)
                 if film is not None and outcome.stopped is None:
                     film.writer.hold(HOLD)
         finally:
-            job.preview.unlink(missing_ok=True)
+            if preview is not None:
+                preview.unlink(missing_ok=True)
         self._report(job, outcome, seed, time.monotonic() - started)
 
-    def _follow(self, job: Job, frames: Any, film: "Film | None", seed: int, stop: "Stop") -> "Outcome":
+    def _follow(
+        self, job: Job, frames: Any, film: "Film | None", preview: Path | None, seed: int, stop: "Stop"
+    ) -> "Outcome":
         from artcli.run import Watch, follow
 
         watch = Watch(
@@ -218,7 +224,7 @@ class Studio:
             total=self.settings.steps,
             to_pixels=self._to_pixels,
             film=film,
-            preview=self._previewer(job),
+            preview=None if preview is None else lambda pixels: self._write(preview, pixels, None),
             snapshot=lambda step, pixels: self._write(_step_name(job.picture, step), pixels, None),
             save_every=self.request.save_every,
             save_state=None if job.streamed else lambda state: self._save_state(job, seed, state),
@@ -232,11 +238,15 @@ class Studio:
         pixels = images.from_tensor(image)
         return self.edit.paste(pixels) if self.edit else pixels
 
-    def _previewer(self, job: Job) -> Any:
+    def _preview(self, job: Job) -> Path | None:
+        """Where the preview goes; None without one, and where a file of the user has its name."""
         if not self.request.preview or job.streamed:
             return None
+        if job.preview.exists() and not (self.request.force or self.request.resume):
+            self.console.info(f"dream: {job.preview} exists, so there is no preview (--force replaces it)")
+            return None
         self.console.info(f"dream: preview in {job.preview}")
-        return lambda pixels: self._write(job.preview, pixels, None)
+        return job.preview
 
     def _write(self, path: Path, pixels: "np.ndarray", recipe: dict[str, Any] | None) -> None:
         from artcli.media import images
@@ -275,14 +285,17 @@ class Studio:
         found += [steer.image(self.clip, prompt_syntax.parse_one(line)) for line in self.request.image_prompts]
         return found + [steer.noise(self.clip, prompt_syntax.parse_one(line)) for line in self.request.noise_prompts]
 
-    def _best_seed(self, job: Job, targets: "list[Target]") -> int:
-        from artcli.backends.dream.optimise import rank_seeds
+    def _best_seed(self, job: Job, targets: "list[Target]", stop: "Stop") -> int:
+        from artcli.backends.dream.optimise import try_seed
 
-        seeds = range(job.seed, job.seed + self.request.best_of)
-        self.console.info(f"dream: trying seeds {seeds[0]} to {seeds[-1]}")
-        best = rank_seeds(targets, self.clip, self.settings, seeds, canvas=self.edit.canvas if self.edit else None)[0]
-        self.console.info(f"dream: seed {best} looks best")
-        return best
+        canvas = self.edit.canvas if self.edit else None
+        scores: dict[int, float] = {}
+        for seed in range(job.seed, job.seed + self.request.best_of):
+            scores[seed] = try_seed(targets, self.clip, self.settings, seed, canvas)
+            self.console.info(f"dream: trying seeds: {seed} reaches {scores[seed]:.3f}")
+            if stop.requested:
+                break
+        return max(scores, key=lambda seed: scores[seed])
 
     def _recipe(self, job: Job, seed: int) -> dict[str, Any] | None:
         from artcli.media import record
@@ -319,8 +332,9 @@ class Studio:
         """What has to be the same for a run to go on: everything that shapes the picture."""
         what = {
             "prompt": job.prompt, "seed": seed, "settings": asdict(self.settings), "weights": self.weights,
-            "images": self.request.image_prompts, "noise": self.request.noise_prompts, "init": str(self.request.init),
-            "mask": str(self.request.mask), "feather": self.request.feather,
+            "images": self.request.image_prompts, "noise": self.request.noise_prompts, "feather": self.request.feather,
+            "init": self.request.init and sha256_of(self.request.init),
+            "mask": self.request.mask and sha256_of(self.request.mask),
             "film": job.film and (self.request.fps, self.request.duration),
         }  # fmt: skip
         return json.dumps(what, sort_keys=True)

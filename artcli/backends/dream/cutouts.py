@@ -64,9 +64,14 @@ def _perspective(batch: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     """Seen from one side, every second crop."""
     count, _, height, width = batch.shape
     tilt = augment.uniform(rng, (count, 2), -0.25, 0.25) * (torch.rand((count, 1), generator=rng) < 0.5)
-    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    y, x = torch.meshgrid(_centers(height), _centers(width), indexing="ij")
     depth = 1 + tilt[:, :1, None] * x + tilt[:, 1:, None] * y
     return _sample(batch, torch.stack((x / depth, y / depth), -1))
+
+
+def _centers(extent: int) -> torch.Tensor:
+    """Where the middles of the pixels lie between the edges -1 and 1."""
+    return (2 * torch.arange(extent) + 1) / extent - 1
 
 
 def _sample(batch: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:

@@ -42,10 +42,20 @@ class FFTImage:
         """(1, 3, height, width) in 0..1."""
         spectrum = torch.view_as_complex(self.spectrum) * self.scale
         if (height, width) != (self.height, self.width):
-            spectrum = _low_frequencies(spectrum, height, width)
+            spectrum = _low_frequencies(spectrum, height, width) * self._half_pixel(height, width)
         signal = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
         signal = signal / signal.std().clamp_min(1e-8) * self.contrast + self.mean
         return torch.sigmoid(torch.einsum("ij,bjhw->bihw", self._color(), signal))
+
+    def _half_pixel(self, height: int, width: int) -> torch.Tensor:
+        """Phases that put a smaller picture's pixels in the middle of the larger pixels that they stand for.
+
+        The transform samples at the pixels' corners; photographs, masks and `resize` count from their middles.
+        """
+        y = torch.fft.fftfreq(height)[:, None] * (1 - height / self.height)
+        x = torch.fft.rfftfreq(width)[None] * (1 - width / self.width)
+        phase = torch.pi * (y + x)
+        return torch.polar(torch.ones_like(phase), phase).to(self.spectrum.device)
 
     def parameters(self) -> list[torch.Tensor]:
         return [self.spectrum]

@@ -171,14 +171,8 @@ def _optimizer(settings: Settings, parameters: list[torch.Tensor]) -> torch.opti
     return torch.optim.SGD(parameters, lr=settings.lr * 100, momentum=0.9)
 
 
-def rank_seeds(
-    targets: Sequence[Target], clip: Clip, settings: Settings, seeds: Sequence[int], **canvas: Any
-) -> list[int]:
-    """The seeds, best first, by CLIP's similarity over the last steps of short trial runs."""
+def try_seed(targets: Sequence[Target], clip: Clip, settings: Settings, seed: int, canvas: Canvas | None) -> float:
+    """How well a seed does: CLIP's similarity to the first prompt over the last steps of a short trial run."""
     trial = replace(settings, steps=max(10, settings.steps // 5), low_part=1.0)
-
-    def score(seed: int) -> float:
-        frames = [f.metrics["similarity"] for f in dream(targets, clip, trial, seed=seed, **canvas)]
-        return sum(frames[-5:]) / len(frames[-5:])
-
-    return sorted(seeds, key=lambda seed: -score(seed))
+    found = [frame.metrics["similarity"] for frame in dream(targets, clip, trial, seed=seed, canvas=canvas)]
+    return sum(found[-5:]) / len(found[-5:])

@@ -38,7 +38,7 @@ def image(clip: Clip, prompt: Prompt) -> Target:
 
 def noise(clip: Clip, prompt: Prompt) -> Target:
     """A random direction; its text is the seed.  Raises UsageError when that is no number."""
-    if not prompt.text.isdigit():
+    if not (prompt.text.isascii() and prompt.text.isdigit() and int(prompt.text) < 2**63):
         raise UsageError(f"--noise-prompt '{prompt.text}' has to start with a seed, such as 7 or 7:0.5")
     size = clip.encode_text(["x"]).shape[1]
     direction = torch.randn(size, generator=torch.Generator().manual_seed(int(prompt.text)))
