@@ -44,3 +44,11 @@ def parameters_of(file: Path, command: str, known: Iterable[str]) -> dict[str, A
         if name not in known or name in _NOT_RECORDED:
             raise UsageError(f"the recipe in {file} (of artgen {found.get('version')}) sets '{name}', which cannot be")
     return {**parameters, "seed": str(seed)}
+
+
+def weights_of(file: Path) -> dict[str, str]:
+    """Fingerprints of the weights that made a file, by name; to notice that today's are others."""
+    from artcli.media import record
+
+    found = record.read(file).get("weights")
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}

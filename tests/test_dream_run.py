@@ -248,6 +248,24 @@ def test_seeds_are_ranked_by_similarity_best_first(clip):
     assert sorted(scores, key=lambda seed: -scores[seed]) == expected
 
 
+def test_an_init_picture_comes_from_stdin_too(dream, folder):
+    photograph(Path("photo.png"))
+    dream("red car", "--seed", 1, "--init", "photo.png", "--out", "a.png", "--no-metadata")
+    dream(
+        "red car", "--seed", 1, "--init", "-", "--out", "b.png", "--no-metadata", input=Path("photo.png").read_bytes()
+    )
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+def test_running_again_with_other_weights_warns(dream, folder, monkeypatch):
+    from artcli.backends.clip import Clip
+
+    dream("red car", "--out", "a.png")
+    assert "not the one that the record names" not in dream("--from", "a.png", "--out", "b.png").stderr
+    monkeypatch.setattr(Clip, "fingerprint", lambda clip: "0" * 16)
+    assert "not the one that the record names" in dream("--from", "a.png", "--out", "c.png").stderr
+
+
 def test_every_prompt_keeps_its_own_embedding(clip):
     from artcli.backends.dream import steer
     from artcli.backends.dream.prompts import parse

@@ -41,7 +41,9 @@ def dream(
     noise_prompt: Annotated[
         list[str] | None, typer.Option("--noise-prompt", metavar="SEED[:W]", help="Draw towards a random direction.")
     ] = None,
-    init: Annotated[Path | None, typer.Option("--init", metavar="FILE", help="Start from this picture.")] = None,
+    init: Annotated[
+        Path | None, typer.Option("--init", metavar="FILE", help="Start from this picture; - for stdin.")
+    ] = None,
     init_weight: Annotated[
         float, typer.Option("--init-weight", min=0, max=1e9, help="Pull towards the init picture; 1000 is strong.")
     ] = DEFAULT.init_weight,
@@ -139,6 +141,7 @@ def dream(
         resume=resume,
         force=force,
         recipe=None if no_metadata else recipe.make("dream", options.given(ctx)),
+        recorded_weights={} if from_file is None else recipe.weights_of(from_file),
     )
     console = Console(quiet=quiet, json_lines=as_json)
     if not dry_run:
@@ -155,7 +158,7 @@ def _augmentations(text: str) -> tuple[str, ...]:
 
 def _check_init(init: Path | None, mask: Path | None, init_weight: float) -> None:
     for path in (init, mask):
-        if path is not None and not path.is_file():
+        if path is not None and str(path) != "-" and not path.is_file():
             raise files.missing(path)
     if init is None and (mask is not None or init_weight):
         raise UsageError(f"{'--mask' if mask else '--init-weight'} needs --init, the picture that it is about")

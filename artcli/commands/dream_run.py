@@ -93,6 +93,7 @@ class Request:
     resume: bool
     force: bool
     recipe: dict[str, Any] | None
+    recorded_weights: Mapping[str, str]
 
 
 def check(jobs: list[Job], request: Request, *, skip_existing: bool, console: Console) -> list[Job]:
@@ -165,6 +166,9 @@ class Studio:
         self.device = device.choose(request.device)
         self.clip = clip.load(request.clip, self.device, weights_dirs=request.weights_dirs, offline=request.offline)
         self.weights = {self.clip.name: self.clip.fingerprint()}
+        for name, fingerprint in request.recorded_weights.items():
+            if self.weights.get(name, fingerprint) != fingerprint:
+                console.warn(f"{name} is not the one that the record names, so the picture will differ")
         console.info(f"dream: {width}x{height}, {self.clip.name} ({self.clip.side} px), {device.describe(self.device)}")
 
     def _read_init(self) -> "Edit | None":
@@ -173,7 +177,7 @@ class Studio:
 
         if self.request.init is None:
             return None
-        photo = images.load(self.request.init)
+        photo = images.load("-" if str(self.request.init) == "-" else self.request.init)
         if self.request.mask is not None:
             return canvas.edit(photo, images.load(self.request.mask), self.request.feather)
         height, width = photo.rgb.shape[:2]
@@ -295,7 +299,9 @@ class Studio:
             self.console.info(f"dream: trying seeds: {seed} reaches {scores[seed]:.3f}")
             if stop.requested:
                 break
-        return max(scores, key=lambda seed: scores[seed])
+        best = max(scores, key=lambda seed: scores[seed])
+        self.console.info(f"dream: seed {best} looks best")
+        return best
 
     def _recipe(self, job: Job, seed: int) -> dict[str, Any] | None:
         from artcli.media import record
@@ -333,8 +339,7 @@ class Studio:
         what = {
             "prompt": job.prompt, "seed": seed, "settings": asdict(self.settings), "weights": self.weights,
             "images": self.request.image_prompts, "noise": self.request.noise_prompts, "feather": self.request.feather,
-            "init": self.request.init and sha256_of(self.request.init),
-            "mask": self.request.mask and sha256_of(self.request.mask),
+            "init": _fingerprint(self.request.init), "mask": _fingerprint(self.request.mask),
             "film": job.film and (self.request.fps, self.request.duration),
         }  # fmt: skip
         return json.dumps(what, sort_keys=True)
@@ -382,6 +387,10 @@ def _snapshots(job: Job, request: Request) -> list[Path]:
     """The pictures that --save-every leaves beside the last one."""
     every, steps = request.save_every, request.settings.steps
     return [_step_name(job.picture, step) for step in range(every, steps, every)] if every else []
+
+
+def _fingerprint(file: Path | None) -> str | None:
+    return None if file is None or str(file) == "-" else sha256_of(file)
 
 
 def _step_name(path: Path, step: int) -> Path:
