@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,3 +97,31 @@ def test_exactly_at_the_target_and_opposite_to_it_the_gradient_is_finite(kind, a
     features = at(angle).float().requires_grad_()
     (pull,) = torch.autograd.grad(prompt_loss(features, X.float(), Prompt("a"), kind), features)
     assert pull.isfinite().all()
+
+
+def test_contrast_is_the_cross_entropy_of_the_target_among_its_rivals():
+    """By hand: logits 2 * (0.6, 0.8, 0) for the target and two rivals."""
+    features = torch.tensor([[0.6, 0.8, 0.0]], dtype=torch.float64)
+    rivals = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    target = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+    expected = math.log(math.exp(1.2) + math.exp(1.6) + 1) - 1.2
+    found = prompt_loss(3 * features, target, Prompt("a", 2.0), "contrast", rivals, 2.0)
+    assert found.item() == pytest.approx(2 * expected, abs=1e-12)
+
+
+def test_contrast_has_the_gradient_of_its_value():
+    rng = torch.Generator().manual_seed(0)
+    features = torch.randn(3, 5, generator=rng, dtype=torch.float64, requires_grad=True)
+    rivals = F.normalize(torch.randn(4, 5, generator=rng, dtype=torch.float64), dim=1)
+    target = F.normalize(torch.randn(5, generator=rng, dtype=torch.float64), dim=0)
+    assert torch.autograd.gradcheck(lambda f: prompt_loss(f, target, Prompt("a"), "contrast", rivals, 7.0), features)
+
+
+def test_rivals_leave_out_what_says_the_same_as_a_prompt(clip):
+    from artcli.backends.dream import rivals
+
+    target = clip.encode_text(["goldfish"])
+    found = rivals.embed(clip, target)
+    words = [" ".join(word.split()) for word in rivals.NOUNS.split(",")]
+    assert 0 < len(found) < len(words) and len(words) == len(set(words)) and all(words)
+    assert (found @ target.T).max() < 0.999  # "goldfish" itself is gone

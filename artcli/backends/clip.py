@@ -27,6 +27,7 @@ class Clip:
         preprocess = model.visual.preprocess_cfg
         self.mean = torch.tensor(preprocess["mean"], device=device).view(shape)
         self.std = torch.tensor(preprocess["std"], device=device).view(shape)
+        self.scale = float(model.logit_scale.exp())
         self.dtype = fast_dtype(device)
 
     @torch.no_grad()

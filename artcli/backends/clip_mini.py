@@ -47,7 +47,7 @@ class Config:
     trunk: str = "resnet10t"  # a timm name, so that plain open_clip loads the result
     image_size: int = 96  # of the finished model
     text_steps: int = 1900
-    image_steps: int = 10000
+    image_steps: int = 9000
     text_batch: int = 512
     image_batch: int = 128
     text_lr: float = 1e-3

@@ -30,11 +30,30 @@ def distance(features: torch.Tensor, target: torch.Tensor, kind: str) -> torch.T
     return 2 * chord.clamp(max=1 - 1e-6).arcsin().square()
 
 
-def prompt_loss(features: torch.Tensor, target: torch.Tensor, prompt: Prompt, kind: str) -> torch.Tensor:
+def contrast(features: torch.Tensor, target: torch.Tensor, rivals: torch.Tensor, scale: float) -> torch.Tensor:
+    """Cross-entropy of finding the target (D,) among the rivals (R, D), for unit features (N, D); 0 and above.
+
+    scale: what CLIP multiplies its cosines with (Radford et al., 2021, section 2.3).
+    """
+    logits = scale * features @ torch.cat((target[None], rivals)).T
+    return logits.logsumexp(1) - logits[:, 0]
+
+
+def prompt_loss(
+    features: torch.Tensor,
+    target: torch.Tensor,
+    prompt: Prompt,
+    kind: str,
+    rivals: torch.Tensor | None = None,
+    scale: float = 1.0,
+) -> torch.Tensor:
     """|w| times the mean over the crops of the signed distance; below `stop` there is no pull any more.
 
-    features: (N, D), any length.  target: (D,), unit length.
+    features: (N, D), any length.  target: (D,), unit length.  kind: `spherical`, `cosine`, or `contrast` with its
+    rivals (R, D) and scale.
     """
-    signed = distance(F.normalize(features, dim=1), target, kind) * (1 if prompt.weight > 0 else -1)
+    unit = F.normalize(features, dim=1)
+    far = distance(unit, target, kind) if rivals is None else contrast(unit, target, rivals, scale)
+    signed = far * (1 if prompt.weight > 0 else -1)
     stopped = _ReplaceGradient.apply(signed, torch.maximum(signed, torch.tensor(prompt.stop, device=signed.device)))
     return abs(prompt.weight) * stopped.mean()

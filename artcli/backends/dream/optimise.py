@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from artcli.backends.clip import Clip
-from artcli.backends.dream import fft
+from artcli.backends.dream import fft, rivals
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.cutouts import Cutouts
 from artcli.backends.dream.losses import prompt_loss
@@ -51,6 +51,8 @@ class _Artist:
         self.drawer = fft.FFTImage(settings.height, settings.width, _rng(seed, -1), clip.device)
         if canvas is not None:
             self.drawer.start_from(canvas.photo)
+        every = torch.stack([target for _, target in targets])
+        self.rivals = rivals.embed(clip, every) if settings.loss == "contrast" else None
         self.cutouts = Cutouts(settings.cutouts, clip.side, settings.cut_power, settings.augment)
         self.optimizer = _optimizer(settings, self.drawer.parameters())
         self.average = [torch.zeros_like(p) for p in self.drawer.parameters()]
@@ -112,10 +114,11 @@ class _Artist:
         features = self.clip.encode_image(crops)
         unit = torch.nn.functional.normalize(features.detach(), dim=1)
         self.similarity = (unit @ self.targets[0][1]).mean().item()
-        return sum(
-            (prompt_loss(features, target, prompt, self.settings.loss) for prompt, target in self.targets),
-            start=torch.zeros((), device=features.device),
-        )
+        losses = [
+            prompt_loss(features, target, prompt, self.settings.loss, self.rivals, self.clip.scale)
+            for prompt, target in self.targets
+        ]
+        return torch.stack(losses).sum()
 
     def _pull_to_init(self, image: torch.Tensor, gradient: torch.Tensor) -> float:
         """Adds the gradient of weight / 2 * mean squared distance to the photograph; returns its loss."""

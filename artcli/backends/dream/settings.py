@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 DRAWERS = ("fft",)
 OPTIMIZERS = ("adam", "adamw", "radam", "sgd")
-LOSSES = ("spherical", "cosine")
+LOSSES = ("contrast", "spherical", "cosine")
 AUGMENTATIONS = ("flip", "affine", "perspective", "jitter", "sharpen", "erase", "noise")
 
 
@@ -27,7 +27,7 @@ class Settings:
     cutouts: int = 24
     cut_power: float = 1.0
     augment: tuple[str, ...] = ("flip", "affine", "noise")
-    loss: str = "spherical"
+    loss: str = "contrast"
     init_weight: float = 0.0
     low_res: int = 96
     low_part: float = 0.6
