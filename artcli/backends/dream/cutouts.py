@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from artcli.nn import augment
 from artcli.nn.resample import crop, crop_matrix
 
+SMALLEST = 0.4  # crop, as a part of the shorter side
+
 
 @dataclass(frozen=True)
 class Cutouts:
@@ -31,7 +33,7 @@ class Cutouts:
     def _crops(self, image: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         height, width = image.shape[-2:]
         largest = min(height, width)
-        smallest = min(largest, max(self.side, largest * 0.4))
+        smallest = min(largest, max(self.side, largest * SMALLEST))
         size = torch.rand(self.count, generator=rng) ** self.power * (largest - smallest) + smallest
         left, top = (self._offset(extent, size, rng) for extent in (width, height))
         mirrored = torch.rand(self.count, generator=rng) < (0.5 if "flip" in self.augment else 0.0)

@@ -1,0 +1,65 @@
+"""The weights that ship: whole, described, loadable by plain open_clip, and good for what they are for."""
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from artcli import weights
+from artcli.backends import clip as clips
+
+LARGEST = 40 * 2**20
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return clips.load("clip-mini", torch.device("cpu"), offline=True)
+
+
+def test_the_manifest_says_how_every_bundled_file_was_made():
+    manifest = json.loads((weights.bundled_dir() / "manifest.json").read_text(encoding="utf-8"))
+    assert "clip-mini" in manifest
+    for name, entry in manifest.items():
+        assert {"kind", "licence", "command", "data", "quality", "files"} <= set(entry), name
+        weights.verify(weights.look_up(name))
+        assert sum(file["bytes"] for file in entry["files"].values()) <= LARGEST
+
+
+def test_plain_open_clip_loads_clip_mini():
+    import open_clip
+
+    folder = weights.find("clip-mini", offline=True)
+    model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True)
+    ours = clips.load(str(folder), torch.device("cpu"))
+    tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(["red car"])
+    assert torch.allclose(model.eval().encode_text(tokens, normalize=True), ours.encode_text(["red car"]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("word", "near", "far"),
+    [
+        ("lighthouse by the sea", "lighthouse", "banana"),
+        ("automobile", "red car", "jellyfish"),
+        ("kitten", "cat", "truck"),
+        ("crimson", "red", "green"),
+        ("limousine", "car", "castle"),
+    ],
+)
+def test_words_that_mean_the_same_lie_close(mini, word, near, far):
+    a, b, c = mini.encode_text([word, near, far])
+    assert a @ b > a @ c
+
+
+@pytest.mark.parametrize("color", ["red", "green", "blue", "yellow"])
+def test_a_plain_color_is_nearest_to_its_own_word(mini, color):
+    shades = {"red": (0.8, 0.1, 0.1), "green": (0.1, 0.6, 0.1), "blue": (0.1, 0.2, 0.8), "yellow": (0.9, 0.8, 0.1)}
+    picture = torch.tensor(shades[color]).view(1, 3, 1, 1).expand(1, 3, mini.side, mini.side)
+    features = F.normalize(mini.encode_image(picture), dim=1)
+    scores = features @ mini.encode_text([f"a {word} car" for word in shades]).T
+    assert list(shades)[int(scores.argmax())] == color
+
+
+def test_drawing_with_it_finds_the_prompt(invoke, folder):
+    result = invoke("dream", "goldfish", "--size", 64, "--steps", 25, "--seed", 0, "--out", "a.png", "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)["similarity"] > 0.3
