@@ -72,12 +72,30 @@ def test_a_drawn_seed_is_printed_and_recorded(dream):
 
 
 def test_chunks_change_rounding_and_nothing_else(dream):
-    dream("red car", "--seed", 1, "--out", "whole.png")
-    dream("red car", "--seed", 1, "--out", "parts.png", "--chunk", 3)
-    dream("red car", "--seed", 1, "--out", "uneven.png", "--chunk", 4)
+    plain = ["--loss", "spherical"]  # of which a random CLIP has a gradient well above the rounding
+    dream("red car", "--seed", 1, "--out", "whole.png", *plain)
+    dream("red car", "--seed", 1, "--out", "parts.png", *plain, "--chunk", 3)
+    dream("red car", "--seed", 1, "--out", "uneven.png", *plain, "--chunk", 4)
     dream("red car", "--seed", 2, "--out", "other.png")
     assert max(distance("whole.png", "parts.png"), distance("whole.png", "uneven.png")) < 0.5
     assert distance("whole.png", "other.png") > 5
+
+
+@pytest.mark.parametrize("loss", ["contrast", "spherical"])
+def test_chunks_add_up_to_the_gradient_of_the_whole(clip, loss):
+    from artcli.backends.dream import optimise, steer
+    from artcli.backends.dream.prompts import parse
+    from artcli.backends.dream.settings import Settings
+
+    image = torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    found = []
+    for chunk in (64, 4):
+        settings = Settings(48, 48, cutouts=9, loss=loss, chunk=chunk)
+        artist = optimise._Artist(steer.texts(clip, parse("red car | blue:-0.5")), clip, settings, 0, None)
+        found.append(artist._look(image, torch.Generator().manual_seed(1)))
+    (whole_loss, whole), (parts_loss, parts) = found
+    assert parts_loss == pytest.approx(whole_loss, rel=0.01)
+    assert (parts - whole).norm() < 0.03 * whole.norm()  # bfloat16 where the machine has it
 
 
 def test_other_words_give_another_picture(dream):
@@ -106,9 +124,9 @@ def short_of_memory(monkeypatch, limit):
 
 
 def test_short_of_memory_the_crops_go_in_smaller_chunks(dream, monkeypatch):
-    dream("red car", "--seed", 1, "--out", "rich.png")
+    dream("red car", "--seed", 1, "--loss", "spherical", "--out", "rich.png")
     tried = short_of_memory(monkeypatch, 2)
-    dream("red car", "--seed", 1, "--out", "poor.png")
+    dream("red car", "--seed", 1, "--loss", "spherical", "--out", "poor.png")
     assert tried[:2] == [6, 3] and tried.count(6) == 1, "the size that fits is kept"
     assert distance("rich.png", "poor.png") < 0.5
 
@@ -193,7 +211,8 @@ def facts(result):
 
 def test_more_steps_come_nearer_and_a_negative_prompt_goes_away(dream):
     def similarity(prompt, steps):
-        return facts(dream(prompt, "--seed", 1, "--steps", steps, "--json", "-f", "--out", "a.png"))[0]["similarity"]
+        args = ("--seed", 1, "--steps", steps, "--loss", "spherical", "--json", "-f", "--out", "a.png")
+        return facts(dream(prompt, *args))[0]["similarity"]
 
     start = similarity("red car", 1)
     assert similarity("red car", 25) > start + 0.1
@@ -287,12 +306,14 @@ def test_low_resolution_first(clip):
     assert [frame.step for frame in runs[0]] == [1, 2, 3, 4]
     shown = [[frame.image() for frame in run[-1:]] for run in runs]
     assert shown[0][0].shape == (3, 48, 80) and torch.equal(shown[0][0], shown[1][0])
-    sizes = [optimise._Artist([], clip, settings, 0, None)._size(step) for step in range(4)]
+    sizes = [
+        optimise._Artist(steer.texts(clip, parse("car")), clip, settings, 0, None)._size(step) for step in range(4)
+    ]
     assert sizes == [(32, 53), (32, 53), (48, 80), (48, 80)]
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "radam", "sgd"])
-@pytest.mark.parametrize("loss", ["spherical", "cosine"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "radam"])
+@pytest.mark.parametrize("loss", ["contrast", "spherical", "cosine"])
 def test_every_optimizer_and_loss_lowers_the_loss(clip, optimizer, loss):
     from artcli.backends.dream import optimise, steer
     from artcli.backends.dream.prompts import parse

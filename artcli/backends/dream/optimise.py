@@ -168,10 +168,8 @@ def _rng(seed: int, step: int) -> torch.Generator:
 
 def _optimizer(settings: Settings, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
-    if settings.optimizer in kinds:
-        # A spectrum has no noise to smooth over many steps, so the first moment is not averaged (Olah et al., 2017).
-        return kinds[settings.optimizer](parameters, lr=settings.lr, betas=(0.0, 0.999))
-    return torch.optim.SGD(parameters, lr=settings.lr * 100, momentum=0.9)
+    # A spectrum has no noise to smooth over many steps, so the first moment is not averaged (Olah et al., 2017).
+    return kinds[settings.optimizer](parameters, lr=settings.lr, betas=(0.0, 0.999))
 
 
 def try_seed(targets: Sequence[Target], clip: Clip, settings: Settings, seed: int, canvas: Canvas | None) -> float:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 DRAWERS = ("fft",)
-OPTIMIZERS = ("adam", "adamw", "radam", "sgd")
+OPTIMIZERS = ("adam", "adamw", "radam")
 LOSSES = ("contrast", "spherical", "cosine")
 AUGMENTATIONS = ("flip", "affine", "perspective", "jitter", "sharpen", "erase", "noise")
 
