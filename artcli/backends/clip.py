@@ -21,6 +21,7 @@ class Clip:
         self.name, self.device, self.tokenizer = name, device, tokenizer
         self.model = model.eval().requires_grad_(False).to(device)
         self.model.visual.to(memory_format=torch.channels_last)
+        _sequence_first(self.model.visual)
         size = model.visual.image_size
         self.side: int = size if isinstance(size, int) else size[0]
         shape = (1, 3, 1, 1)
@@ -48,6 +49,20 @@ class Clip:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+
+def _sequence_first(visual: Any) -> None:
+    """Let a ViT keep its tokens as (L, N, D); the numbers stay the same.
+
+    As (N, L, D) torch's attention projects a transposed view, and for every such product it copies the weights once
+    per picture: on a CPU that takes longer than all the arithmetic.
+    """
+    transformer = getattr(visual, "transformer", None)
+    if transformer is None or not hasattr(transformer, "batch_first"):
+        return
+    transformer.batch_first = False
+    for block in transformer.resblocks:
+        block.attn.batch_first = False
 
 
 def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Clip:
