@@ -14,7 +14,8 @@ def test_a_vit_gives_the_same_embeddings_and_gradients_as_plain_open_clip():
     text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
     plain = open_clip.model.CLIP(embed_dim=16, vision_cfg=vision, text_cfg=text).eval().requires_grad_(False)
     plain.visual.preprocess_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-    ours = Clip(copy.deepcopy(plain), open_clip.tokenizer.SimpleTokenizer(context_length=16), torch.device("cpu"), "tiny")
+    tokenizer = open_clip.tokenizer.SimpleTokenizer(context_length=16)
+    ours = Clip(copy.deepcopy(plain), tokenizer, torch.device("cpu"), "tiny")
     ours.dtype = torch.float32
     batch = torch.rand(3, 3, 32, 32, requires_grad=True)
     expected = plain.encode_image((batch - 0.5) / 0.5)
