@@ -6,6 +6,8 @@ from typing import Any
 from artcli.errors import WeightsError
 from artcli.media import files
 
+NAME = "state.pt"  # of the state in a folder of its own
+
 
 def save(path: Path, content: dict[str, Any]) -> None:
     import torch

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from artcli import state
 from artcli.console import Console
 from artcli.errors import ArtgenError, UsageError
 from artcli.media import video
@@ -13,7 +14,6 @@ from artcli.media.spool import Spool
 from artcli.run import Film
 
 SPOOL, OLD_SPOOL = "frames.mkv", "frames-before.mkv"
-STATE = "state.pt"  # of the run; without it the frames are of no use
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def filming(film: Film, folder: Path) -> Iterator[Film]:
     finally:
         with suppress(ArtgenError):  # a run without a frame, or without space: the film's own error says more
             film.spool.close()
-        if not (folder / STATE).is_file():
+        if not (folder / state.NAME).is_file():  # without the state the frames are of no use
             shutil.rmtree(folder, ignore_errors=True)
         if film.writer.frames:
             film.writer.close()

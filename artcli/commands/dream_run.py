@@ -346,10 +346,10 @@ class Studio:
 
     def _save_state(self, job: Job, seed: int, state: dict[str, Any]) -> None:
         job.unfinished.mkdir(exist_ok=True)
-        state_file.save(job.unfinished / "state.pt", {"key": self._key(job, seed), "state": state})
+        state_file.save(job.unfinished / state_file.NAME, {"key": self._key(job, seed), "state": state})
 
     def _saved_state(self, job: Job, seed: int) -> Mapping[str, Any] | None:
-        path = job.unfinished / "state.pt"
+        path = job.unfinished / state_file.NAME
         if not self.request.resume or not path.is_file():
             return None
         saved = state_file.load(path)
@@ -374,9 +374,7 @@ class Studio:
             marks = [time.monotonic() for _ in dream(targets, self.clip, trial, canvas=canvas)]
             return marks[-1] - marks[-2]
 
-        part = (
-            self.settings.low_part if 0 < self.settings.low_res < min(self.settings.width, self.settings.height) else 0
-        )
+        part = self.settings.low_part if self.settings.starts_small else 0
         total = self.settings.steps * (part * seconds_per_step(1.0) + (1 - part) * seconds_per_step(0.0))
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: seed {job.seed}, about {duration(total)}, {memory:.1f} GB; would write")

@@ -8,8 +8,6 @@ from torch import nn
 from artcli import state
 from artcli.errors import WeightsError
 
-NAME = "state.pt"
-
 
 def save(run: Path, step: int, modules: nn.ModuleDict, optimizers: dict[str, torch.optim.Optimizer]) -> None:
     content = {
@@ -17,12 +15,12 @@ def save(run: Path, step: int, modules: nn.ModuleDict, optimizers: dict[str, tor
         "modules": modules.state_dict(),
         "optimizers": {name: o.state_dict() for name, o in optimizers.items()},
     }
-    state.save(run / NAME, content)
+    state.save(run / state.NAME, content)
 
 
 def load(run: Path, modules: nn.ModuleDict, optimizers: dict[str, torch.optim.Optimizer]) -> int:
     """Restore the run's state; the step to go on from, 0 for a new run.  Raises WeightsError for an unreadable file."""
-    path = run / NAME
+    path = run / state.NAME
     if not path.is_file():
         return 0
     content = state.load(path)

@@ -78,7 +78,7 @@ class _Artist:
         """Small in the first part of the run: there CLIP sees the whole subject, and a step costs less."""
         height, width = self.settings.height, self.settings.width
         small = self.settings.low_res
-        if not 0 < small < min(height, width) or step >= self.settings.steps * self.settings.low_part:
+        if not self.settings.starts_small or step >= self.settings.steps * self.settings.low_part:
             return height, width
         factor = small / min(height, width)
         return max(2, round(height * factor)), max(2, round(width * factor))

@@ -33,3 +33,8 @@ class Settings:
     low_part: float = 0.6
     ema: float = 0.9
     chunk: int = 64
+
+    @property
+    def starts_small(self) -> bool:
+        """Whether there is a first stage at low resolution: not for pictures that are as small themselves."""
+        return 0 < self.low_res < min(self.width, self.height)
