@@ -35,8 +35,8 @@ def write_data(folder, count=100):
     images[labels == 0, :16] += 180
     images[labels == 1, 16:] += 180
     np.savez(
-        folder / "things.npz", images=images.astype(np.uint8), labels=labels, names=["cat", "dog, hound"], share=1.0,
-        attributes=True,
+        folder / "things.npz", images=images.astype(np.uint8), labels=labels, names=["cat", "dog, hound"],
+        kinds=["mammal", ""], share=1.0, attributes=True,
     )  # fmt: skip
     texts = [f"{a} {b}" for a in WORDS for b in WORDS]
     np.savez(folder / "texts.npz", texts=texts, vectors=rng.normal(size=(len(texts), 24)).astype(np.float16))
@@ -220,6 +220,22 @@ def test_damaged_texts(invoke, folder):
     assert "texts.npz" in refused(invoke(*arguments("data"), "-q"))
 
 
+def test_starting_from_a_finished_model(trained, data):
+    start = str(trained / "model")
+    task = Task(replace(TINY, text_steps=0, start=start), data, CPU)
+    exported = Task(TINY, data, CPU)
+    clip_mini.take_over(exported.model, start)
+    for module in (task.model.visual, task.average, exported.model.visual):
+        assert torch.equal(module.head.proj.weight, task.model.visual.head.proj.weight)
+    with pytest.raises(UsageError, match="other sizes than these settings"):
+        Task(replace(TINY, embed_dim=8, start=start), data, CPU)
+
+
+def test_no_text_steps_need_a_start():
+    with pytest.raises(UsageError, match="text_steps 0 leaves the text tower untrained"):
+        replace(TINY, text_steps=0)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -325,12 +341,12 @@ def test_perturbations_stay_in_their_ball():
 def test_an_attack_moves_the_loss_up(task):
     """The step of the inner maximisation: along the gradient the loss grows."""
     task._fill_tables()
-    images, labels, which, attribute, turned = task._draw(32, rng())
+    images, *wanted = task._draw(32, rng())
     task.model.visual.train()
     delta = torch.zeros_like(images).requires_grad_()
-    before = task._loss(images + delta, labels, which, attribute, turned)
+    before = task._loss(images + delta, *wanted)
     (gradient,) = torch.autograd.grad(before, delta)
-    assert task._loss(images + 0.5 * clip_mini.unit(gradient), labels, which, attribute, turned) > before
+    assert task._loss(images + 0.5 * clip_mini.unit(gradient), *wanted) > before
 
 
 def test_attributes_are_read_off_the_pictures():

@@ -23,17 +23,19 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
+from artcli import weights
 from artcli.backends.clip_phrases import COLORS, STYLES
 from artcli.errors import UsageError, did_you_mean
 from artcli.nn import augment
 from artcli.training.colors import dominant_color
+from artcli.training.concepts import Concepts
 from artcli.training.pictures import load_sets
 
 ATTRIBUTES = tuple(f"a {color} {{}}" for color in COLORS) + STYLES[:2]  # the styles augment can make
 BLACK_AND_WHITE, SKETCH = len(COLORS), len(COLORS) + 1
 
 
-_MAY_BE_ZERO = {"radius", "color_weight", "ema", "first_part", "clean_part"}
+_MAY_BE_ZERO = {"text_steps", "radius", "color_weight", "ema", "first_part", "clean_part"}
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,15 @@ class Config:
     radius: float = 0.75  # of the L2 ball at 32 px; grows with the side, so that it stays the same per pixel
     color_weight: float = 0.5
     ema: float = 0.999
+    start: str = ""  # a bundled name or a folder: go on from its weights (then text_steps may be 0)
 
     def __post_init__(self) -> None:
+        if self.trunk not in timm.list_models():
+            raise UsageError(f"trunk '{self.trunk}' is no timm model.{did_you_mean(self.trunk, timm.list_models())}")
+        if self.text_steps == 0 and not self.start:
+            raise UsageError("text_steps 0 leaves the text tower untrained; give start=clip-mini or a model's folder")
         for name, value in vars(self).items():
-            if name == "trunk":
-                if value not in timm.list_models():
-                    raise UsageError(f"trunk '{value}' is no timm model.{did_you_mean(value, timm.list_models())}")
-            elif not (0 < value < math.inf or (value == 0 and name in _MAY_BE_ZERO)):
+            if not isinstance(value, str) and not (0 < value < math.inf or (value == 0 and name in _MAY_BE_ZERO)):
                 raise UsageError(f"{name} has to be above 0, not {value}")
 
     @property
@@ -127,6 +131,8 @@ class Task:
 
         self.config, self.device = config, device
         self.model = open_clip.model.CLIP(**config.model_cfg()).to(device)
+        if config.start:
+            take_over(self.model, config.start)
         self.tokenize = open_clip.tokenizer.SimpleTokenizer(context_length=config.context_length)
         self.model.visual.to(memory_format=torch.channels_last)
         self.average: nn.Module = copy.deepcopy(self.model.visual).eval().requires_grad_(False)
@@ -135,6 +141,7 @@ class Task:
         self.texts, self.targets = load_texts(data, self.tokenize, config)
         self.sets = load_sets(data)
         self.rows = [s.split() for s in self.sets]
+        self.concepts = Concepts(self.sets)
         self.class_table = torch.empty(0)  # filled when the text tower is done
 
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -201,8 +208,8 @@ class Task:
         return torch.cat(parts).float()
 
     def _fill_tables(self) -> None:
-        """Text embeddings of every class, and of every class with every attribute."""
-        names = [name for s in self.sets for name in s.names]
+        """Text embeddings of every class and kind, and of each with every attribute."""
+        names = self.concepts.names
         plain = [
             (i, t.format(w)) for i, n in enumerate(names) for w in n.split(", ") for t in ("{}", "a photo of a {}")
         ]
@@ -212,9 +219,6 @@ class Task:
         self.class_table = F.normalize(sums, dim=1)  # (C, D)
         attributed = [a.format(n.split(", ")[0]) for n in names for a in ATTRIBUTES]
         self.attribute_table = self.embed(attributed).view(len(names), len(ATTRIBUTES), -1)  # (C, A, D)
-        self.class_set = torch.tensor([k for k, s in enumerate(self.sets) for _ in s.names], device=self.device)
-        counts = torch.tensor([0, *(len(s.names) for s in self.sets)])
-        self.first_class = counts.cumsum(0)
 
     # image tower ----------------------------------------------------------------------------------------------
 
@@ -222,17 +226,17 @@ class Task:
         if not len(self.class_table):
             self._fill_tables()
         side = self._side(part)
-        images, labels, which, attribute, turned = self._draw(side, rng)
+        images, *wanted = self._draw(side, rng)
         self.model.visual.train()
         radius = self._radius(part) * side / 32
         if radius == 0:
-            return self._loss(images, labels, which, attribute, turned)
+            return self._loss(images, *wanted)
         start = random_in_ball(images.shape, radius, rng).to(self.device)
         delta = start.requires_grad_()
-        loss = self._loss(images + delta, labels, which, attribute, turned)
+        loss = self._loss(images + delta, *wanted)
         (gradient,) = torch.autograd.grad(loss, delta)
         moved = project(delta.detach() + 1.25 * radius * unit(gradient), radius)
-        return self._loss((images + moved).clamp(0, 1), labels, which, attribute, turned)
+        return self._loss((images + moved).clamp(0, 1), *wanted)
 
     def _side(self, part: float) -> int:
         return self.config.first_size if part < self.config.first_part else self.config.image_size
@@ -241,8 +245,8 @@ class Task:
         """None, then growing over a twentieth of the run, then the full radius."""
         return self.config.radius * min(1.0, max(0.0, part - self.config.clean_part) * 20)
 
-    def _loss(self, images, labels, which, attribute, turned) -> torch.Tensor:
-        """Cross-entropy over the classes of the picture's own set, and over rival classes and colours together.
+    def _loss(self, images, labels, hidden, attribute, turned) -> torch.Tensor:
+        """Cross-entropy over the words of the picture's own set, and over rival words and colours together.
 
         A picture whose hue was turned has no natural class any more ("banana" is yellow): it counts only in the second.
         """
@@ -250,8 +254,7 @@ class Task:
             features = self.model.visual(self.normalize(images))
         scale = self.model.logit_scale.exp().clamp(max=60)
         features = F.normalize(features.float(), dim=1) * scale
-        foreign = self.class_set[None] != which[:, None]  # (B, C)
-        logits = (features @ self.class_table.T).masked_fill(foreign, -1e4)
+        logits = (features @ self.class_table.T).masked_fill(hidden, -1e4)
         natural = ~turned & (attribute < len(COLORS))
         loss = F.cross_entropy(logits[natural], labels[natural]) if natural.any() else logits.new_zeros(())
         named = attribute >= 0
@@ -259,39 +262,39 @@ class Task:
             loss = (
                 loss
                 + self.config.color_weight
-                * self._attribute_loss(features[named], labels[named], foreign[named], attribute[named])
+                * self._attribute_loss(features[named], labels[named], hidden[named], attribute[named])
                 * named.float().mean()
             )
         return loss
 
-    def _attribute_loss(self, features, labels, foreign, attribute) -> torch.Tensor:
+    def _attribute_loss(self, features, labels, hidden, attribute) -> torch.Tensor:
         """One softmax over "a COLOR x" for every class x and "a y CLASS" for every other attribute y."""
         rivals = self.attribute_table[:, attribute].transpose(0, 1)  # (B, C, D): same attribute, every class
-        by_class = torch.einsum("bd,bcd->bc", features, rivals).masked_fill(foreign, -1e4)
+        by_class = torch.einsum("bd,bcd->bc", features, rivals).masked_fill(hidden, -1e4)
         by_attribute = torch.einsum("bd,bad->ba", features, self.attribute_table[labels])
         by_attribute = by_attribute.scatter(1, attribute[:, None], -1e4)  # the right one stands in by_class
         return F.cross_entropy(torch.cat((by_class, by_attribute), 1), labels)
 
     def _draw(self, side: int, rng: torch.Generator):
-        """A batch: images (B, 3, side, side) in 0..1, class rows, set numbers, attributes (-1 unknown), hue turned."""
+        """A batch: images (B, 3, side, side) in 0..1, rows, hidden rows, attributes (-1 unknown), hue turned."""
         shares = torch.tensor([s.share for s in self.sets])
         counts = torch.bincount(
             torch.multinomial(shares, self.config.image_batch, True, generator=rng), minlength=len(shares)
         )
-        images, labels, which, attributed = [], [], [], []
+        images, labels, attributed = [], [], []
         for number, (pictures, count) in enumerate(zip(self.sets, counts.tolist(), strict=True)):
             if count == 0:
                 continue
             rows = self.rows[number][0]
             rows = rows[torch.randint(len(rows), (count,), generator=rng)]
             images.append(augment.random_crops(pictures.images[rows].float() / 255, side, rng, (0.4, 1.0)))
-            labels.append(pictures.labels[rows] + self.first_class[number])
-            which.append(torch.full((count,), number))
+            labels.append(pictures.labels[rows] + self.concepts.first_class[number])
             attributed.append(torch.full((count,), pictures.attributes))
         batch, allowed = torch.cat(images), torch.cat(attributed)
         batch, attribute, turned = attribute_batch(augment.jitter(batch, rng), allowed, rng)
         batch = batch.contiguous(memory_format=torch.channels_last)
-        return tuple(t.to(self.device) for t in (batch, torch.cat(labels), torch.cat(which), attribute, turned))
+        rows, hidden = self.concepts.draw(torch.cat(labels), rng)
+        return tuple(t.to(self.device) for t in (batch, rows, hidden, attribute, turned))
 
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
         mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
@@ -315,7 +318,7 @@ class Task:
 
     def _top1(self, number: int, side: int) -> float:
         pictures, rows = self.sets[number], self.rows[number][1]
-        first = int(self.first_class[number])
+        first = int(self.concepts.first_class[number])
         table = self.class_table[first : first + len(pictures.names)]
         right = 0
         for part in rows.split(256):
@@ -350,6 +353,18 @@ def attribute_batch(images: torch.Tensor, allowed: torch.Tensor, rng: torch.Gene
     attribute = torch.where(allowed, dominant_color(images), -1)
     attribute[grey], attribute[drawn] = BLACK_AND_WHITE, SKETCH
     return images, attribute, turned
+
+
+def take_over(model: nn.Module, start: str) -> None:
+    """Give the model the weights of a finished one of the same sizes.
+
+    Raises UsageError when there is no such model or its sizes are others, WeightsError when its file is damaged.
+    """
+    state = weights.load_state(weights.find(start) / "open_clip_model.safetensors")
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise UsageError(f"start={start} has other sizes than these settings ask for") from error
 
 
 def load_texts(data: Path, tokenize, config: Config) -> tuple[torch.Tensor, torch.Tensor]:

