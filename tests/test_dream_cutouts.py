@@ -80,10 +80,15 @@ def test_a_negative_length_mirrors(start, length, source, target):
     torch.testing.assert_close(back, there.flip(1), atol=1e-3, rtol=0)
 
 
-def test_beyond_the_edge_the_edge_goes_on():
-    image = torch.zeros(1, 3, 8, 8)
-    image[..., 0] = 1.0
-    assert (cut(image, -20, 0, 8, 8, 8) == 1).all() and (cut(image, 20, 0, 8, 8, 8) == 0).all()
+@given(st.integers(-20, 20), st.integers(-20, 20))
+@quick
+def test_beyond_the_edge_the_picture_is_mirrored(left, top):
+    image = picture(8, 9)
+    mirrored = torch.cat((image, image.flip(3)), 3)
+    mirrored = torch.cat((mirrored, mirrored.flip(2)), 2)
+    rows, columns = (torch.arange(start, start + 6) % (2 * extent) for start, extent in ((top, 8), (left, 9)))
+    wanted = mirrored[:, :, rows][..., columns]
+    torch.testing.assert_close(cut(image, left, top, 6, 6, 6), wanted, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64])

@@ -7,11 +7,12 @@ def crop_matrix(start: torch.Tensor, length: torch.Tensor, source: int, target: 
     """Rows that resample `length` pixels from `start` of a line of `source` pixels to `target` pixels.
 
     start, length: (N,) in pixels; a negative length mirrors.  Triangle filter as wide as the reduction (as Pillow's
-    bilinear with antialiasing); rows sum to 1, beyond the edge the edge pixel counts.  Returns (N, target, source).
+    bilinear with antialiasing); rows sum to 1, beyond the edge the picture is mirrored.  Returns (N, target, source).
     """
     step = (length / target)[:, None]  # (N, 1)
     centers = start[:, None] + step * (torch.arange(target, device=start.device) + 0.5) - 0.5  # (N, target)
-    centers = centers.clamp(0, source - 1)
+    # Mirrored, for if the edge pixels counted for all beyond them, what pulls at them would outweigh the picture.
+    centers = source - 0.5 - ((centers + 0.5) % (2 * source) - source).abs()
     support = step.abs().clamp_min(1)[..., None]
     distance = (torch.arange(source, device=start.device) - centers[..., None]).abs() / support
     weights = (1 - distance).clamp_min(0)

@@ -17,6 +17,8 @@ from artcli.backends.frame import Frame
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
 
+FALL = 0.4  # part of the run in which the learning rate falls to zero
+
 
 def dream(
     targets: Sequence[Target],
@@ -59,6 +61,7 @@ class _Artist:
 
     def advance(self, step: int) -> float:
         """One optimizer step; the loss."""
+        self._set_pace(step)
         self.optimizer.zero_grad(set_to_none=True)
         image = self.drawer.draw(*self._size(step))
         if self.canvas is not None:
@@ -73,6 +76,18 @@ class _Artist:
             mean.lerp_(now.detach(), 1 - self.settings.ema)
         self.step = step + 1
         return loss
+
+    def _set_pace(self, step: int) -> None:
+        """Forget the gradients of the small picture when it grows, and slow down towards the end.
+
+        The frequencies that only the large picture has know no gradients yet; with the running averages of the small
+        one their first steps would be an order of magnitude too long, and stay behind as speckle.
+        """
+        if step and self._size(step) != self._size(step - 1):
+            self.optimizer = _optimizer(self.settings, self.drawer.parameters())
+        left = (self.settings.steps - step) / self.settings.steps
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.lr * min(1.0, left / FALL)
 
     def _size(self, step: int) -> tuple[int, int]:
         """Small in the first part of the run: there CLIP sees the whole subject, and a step costs less."""
