@@ -1,9 +1,7 @@
 """`artgen train clip`: from a folder of arrays to a model that plain open_clip loads, whatever stops it on the way."""
 
 import json
-import subprocess
-import sys
-import time
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +11,17 @@ import torch
 
 from artcli import run as loop
 from artcli.backends import clip_mini
-from artcli.backends.clip_mini import Config, Task, encode_tokens
+from artcli.backends import clip_mini_data as lessons
+from artcli.backends.clip_mini import Config, Model, encode_tokens
+from artcli.backends.clip_mini_data import ClipData
 from artcli.backends.clip_phrases import COLORS, SCENES, STYLES, compose
 from artcli.errors import UsageError
-from tests.conftest import EXECUTABLE, one_error_line, snapshot
+from artcli.training.trainer import Plan, Trainer
+from tests.conftest import one_error_line, snapshot
 
 TINY = Config(
-    embed_dim=16, context_length=16, text_width=48, text_layers=1, trunk="test_resnet", image_size=32, text_steps=4,
-    image_steps=4, text_batch=8, image_batch=8, first_size=32,
+    embed_dim=16, context_length=16, text_width=48, text_layers=1, trunk="test_resnet", size=32, text_steps=4,
+    image_steps=4, text_batch=8, batch=8, first_size=32,
 )  # fmt: skip
 CHANGED = [f"{k}={v}" for k, v in vars(TINY).items() if v != getattr(Config(), k)]
 CPU = torch.device("cpu")
@@ -63,7 +64,7 @@ def trained(tmp_path_factory, data):
     run = tmp_path_factory.mktemp("trained") / "run"
     result = CliRunner().invoke(app, arguments(data, run))
     assert result.exit_code == 0, result.stderr
-    assert result.stdout == f"{run / 'model'}\n"
+    assert result.stdout == f"{run / 'weights.safetensors'}\n{run / 'model'}\n"
     return run
 
 
@@ -75,12 +76,21 @@ def weights(run):
 
 
 def test_the_run_folder(trained):
-    assert sorted(p.name for p in trained.iterdir()) == ["config.json", "metrics.jsonl", "model", "state.pt"]
-    what = json.loads((trained / "config.json").read_text())
-    assert what == {"model": "clip", "seed": 0, "config": vars(TINY)}
+    made = {
+        "run.toml",
+        "environment.json",
+        "metrics.jsonl",
+        "model",
+        "checkpoints",
+        "weights.safetensors",
+        "report.html",
+    }
+    assert made <= {p.name for p in trained.iterdir()}
+    what = tomllib.loads((trained / "run.toml").read_text())
+    assert (what["model"], what["seed"], what["config"]) == ("clip", 0, vars(TINY))
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [3, 6, 8]
-    assert "text_cosine" in rows[0] and "top1_things" in rows[-1]
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    assert "text" in rows[0]["train"] and "image" in rows[-1]["train"] and "top1_things" in rows[-1]["val"]
 
 
 def test_plain_open_clip_loads_the_model(trained):
@@ -108,11 +118,11 @@ def test_the_averaged_tower_is_what_is_exported(trained):
     from safetensors.torch import load_file
 
     exported = load_file(trained / "model" / "open_clip_model.safetensors")
-    state = torch.load(trained / "state.pt", weights_only=True)["modules"]
+    state = load_file(trained / "weights.safetensors")
     name = "head.proj.weight"
-    assert torch.equal(exported[f"visual.{name}"], state[f"average.{name}"].half())
-    assert not torch.equal(state[f"average.{name}"], state[f"model.visual.{name}"])
-    assert torch.equal(exported["text_projection"], state["model.text_projection"].half())
+    assert torch.equal(exported[f"visual.{name}"], state[f"averaged.{name}"].half())
+    assert not torch.equal(state[f"averaged.{name}"], state[f"clip.visual.{name}"])
+    assert torch.equal(exported["text_projection"], state["clip.text_projection"].half())
 
 
 # --- stopping and going on ------------------------------------------------------------------------------------------
@@ -148,60 +158,12 @@ def test_ctrl_c(invoke, data, trained, monkeypatch):
     assert weights("run") == weights(trained)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_killed(invoke, folder, data):
-    """kill -9 somewhere behind a checkpoint; the same line goes on, and ends at the bytes of an undisturbed run."""
-    slow = ["--set", "image_steps=30", "--save-every", "2"]
-    process = subprocess.Popen(
-        [*EXECUTABLE, *arguments(data, "run"), *slow, "-q"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 100
-    while not (folder / "run" / "state.pt").exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read().decode()
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
-    assert not (folder / "run" / "model").exists()
-    assert invoke(*arguments(data, "run"), *slow, "-q").exit_code == 0
-    assert invoke(*arguments(data, "whole"), *slow, "-q").exit_code == 0
-    assert weights("run") == weights("whole")
-
-
 # --- what it refuses ------------------------------------------------------------------------------------------------
 
 
 def refused(result, code=2):
     assert (result.exit_code, result.stdout) == (code, "")
     return one_error_line(result.stderr)
-
-
-def test_a_run_with_other_settings(invoke, folder, data):
-    invoke(*arguments(data), "--time-limit", "0.0001", "-q")
-    before = snapshot(folder)
-    line = refused(invoke(*arguments(data), "-q", "--seed", 5, "--set", "ema=0.5"))
-    assert "seed 0 -> 5" in line and "ema 0.999 -> 0.5" in line and "image_lr" not in line
-    assert snapshot(folder) == before
-
-
-def test_a_truncated_checkpoint(invoke, folder, data):
-    invoke(*arguments(data), "--time-limit", "0.0001", "-q")
-    path = folder / "run" / "state.pt"
-    path.write_bytes(path.read_bytes()[:1000])
-    assert "state.pt cannot be read" in refused(invoke(*arguments(data), "-q"), 3)
-
-
-def test_a_damaged_description_of_the_run(invoke, folder, data):
-    for text in ("{", "[]", "{}"):
-        (folder / "run").mkdir(exist_ok=True)
-        (folder / "run" / "config.json").write_text(text)
-        assert "config.json cannot be read" in refused(invoke(*arguments(data), "-q"))
-
-
-def test_a_file_where_the_run_folder_should_be(invoke, folder, data):
-    (folder / "run").write_text("mine")
-    assert "run is a file" in refused(invoke(*arguments(data), "-q"))
-    assert "cannot make the folder" in refused(invoke(*arguments(data, "run/deeper"), "-q"))
-    assert snapshot(folder) == {"run": b"mine"}
 
 
 def test_missing_data_says_how_to_make_it_and_leaves_no_run(invoke, folder):
@@ -220,15 +182,16 @@ def test_damaged_texts(invoke, folder):
     assert "texts.npz" in refused(invoke(*arguments("data"), "-q"))
 
 
-def test_starting_from_a_finished_model(trained, data):
+def test_starting_from_a_finished_model(trained):
     start = str(trained / "model")
-    task = Task(replace(TINY, text_steps=0, start=start), data, CPU)
-    exported = Task(TINY, data, CPU)
-    clip_mini.take_over(exported.model, start)
-    for module in (task.model.visual, task.average, exported.model.visual):
-        assert torch.equal(module.head.proj.weight, task.model.visual.head.proj.weight)
+    started, fresh = Model(replace(TINY, text_steps=0, start=start)), Model(TINY)
+    wanted = fresh.clip.visual.head.proj.weight.clone()
+    clip_mini.take_over(fresh.clip, start)
+    assert not torch.equal(wanted, fresh.clip.visual.head.proj.weight)
+    for tower in (started.clip.visual, started.averaged):
+        assert torch.equal(tower.head.proj.weight, fresh.clip.visual.head.proj.weight)
     with pytest.raises(UsageError, match="other sizes than these settings"):
-        Task(replace(TINY, embed_dim=8, start=start), data, CPU)
+        Model(replace(TINY, embed_dim=8, start=start))
 
 
 def test_no_text_steps_need_a_start():
@@ -241,8 +204,8 @@ def test_no_text_steps_need_a_start():
     [
         ("text_step=3", "Did you mean 'text_steps'?"),
         ("text_steps", "has to be name=value"),
-        ("text_steps=many", "text_steps is a int"),
-        ("ema=big", "ema is a float"),
+        ("text_steps=many", "text_steps is like 1900"),
+        ("ema=big", "ema is like 0.999"),
     ],
 )
 def test_a_bad_setting(invoke, folder, data, change, says):
@@ -250,7 +213,7 @@ def test_a_bad_setting(invoke, folder, data, change, says):
     assert snapshot(folder) == {}
 
 
-@pytest.mark.parametrize("change", ["trunk=no_such_net", "image_batch=0", "embed_dim=99", "text_steps=-1", "ema=nan"])
+@pytest.mark.parametrize("change", ["trunk=no_such_net", "batch=0", "embed_dim=99", "text_steps=-1", "ema=nan"])
 def test_a_setting_that_cannot_work(invoke, folder, data, change):
     line = refused(invoke(*arguments(data), "-q", "--set", change))
     assert change.partition("=")[0] in line
@@ -266,39 +229,58 @@ def test_a_dry_run_writes_nothing(invoke, folder, data):
 
 
 @pytest.fixture(scope="module")
-def task(data):
+def source(data):
+    return ClipData(data, TINY)
+
+
+@pytest.fixture(scope="module")
+def model(source):
     torch.manual_seed(0)
-    return Task(TINY, data, CPU)
+    made = Model(TINY)
+    made.study(source)
+    return made
 
 
-def test_fast_text_embeddings_are_open_clips_own(task):
-    tokens = task.tokenize(["car", "a much longer text about a red car by the sea", "", "two words"])
-    expected = task.model.encode_text(tokens, normalize=True)
-    torch.testing.assert_close(encode_tokens(task.model, tokens), expected, atol=1e-5, rtol=1e-5)
+def test_fast_text_embeddings_are_open_clips_own(model):
+    tokens = model.tokenize(["car", "a much longer text about a red car by the sea", "", "two words"])
+    expected = model.clip.encode_text(tokens, normalize=True)
+    torch.testing.assert_close(encode_tokens(model.clip, tokens), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_both_towers_learn(data):
     """A set that one glance tells apart: the loss of either tower falls within a few steps."""
-    from artcli.training.trainer import run_step
-
-    config = replace(TINY, text_steps=30, image_steps=30, text_batch=16, image_batch=16, text_lr=3e-3, radius=0.1)
+    config = replace(TINY, text_steps=30, image_steps=30, text_batch=16, batch=16, text_lr=3e-3, radius=0.1)
     torch.manual_seed(0)
-    learner = Task(config, data, CPU)
-    base = {name: [g["lr"] for g in o.param_groups] for name, o in learner.optimizers.items()}
+    source, learner = ClipData(data, config), Model(config)
+    learner.study(source)
+    trainer = Trainer(learner, source, Plan(config.steps, config.batch, clip=config.clip_gradient), CPU)
     losses = {"text": [], "image": []}
-    for step in range(config.steps):
-        for name, loss in run_step(learner, step, 0, base):
+    for now in trainer.run():
+        for name, loss in now.losses.items():
             losses[name].append(loss)
     assert len(losses["text"]) == len(losses["image"]) == 30
     for name, factor in {"text": 0.9, "image": 0.8}.items():
         first, last = (sum(part) / len(part) for part in (losses[name][:5], losses[name][-5:]))
         assert last < factor * first, name
-    assert learner.validate(config.steps)["top1_things"] == 1.0
+    assert trainer.validate()["top1_things"] == 1.0
 
 
-def test_each_tower_is_trained_in_its_own_part(task):
-    assert [name for step in (0, 3) for name, _ in task.train_step(step, rng())] == ["text", "text"]
-    assert [name for step in (4, 7) for name, _ in task.train_step(step, rng())] == ["image", "image"]
+def test_each_tower_is_trained_in_its_own_part(model, source):
+    named = [next(model.train_step(source.batch(step, 8, device=CPU)))[0] for step in (0, 3, 4, 7)]
+    assert named == ["text", "text", "image", "image"]
+
+
+def test_pictures_in_parts_keep_what_belongs_to_them(source):
+    batch = source.batch(5, 8, device=CPU)
+    parts = batch.split(3)
+    assert [len(part) for part in parts] == [3, 3, 2] and [part.first for part in parts] == [0, 3, 6]
+    for name in ("images", "labels", "hidden", "attribute", "turned"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))
+
+
+def test_one_process_only(source):
+    with pytest.raises(UsageError, match="clip trains in one process"):
+        source.batch(5, 8, device=CPU, first=4, count=4)
 
 
 def rng(seed=0):
@@ -312,15 +294,15 @@ def test_the_learning_rate_rises_stays_and_falls():
     assert clip_mini._trapezoid(-3, 100, 0.5) == 0.0
 
 
-def test_a_batch_of_texts_has_about_one_length(task):
-    rows = task._similar_lengths(rng())
-    lengths = (task.texts[rows] != 0).sum(1)
+def test_a_batch_of_texts_has_about_one_length(source):
+    rows = source._similar_lengths(rng())
+    lengths = (source.texts[rows] != 0).sum(1)
     assert len(rows) == TINY.text_batch and lengths.max() - lengths.min() <= 2
 
 
 def test_whitened_targets():
     vectors = torch.randn(200, 12, generator=rng()) * torch.linspace(0.1, 5, 12) + 3
-    white = clip_mini.whiten(vectors, 6)
+    white = lessons.whiten(vectors, 6)
     assert white.shape == (200, 6)
     torch.testing.assert_close(white.norm(dim=1), torch.ones(200))
     spread = white.std(0)
@@ -338,25 +320,24 @@ def test_perturbations_stay_in_their_ball():
     assert torch.equal(clip_mini.project(near, 0.5), near)
 
 
-def test_an_attack_moves_the_loss_up(task):
+def test_an_attack_moves_the_loss_up(model, source):
     """The step of the inner maximisation: along the gradient the loss grows."""
-    task._fill_tables()
-    images, *wanted = task._draw(32, rng())
-    task.model.visual.train()
-    delta = torch.zeros_like(images).requires_grad_()
-    before = task._loss(images + delta, *wanted)
+    model._fill_tables()
+    batch = source.batch(5, 8, device=CPU)
+    delta = torch.zeros_like(batch.images).requires_grad_()
+    before = model.train()._loss(batch.images + delta, batch)
     (gradient,) = torch.autograd.grad(before, delta)
-    assert task._loss(images + 0.5 * clip_mini.unit(gradient), *wanted) > before
+    assert model._loss(batch.images + 0.5 * clip_mini.unit(gradient), batch) > before
 
 
 def test_attributes_are_read_off_the_pictures():
     red = torch.tensor([0.8, 0.1, 0.1]).view(1, 3, 1, 1).expand(200, -1, 16, 16).contiguous()
-    images, attribute, turned = clip_mini.attribute_batch(red, torch.ones(200, dtype=torch.bool), rng())
+    images, attribute, turned = lessons.attribute_batch(red, torch.ones(200, dtype=torch.bool), rng())
     plain = (images - red).abs().amax((1, 2, 3)) < 1e-5
     assert (attribute[plain] == COLORS.index("red")).all() and plain.sum() > 100
-    assert (attribute == clip_mini.BLACK_AND_WHITE).any() and (attribute == clip_mini.SKETCH).any()
+    assert (attribute == lessons.BLACK_AND_WHITE).any() and (attribute == lessons.SKETCH).any()
     assert turned.any() and not (turned & plain).any()
-    _, nothing, _ = clip_mini.attribute_batch(red, torch.zeros(200, dtype=torch.bool), rng())
+    _, nothing, _ = lessons.attribute_batch(red, torch.zeros(200, dtype=torch.bool), rng())
     assert (nothing == -1).all()
 
 
@@ -378,7 +359,7 @@ def test_phrases_are_text_about_their_noun():
 def test_texts_and_their_targets(data):
     from open_clip.tokenizer import SimpleTokenizer
 
-    tokens, targets = clip_mini.load_texts(data, SimpleTokenizer(context_length=16), TINY)
+    tokens, targets = lessons.load_texts(data, SimpleTokenizer(context_length=16), 16)
     assert tokens.shape == (64, 16) and targets.shape == (64, 16)
     with pytest.raises(UsageError, match=r"texts\.npz"):
-        clip_mini.load_texts(data / "nowhere", None, TINY)
+        lessons.load_texts(data / "nowhere", None, 16)

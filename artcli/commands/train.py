@@ -1,144 +1,200 @@
-"""`artgen train`: make a model from data; the same line again goes on where it stopped."""
+"""`artgen train`: make a model from a folder of pictures; the same line again goes on where it stopped."""
 
 import dataclasses
 import importlib
-import json
-import time
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from artcli import options
-from artcli.console import Console, duration
-from artcli.errors import Interrupted, UsageError, did_you_mean
-from artcli.media import files
+from artcli import __version__, options
+from artcli.backends.registry import MODELS
+from artcli.console import Console
+from artcli.errors import UsageError, did_you_mean
 
-MODELS = {"clip": "artcli.backends.clip_mini"}
+PRECISIONS = ("fp32", "bf16", "fp16")
+DATA, RUNS = "Data", "Run"
 
 
 def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of training data.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Run folder.  [default: runs/MODEL]")
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="Folder of pictures, flat or a folder per class; CIFAR-10, MNIST, shards."),
+    ],
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Settings under a name; a wrong one lists all.")
     ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Length of the whole run.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="The same, in rounds through the data.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the model (repeatable)."),
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Run folder.  [default: runs/NUMBER-MODEL-DATA]")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the whole run.")] = 0,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look at the data and say what is in it.", rich_help_panel=DATA)
+    ] = False,
+    val_fraction: Annotated[
+        float, typer.Option("--val-fraction", min=0, max=0.9, help="Part that is held out.", rich_help_panel=DATA)
+    ] = 0.1,
+    crop: Annotated[
+        str,
+        typer.Option("--crop", metavar="HOW", help="center, stretch, or a side: 150.", rich_help_panel=DATA),
+    ] = "center",
+    color: Annotated[str, typer.Option("--color", help="rgb, ycbcr or grey.", rich_help_panel=DATA)] = "rgb",
+    filter: Annotated[str, typer.Option("--filter", help="lanczos or box.", rich_help_panel=DATA)] = "lanczos",
+    masks: Annotated[
+        Path | None,
+        typer.Option("--masks", metavar="DIR", help="Masks with the pictures' names.", rich_help_panel=DATA),
+    ] = None,
+    cutout: Annotated[
+        str | None,
+        typer.Option("--cutout", metavar="HOW", help="Find the subject: box or maskrcnn=FILE.", rich_help_panel=DATA),
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Mirror every second picture.", rich_help_panel=DATA)] = False,
+    zoom: Annotated[
+        float, typer.Option("--zoom", min=0, max=0.9, help="Zoom in by up to this.", rich_help_panel=DATA)
+    ] = 0.0,
+    rotate: Annotated[
+        float, typer.Option("--rotate", min=0, max=180, help="Turn by up to this, in degrees.", rich_help_panel=DATA)
+    ] = 0.0,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="Draw every class equally often.", rich_help_panel=DATA)
+    ] = False,
+    precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.", rich_help_panel=RUNS)] = "fp32",
+    accumulate: Annotated[
+        int, typer.Option("--accumulate", min=1, help="Compute a batch in N parts.", rich_help_panel=RUNS)
+    ] = 1,
     save_every: Annotated[
-        int, typer.Option("--save-every", metavar="N", min=1, help="Steps between checkpoints.")
+        int, typer.Option("--save-every", metavar="N", min=1, help="Steps between checkpoints.", rich_help_panel=RUNS)
     ] = 500,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Checkpoints to keep.", rich_help_panel=RUNS)] = 2,
+    track: Annotated[
+        list[str] | None,
+        typer.Option("--track", metavar="NAME", help="tensorboard or wandb, when installed.", rich_help_panel=RUNS),
+    ] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on with other settings than before.", rich_help_panel=RUNS)
+    ] = False,
     time_limit: options.TimeLimit = None,
     device: options.Device = "auto",
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Train a model on a folder; run the same line again to go on.
+    """Train a model on a folder of pictures; run the same line again to go on.
 
-    artgen train clip clip-data --out runs/clip
+    artgen train vae photos --preset abstract-64
+    artgen train autoencoder cifar-10-batches-py --epochs 15 --out runs/cifar
     """
-    options.one_of("MODEL", model, tuple(MODELS))
-    if not data.is_dir():
-        raise UsageError(f"there is no folder {data} to train on")
-    run = out or Path("runs") / model
-    limit = options.seconds(time_limit)
-    backend = importlib.import_module(MODELS[model])
-    config = _configure(backend.Config(), settings or [])
     console = Console(quiet=quiet, json_lines=as_json)
-    console.info(f"train: {model} on {data}, {config.steps} steps, seed {seed}, to {run}")
-    if dry_run:
-        return
-    what = {"model": model, "seed": seed, "config": dataclasses.asdict(config)}
-    _refuse_another(run, what)
-    _train(backend.Task, config, what, data, run, seed, save_every, limit, device, console)
+    options.one_of("MODEL", model, tuple(MODELS))
+    if not data.exists():
+        raise UsageError(f"there is no folder {data} to train on")
+    if check:
+        return _check(data, console)
+    options.one_of("--precision", precision, PRECISIONS)
+    options.one_of("--color", color, ("rgb", "ycbcr", "grey"))
+    options.one_of("--filter", filter, ("lanczos", "box"))
+    limit = options.seconds(time_limit)
+    from artcli.commands import train_run
+
+    backend = importlib.import_module(MODELS[model])
+    config = configure(model, backend, preset, settings or [])
+    if color == "grey":
+        config = dataclasses.replace(config, channels=1)
+    preparation = {"color": color, "filter": filter, **_crop(crop), **_cutout(cutout, masks)}
+    what = {
+        "model": model,
+        "preset": preset,
+        "seed": seed,
+        "steps": steps,
+        "epochs": epochs,
+        "version": __version__,
+        "command": shlex.join(["artgen", *sys.argv[1:]]),
+        "config": dataclasses.asdict(config),
+        "data": {
+            "path": str(data.resolve()),
+            "name": data.resolve().name,
+            "val_fraction": val_fraction,
+            "balanced": balanced,
+            "preparation": preparation,
+            "augmentation": {"flip": flip, "zoom": zoom, "rotation": rotate},
+        },
+        "trainer": {"precision": precision, "accumulate": accumulate, "save_every": save_every, "keep": keep},
+    }
+    train_run.carry_out(
+        backend, config, what, out,
+        accept_changes=accept_changes, limit=limit, device_name=device, track=track or [], dry_run=dry_run,
+        console=console,
+    )  # fmt: skip
 
 
-def _configure(config: Any, changes: list[str]) -> Any:
-    """The model's settings with `name=value` changes, each read as the type that the setting has."""
-    fields = {field.name: type(getattr(config, field.name)) for field in dataclasses.fields(config)}
-    changed = {}
-    for change in changes:
-        name, equals, value = change.partition("=")
-        if not equals:
-            raise UsageError(f"--set '{change}' has to be name=value")
-        if name not in fields:
-            raise UsageError(
-                f"--set {name}: no such setting; there are: {', '.join(fields)}.{did_you_mean(name, list(fields))}"
-            )
-        try:
-            changed[name] = fields[name](value)
-        except ValueError as error:
-            raise UsageError(f"--set {change}: {name} is a {fields[name].__name__}") from error
-    return dataclasses.replace(config, **changed)
+def _check(data: Path, console: Console) -> None:
+    from artcli.training.data import check
+
+    found = check.check(data)
+    for line in found.lines():
+        console.info(line)
+    if console.json_lines:
+        console.result([], **found.as_dict())
 
 
-def _refuse_another(run: Path, what: dict[str, Any]) -> None:
-    """Refuse to go on with a run that is something else."""
-    path = run / "config.json"
-    if run.exists() and not run.is_dir():
-        raise UsageError(f"{run} is a file; --out takes a folder for the run")
-    if not path.is_file():
-        return
+def _crop(how: str) -> dict[str, Any]:
+    if how.isdigit() and int(how) > 0:
+        return {"crop": "center", "crop_pixels": int(how)}
+    return {"crop": options.one_of("--crop", how, ("center", "stretch")), "crop_pixels": None}
+
+
+def _cutout(how: str | None, masks: Path | None) -> dict[str, Any]:
+    name, _, file = (how or "").partition("=")
+    if how is not None:
+        options.one_of("--cutout", name, ("box", "maskrcnn"))
+    return {
+        "masks": str(masks.resolve()) if masks else None,
+        "cutout": name or "none",
+        "maskrcnn": str(Path(file).resolve()) if file else None,
+    }
+
+
+def configure(model: str, backend: Any, preset: str | None, changes: list[str]) -> Any:
+    """The model's settings: a preset's with `name=value` changes, each read as the type that the setting has."""
+    presets = getattr(backend, "PRESETS", {})
+    if preset is not None and preset not in presets:
+        known = ", ".join(presets) or "none"
+        raise UsageError(f"{model} has no preset '{preset}'; there are: {known}.{did_you_mean(preset, list(presets))}")
+    config = presets[preset] if preset is not None else backend.Config()
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return dataclasses.replace(config, **dict(_change(change, fields) for change in changes))
+
+
+def _change(change: str, fields: dict[str, Any]) -> tuple[str, Any]:
+    name, equals, text = change.partition("=")
+    if not equals:
+        raise UsageError(f"--set '{change}' has to be name=value")
+    if name not in fields:
+        raise UsageError(
+            f"--set {name}: no such setting; there are: {', '.join(fields)}.{did_you_mean(name, list(fields))}"
+        )
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        flat_before, flat_now = ({**w, **w["config"], "config": None} for w in (before, what))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} cannot be read ({error!r}); choose another --out") from error
-    changed = [f"{k} {flat_before.get(k)} -> {flat_now[k]}" for k in flat_now if flat_before.get(k) != flat_now[k]]
-    if changed:
-        raise UsageError(f"{run} holds a run with other settings ({', '.join(changed)}); choose another --out")
+        return name, read_as(fields[name], text)
+    except ValueError as error:
+        raise UsageError(f"--set {change}: {name} is like {fields[name]!r}") from error
 
 
-def _remember(run: Path, what: dict[str, Any]) -> None:
-    """Write down what the run is, once it is known to be able to start."""
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {run}: {files.reason(error)}") from error
-    with files.atomic(run / "config.json") as temporary:
-        temporary.write_text(json.dumps(what, indent=1) + "\n", encoding="utf-8")
-
-
-def _train(
-    task_type: Any,
-    config: Any,
-    what: dict[str, Any],
-    data: Path,
-    run: Path,
-    seed: int,
-    save_every: int,
-    limit: float | None,
-    device_name: str,
-    console: Console,
-) -> None:
-    import torch
-
-    from artcli import device
-    from artcli.run import interruptible
-    from artcli.training import checkpoint, trainer
-
-    chosen = device.choose(device_name)
-    console.info(f"train: {device.describe(chosen)}; reading {data}")
-    started = time.monotonic()
-    torch.manual_seed(seed)
-    task = task_type(config, data, chosen)
-    _remember(run, what)
-    with interruptible() as stop, console.progress("train", config.steps) as bar:
-        for now in trainer.train(task, run, config.steps, seed=seed, save_every=save_every, validate_every=save_every):
-            bar.update(now.step, " ".join(f"{k} {v:.4f}" for k, v in now.losses.items()))
-            if now.validation:
-                console.info(f"step {now.step}: " + " ".join(f"{k} {v:.3f}" for k, v in now.validation.items()))
-            late = limit is not None and time.monotonic() - started > limit
-            if (stop.requested or late) and now.step < now.total:
-                checkpoint.save(run, now.step, task.modules, task.optimizers)
-                note = f"stopped at step {now.step} of {now.total} and saved; the same command goes on"
-                if stop.requested:
-                    raise Interrupted(note)
-                console.info(f"train: {note}")
-                return
-    console.result([run / "model"], steps=config.steps)
-    console.info(f"train: done in {duration(time.monotonic() - started)}")
+def read_as(example: Any, text: str) -> Any:
+    """A value written on the command line, in the type of the one it replaces.  Raises ValueError."""
+    if isinstance(example, bool):
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if text.lower() not in words:
+            raise ValueError(text)
+        return words[text.lower()]
+    if isinstance(example, tuple):
+        return tuple(read_as(example[0] if example else 0, part) for part in text.split(","))
+    return type(example)(text)

@@ -6,6 +6,7 @@ encodings and only ASCII comes back from all of them.  It holds no date: equal w
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -51,17 +52,22 @@ def from_text(text: str) -> Recipe | None:
 
 
 def read(path: Path) -> Recipe:
-    """The recipe inside a PNG, JPEG, WebP, TIFF, GIF, MP4 or WebM.  UsageError: no such file, or none inside."""
+    """The recipe inside a PNG, JPEG, WebP, TIFF, GIF, MP4, WebM or page.  UsageError: no such file, or none inside."""
     if files.kind(path) == "missing":
         raise files.missing(path)
-    text = _film_comment(path) if path.suffix.lower() in _FILM_SUFFIXES else _picture_text(path)
-    recipe = from_text(text)
+    readers = {".html": _page_text} | dict.fromkeys(_FILM_SUFFIXES, _film_comment)
+    recipe = from_text(readers.get(path.suffix.lower(), _picture_text)(path))
     if recipe is None:
         raise UsageError(
             f"{path} carries no artgen recipe: it was made by another program, with --no-metadata, or was stripped "
             "by an editor or a web site."
         )
     return recipe
+
+
+def _page_text(path: Path) -> str:
+    found = re.search(r'<meta name="artgen" content="([^"]*)">', path.read_text(encoding="utf-8", errors="replace"))
+    return html.unescape(found[1]) if found else ""
 
 
 def _picture_text(path: Path) -> str:

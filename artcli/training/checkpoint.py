@@ -1,34 +1,79 @@
-"""The state of a training run in one file, written so that a killed run always finds a whole one."""
+"""Checkpoints: folders `checkpoints/step-000500` with everything that the next step depends on.
 
+A checkpoint is written under a hidden name and then renamed, so a killed run finds whole ones only.
+"""
+
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from artcli import state
-from artcli.errors import WeightsError
+from artcli.errors import UsageError, WeightsError
+from artcli.media import files
+
+FOLDER, WEIGHTS, STATE, BEST = "checkpoints", "weights.safetensors", "state.pt", "best"
+FORMAT = 1  # of the description and of the folder
 
 
-def save(run: Path, step: int, modules: nn.ModuleDict, optimizers: dict[str, torch.optim.Optimizer]) -> None:
-    content = {
-        "step": step,
-        "modules": modules.state_dict(),
-        "optimizers": {name: o.state_dict() for name, o in optimizers.items()},
-    }
-    state.save(run / state.NAME, content)
-
-
-def load(run: Path, modules: nn.ModuleDict, optimizers: dict[str, torch.optim.Optimizer]) -> int:
-    """Restore the run's state; the step to go on from, 0 for a new run.  Raises WeightsError for an unreadable file."""
-    path = run / state.NAME
-    if not path.is_file():
-        return 0
-    content = state.load(path)
+def save(run: Path, step: int, content: dict[str, Any], keep: int) -> Path:
+    """Write the checkpoint of a step, then drop all but the last `keep`.  Raises OSError when the disk is full."""
+    folder = run / FOLDER / f"step-{step:06d}"
+    temporary = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
     try:
-        modules.load_state_dict(content["modules"])
-        for name, optimizer in optimizers.items():
-            optimizer.load_state_dict(content["optimizers"][name])
-    except (KeyError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise WeightsError(f"{path} belongs to another model ({reason}); choose another --out") from error
-    return int(content["step"])
+        state.save(temporary / STATE, content)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    for old in _all(run)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def load(run: Path) -> dict[str, Any] | None:
+    """The newest checkpoint's content, None for a run without one.  Raises WeightsError for an unreadable one."""
+    found = _all(run)
+    return state.load(found[-1] / STATE) if found else None
+
+
+def _all(run: Path) -> list[Path]:
+    """Checkpoint folders by step."""
+    found = (p for p in (run / FOLDER).glob("step-*") if p.name[5:].isdigit() and (p / STATE).is_file())
+    return sorted(found, key=lambda p: int(p.name[5:]))
+
+
+def export(path: Path, tensors: dict[str, torch.Tensor], description: dict[str, Any]) -> None:
+    """Write weights with the model's whole description: all that sampling needs."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with files.atomic(path) as temporary:
+        save_file(whole, temporary, metadata={"artgen": json.dumps(description | {"format": FORMAT}, sort_keys=True)})
+
+
+def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Weights and description of a file that `export` wrote.
+
+    Raises WeightsError for damaged files, UsageError for files of another kind or version.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get("artgen")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        description = json.loads(text) if text else None
+    except (OSError, SafetensorError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read ({' '.join(str(error).split())[:200]})") from error
+    if not isinstance(description, dict):
+        raise UsageError(f"{path} was not written by `artgen train`: it carries no description of its model")
+    if description.get("format") != FORMAT:
+        raise UsageError(
+            f"{path} has format {description.get('format')}, this artgen reads {FORMAT}; "
+            f"it was written by artgen {description.get('version', '?')}"
+        )
+    return tensors, description

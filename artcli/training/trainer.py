@@ -1,41 +1,58 @@
-"""The one trainer: steps a task's optimizers, checkpoints, resumes at the same bytes.
+"""The one trainer: steps a model's optimizers in turn, checkpoints, and goes on at the same bytes.
 
-All randomness of a step comes from a generator seeded by (seed, step), so a run continued at step k repeats exactly
-what the uninterrupted run did from step k on; there is no random state or sampler position to save.
+All randomness of a step comes from a generator seeded by (seed, step), and the rows of a batch too, so a run continued
+at step k repeats exactly what the uninterrupted run did from step k on: there is no random state and no sampler
+position to save, and the number of processes may change in between.
 """
 
-import json
+import copy
+import math
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
 
+from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
-from artcli.training import checkpoint
+from artcli.training import parallel, watch
+from artcli.training.contract import Batch
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Task(Protocol):
-    modules: nn.ModuleDict
-    optimizers: dict[str, torch.optim.Optimizer]
+class Source(Protocol):
+    """Where batches come from; `artcli.training.data.Dataset` is one."""
 
-    def learning_rate(self, step: int) -> dict[str, float]: ...
-    def train_step(self, step: int, rng: torch.Generator) -> Iterator[tuple[str, torch.Tensor]]: ...
-    def after_step(self, step: int) -> None: ...
-    def validate(self, step: int) -> dict[str, float]: ...
-    def export(self, folder: Path) -> None: ...
+    def batch(self, step: int, size: int, *, device: torch.device, first: int = 0, count: int | None = None) -> Any: ...
+    def validation(self, size: int, *, device: torch.device, limit: int | None = None) -> Iterator[Any]: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is carried out.
+
+    steps: of the whole run.  batch: pictures a step, of all processes together.  micro: parts that a process computes
+    one after the other.  precision: one of PRECISIONS.  clip: largest norm of the gradients of an optimizer, 0 for any.
+    """
+
+    steps: int
+    batch: int
+    seed: int = 0
+    micro: int = 1
+    precision: str = "fp32"
+    clip: float = 0.0
 
 
 class Progress(NamedTuple):
-    """step: steps done; losses by optimizer, smoothed; seconds per step, smoothed."""
+    """step: steps done.  losses: of the last step, by optimizer, and the model's own metrics."""
 
     step: int
     total: int
     losses: dict[str, float]
-    seconds: float
-    validation: dict[str, float] | None = None
 
 
 def step_rng(seed: int, step: int) -> torch.Generator:
@@ -45,51 +62,189 @@ def step_rng(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed)
 
 
-def train(task: Task, run: Path, total: int, *, seed: int, save_every: int, validate_every: int) -> Iterator[Progress]:
-    """Train to step `total`, going on from the run folder's checkpoint if there is one.
+class Trainer:
+    """A model with its optimizers, the running mean of its weights, and the step it has reached."""
 
-    Yields after every step; whoever iterates may stop at any time and call `save` itself.
-    Raises ArtgenError when a loss is not finite: the last checkpoint stays as it was.
-    """
-    base = {name: [g["lr"] for g in o.param_groups] for name, o in task.optimizers.items()}
-    step = checkpoint.load(run, task.modules, task.optimizers)
-    losses: dict[str, float] = {}
-    seconds = 0.0
-    while step < total:
-        started = time.monotonic()
-        for name, loss in run_step(task, step, seed, base):
-            losses[name] = loss if name not in losses else 0.98 * losses[name] + 0.02 * loss
-        step += 1
-        elapsed = time.monotonic() - started
-        seconds = elapsed if seconds == 0 else 0.95 * seconds + 0.05 * elapsed
-        validation = None
-        if step % validate_every == 0 or step == total:
-            validation = task.validate(step)
-            log(run, {"step": step, **losses, **validation, "seconds_per_step": seconds})
-        if step % save_every == 0 or step == total:
-            checkpoint.save(run, step, task.modules, task.optimizers)
-        yield Progress(step, total, dict(losses), seconds, validation)
-    task.export(run / "model")
+    def __init__(self, model: Any, source: Source, plan: Plan, device: torch.device):
+        self.model, self.source, self.plan, self.device = model, source, plan, device
+        parallel.same_everywhere(model)
+        self.optimizers: dict[str, torch.optim.Optimizer] = model.optimizers()
+        self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
+        self.decay = float(getattr(model, "average", 0.0))
+        self.average = copy.deepcopy(model).eval().requires_grad_(False) if self.decay else None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16")
+        self.step, self.micro = 0, plan.micro
+        self.lately: dict[str, deque[float]] = {}  # losses of the last steps
+
+    @property
+    def shown(self) -> Any:
+        """The model that pictures are drawn from."""
+        return self.model if self.average is None else self.average
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Iterator[Progress]:
+        """Train to the end of the plan, yielding after every step; whoever iterates may stop and save at any time.
+
+        Raises ArtgenError when memory runs out for single pictures, or a loss is no number any more.
+        """
+        while self.step < self.plan.steps:
+            losses = self._in_memory(lambda: self._advance(self.model, self.step, self._step_optimizer))
+            self._after(self.step)
+            self.step += 1
+            yield Progress(self.step, self.plan.steps, losses)
+
+    def rehearse(self) -> None:
+        """Compute the most expensive step once: what does not fit into memory shows at once.
+
+        With a copy of the model, which leaves no trace and takes about the memory that the optimizers will.
+        """
+        worst = getattr(self.model, "worst_step", lambda total: 0)(self.plan.steps)
+        actor = copy.deepcopy(self.model)
+        self._in_memory(lambda: self._advance(actor, worst, lambda name: None))
+
+    def _in_memory(self, compute: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """Compute in more and smaller parts when memory runs out; together they are the same batch."""
+        while True:
+            try:
+                return compute()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.micro >= self.plan.batch:
+                    raise ArtgenError("out of memory with one picture at a time; try a smaller size") from error
+                self.micro *= 2
+                for optimizer in self.optimizers.values():
+                    optimizer.zero_grad(set_to_none=True)
+
+    def _advance(self, model: Any, step: int, finish: Callable[[str], None]) -> dict[str, float]:
+        """One step: every part of the batch computes an optimizer's loss before that optimizer steps."""
+        self._set_rates(step)
+        model.train()
+        first, count = parallel.share(self.plan.batch)
+        batch = self.source.batch(step, self.plan.batch, device=self.device, first=first, count=count)
+        step_rng(self.plan.seed, step)
+        parts = batch.split(self.micro)
+        running = [model.train_step(part) for part in parts]
+        losses: dict[str, float] = {}
+        while (name := self._backward(parts, running, losses)) is not None:
+            lately = self.lately.setdefault(name, deque(maxlen=100))
+            lately.append(losses[name])
+            if not math.isfinite(losses[name]):
+                raise ArtgenError(watch.diagnose_nan(step + 1, name, lately, self.plan.precision))
+            finish(name)
+        return losses | {k: float(v) for k, v in getattr(model, "metrics", {}).items()}
+
+    def _backward(self, parts: list[Batch], running: list[Iterator], losses: dict[str, float]) -> str | None:
+        """Gradients of the next optimizer's loss, summed over the parts; its name, None after the last one."""
+        name, total = "", torch.zeros((), device=self.device)
+        for part, steps in zip(parts, running, strict=True):
+            with self._autocast():
+                due = next(steps, None)
+            if due is None:
+                return None
+            name, loss = due
+            if part is parts[0]:
+                self.optimizers[name].zero_grad(set_to_none=True)
+            weighted = loss * (len(part) / part.whole)
+            self.scaler.scale(weighted).backward()
+            total += weighted.detach()
+        losses[name] = parallel.all_sum(total).item()
+        return name
+
+    def _step_optimizer(self, name: str) -> None:
+        optimizer = self.optimizers[name]
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        parallel.sum_gradients(parameters)
+        if self.plan.clip:
+            self.scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(parameters, self.plan.clip)
+        self.scaler.step(optimizer)
+
+    def _after(self, step: int) -> None:
+        self.scaler.update()
+        if hasattr(self.model, "after_step"):
+            self.model.after_step(step)
+        if self.average is not None:
+            _move(self.average, self.model, min(self.decay, (1 + step) / (10 + step)))
+
+    def _set_rates(self, step: int) -> None:
+        schedule = getattr(self.model, "learning_rate", None)
+        if schedule is None:
+            return
+        factors = schedule(step, self.plan.steps)
+        for name, optimizer in self.optimizers.items():
+            for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
+                group["lr"] = rate * factors.get(name, 1.0)
+
+    def _autocast(self):
+        dtype = PRECISIONS[self.plan.precision]
+        return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
+
+    # --- between steps ----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def validate(self, limit: int | None = None) -> dict[str, float]:
+        """Mean losses of the held-out pictures; empty when none are held out."""
+        sums: dict[str, float] = {}
+        seen: dict[str, int] = {}
+        self.shown.eval()
+        for batch in self.source.validation(self.plan.batch, device=self.device, limit=limit):
+            for name, value in self.shown.validate(batch).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
+                seen[name] = seen.get(name, 0) + len(batch)
+        return {name: value / seen[name] for name, value in sums.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on besides the plan."""
+        return {
+            "step": self.step,
+            "micro": self.micro,
+            "model": self.model.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Raises ArtgenError when the state belongs to another model."""
+        try:
+            self.model.load_state_dict(state["model"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            self.scaler.load_state_dict(state["scaler"])
+            self.step, self.micro = int(state["step"]), int(state["micro"])
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise ArtgenError(f"the checkpoint belongs to another model ({reason}); choose another --out") from error
 
 
-def run_step(task: Task, step: int, seed: int, base: dict[str, list[float]]) -> Iterator[tuple[str, float]]:
-    """One step of every optimizer that the task yields; the losses as numbers."""
-    factors = task.learning_rate(step)
-    for name, loss in task.train_step(step, step_rng(seed, step)):
-        value = loss.item()
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ArtgenError(f"the {name} loss is {value} at step {step}; resume with a lower learning rate")
-        optimizer = task.optimizers[name]
-        for group, rate in zip(optimizer.param_groups, base[name], strict=True):
-            group["lr"] = rate * factors[name]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 5.0)
-        optimizer.step()
-        yield name, value
-    task.after_step(step)
+@torch.no_grad()
+def _move(mean: nn.Module, now: nn.Module, decay: float) -> None:
+    """The running mean a little towards the present weights; buffers are taken over."""
+    for kept, parameter in zip(mean.parameters(), now.parameters(), strict=True):
+        kept.lerp_(parameter.detach(), 1 - decay)
+    for old, buffer in zip(mean.buffers(), now.buffers(), strict=True):
+        old.copy_(buffer)
 
 
-def log(run: Path, row: dict) -> None:
-    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({k: round(v, 5) for k, v in row.items()}) + "\n")
+class Pace:
+    """Pictures per second and the time left, over the last steps; the first one, slow to start, does not count."""
+
+    def __init__(self, batch: int, total: int):
+        self.batch, self.total = batch, total
+        self.seconds, self.last = 0.0, time.monotonic()
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        elapsed, self.last = now - self.last, now
+        self.seconds = elapsed if self.seconds == 0 else 0.95 * self.seconds + 0.05 * elapsed
+
+    def images_per_second(self) -> float:
+        return self.batch / self.seconds if self.seconds else 0.0
+
+    def left(self, step: int) -> float:
+        """Seconds."""
+        return self.seconds * (self.total - step)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 # Columns mix three independent channels into the colour statistics of natural pictures.
 _COLOR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
-_CONTRAST = 2.2  # standard deviation of the signal before the colour matrix and the sigmoid
+_CONTRAST = 1.5  # standard deviation of the signal before the colour matrix and the sigmoid
 _INIT_DEVIATION = 0.5
 _DECAY = 1.5  # exponent of the 1/f spectrum
 

@@ -17,6 +17,7 @@ from artcli.backends.frame import Frame
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
 
+SOFTNESS = 0.25  # of the contrast loss: at CLIP's own scale it is all but zero long before the picture is done
 FALL = 0.4  # part of the run in which the learning rate falls to zero
 
 
@@ -130,7 +131,7 @@ class _Artist:
         unit = torch.nn.functional.normalize(features.detach(), dim=1)
         self.similarity = (unit @ self.targets[0][1]).mean().item()
         losses = [
-            prompt_loss(features, target, prompt, self.settings.loss, self.rivals, self.clip.scale)
+            prompt_loss(features, target, prompt, self.settings.loss, self.rivals, self.clip.scale * SOFTNESS)
             for prompt, target in self.targets
         ]
         return torch.stack(losses).sum()

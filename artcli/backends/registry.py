@@ -1,0 +1,8 @@
+"""Every model that can be trained, by name: a new one is a file and a line."""
+
+MODELS = {
+    "autoencoder": "artcli.backends.autoencoder",
+    "clip": "artcli.backends.clip_mini",
+    "vae": "artcli.backends.vae",
+    "vqvae": "artcli.backends.vqvae",
+}

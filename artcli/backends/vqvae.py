@@ -1,0 +1,245 @@
+"""VQ-VAE ("Neural Discrete Representation Learning", van den Oord et al., 2017) with a transformer as its prior.
+
+The prior learns the codes while they form, with an optimizer of its own, and draws new grids of codes for samples.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from artcli.errors import UsageError
+from artcli.nn import checks, initialise
+from artcli.nn.inference import inference
+from artcli.nn.labels import forget, unknown
+from artcli.nn.latents import lerp
+from artcli.nn.precision import full
+from artcli.nn.prior import GridPrior
+from artcli.nn.quantise import VectorQuantiser
+from artcli.nn.schedule import trapezoid
+from artcli.training import parallel
+from artcli.training.contract import Batch
+
+_VARIANCE = 0.06  # of the pixels of natural pictures in 0..1; the paper's code divides the error by it
+_FEW = 0.1  # of the codes; fewer in use are worth a warning
+
+
+@dataclass(frozen=True)
+class Config:
+    """Light enough for two processor cores at 64 px.
+
+    factor: how many times smaller the grid of codes is than the picture, a power of two.  width: channels.
+    residuals: residual blocks on either side.  codes, code_width: number and length of the codebook's vectors.
+    commitment: weight of the features' distance from their codes.  decay: of the codebook's running means.
+    prior_width, prior_layers, prior_heads: the transformer; prior_hidden: part of the codes that it cannot see in
+    training, so that it does not learn small sets by heart.
+    """
+
+    size: int = 64
+    channels: int = 3
+    factor: int = 4
+    width: int = 64
+    residuals: int = 2
+    codes: int = 512
+    code_width: int = 32
+    commitment: float = 0.25
+    decay: float = 0.99
+    prior_width: int = 128
+    prior_layers: int = 4
+    prior_heads: int = 4
+    prior_hidden: float = 0.1
+    batch: int = 32
+    epochs: int = 100
+    lr: float = 1e-3
+    prior_lr: float = 1e-3
+
+    def __post_init__(self) -> None:
+        checks.positive(self, {"commitment", "residuals", "prior_hidden"})
+        checks.below_one(self, "decay", "prior_hidden")
+        if self.factor < 2 or self.factor & (self.factor - 1):
+            raise UsageError(f"factor has to be 2, 4, 8 or a further power of two, not {self.factor}")
+        checks.divisible(self.size, self.factor)
+        if self.prior_width % self.prior_heads:
+            raise UsageError(f"prior_width {self.prior_width} cannot be shared by {self.prior_heads} prior_heads")
+
+    @property
+    def side(self) -> int:
+        """Of the grid of codes."""
+        return self.size // self.factor
+
+
+PRESETS = {"default": Config(), "objects": Config(size=128, factor=8, epochs=400)}
+
+
+class _Residual(nn.Module):
+    """Two convolutions on top of what comes in; they begin as nothing, so that depth costs no start-up time."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        inside = max(1, width // 2)
+        self.layers = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(width, inside, 3, padding=1), nn.ReLU(), nn.Conv2d(inside, width, 1)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.layers(x)
+
+    def start_as_nothing(self) -> None:
+        nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
+
+
+def _encoder(config: Config) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    before = config.channels
+    for halving in range(int(math.log2(config.factor))):
+        width = max(1, config.width // 2) if halving == 0 else config.width
+        layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), nn.ReLU()]
+        before = width
+    layers += [nn.Conv2d(before, config.width, 3, padding=1), *_residuals(config)]
+    return nn.Sequential(*layers, nn.Conv2d(config.width, config.code_width, 1))
+
+
+def _decoder(config: Config) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Conv2d(config.code_width, config.width, 3, padding=1), *_residuals(config)]
+    before = config.width
+    for doubling in range(int(math.log2(config.factor)) - 1, 0, -1):
+        width = max(1, config.width // 2) if doubling == 1 else config.width
+        layers += [nn.ConvTranspose2d(before, width, 4, stride=2, padding=1), nn.ReLU()]
+        before = width
+    return nn.Sequential(*layers, nn.ConvTranspose2d(before, config.channels, 4, stride=2, padding=1))
+
+
+def _residuals(config: Config) -> list[nn.Module]:
+    return [*(_Residual(config.width) for _ in range(config.residuals)), nn.ReLU()]
+
+
+class Model(nn.Module):
+    """Pictures (B, C, H, W) in 0..1 to grids of codes (B, side, side) and back.
+
+    classes: of the training pictures; where there are any, the prior learns each class for itself.
+    """
+
+    def __init__(self, config: Config, classes: int = 0):
+        super().__init__()
+        self.config, self.classes = config, classes
+        self.encoder, self.decoder = _encoder(config), _decoder(config)
+        self.quantiser = VectorQuantiser(config.codes, config.code_width, config.decay)
+        for net in (self.encoder, self.decoder):
+            initialise.he(net)
+        for block in self.modules():
+            if isinstance(block, _Residual):
+                block.start_as_nothing()
+        self.prior = GridPrior(
+            config.codes, config.side, config.prior_width, config.prior_layers, config.prior_heads, classes
+        )
+        self._error = torch.zeros(())
+
+    def _features(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) in 0..1 to (B, code_width, side, side)."""
+        return full(self.encoder(images * 2 - 1))
+
+    def _picture(self, vectors: torch.Tensor) -> torch.Tensor:
+        """(B, code_width, side, side) to (B, C, H, W) around 0..1."""
+        return full(self.decoder(vectors)) / 2 + 0.5
+
+    # training -------------------------------------------------------------------------------------------------------
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        nets = [*self.encoder.parameters(), *self.decoder.parameters()]
+        return {
+            "vqvae": torch.optim.Adam(nets, self.config.lr),
+            "prior": torch.optim.AdamW(self.prior.parameters(), self.config.prior_lr, (0.9, 0.95), weight_decay=0.01),
+        }
+
+    def learning_rate(self, step: int, total: int) -> dict[str, float]:
+        """The codes come to rest in the end, and the prior with them; it needs a rise, as transformers do."""
+        rise = min(500, total // 20)
+        return {"vqvae": trapezoid(step, total), "prior": trapezoid(step, total, rise)}
+
+    def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
+        features = self._features(batch.images)
+        vectors, codes = self.quantiser(features)
+        self.quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
+        error = F.mse_loss(self._picture(vectors), batch.images)
+        self._error = error.detach()
+        yield "vqvae", self._loss(error, features, vectors)
+        yield "prior", self._prior_loss(codes, *self._withheld(batch))
+
+    def _loss(self, error: torch.Tensor, features: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """The codes follow the features by running means; only the features are pulled, towards their codes."""
+        return error / _VARIANCE + self.config.commitment * F.mse_loss(features, vectors.detach())
+
+    def _prior_loss(self, codes: torch.Tensor, known: torch.Tensor, hidden: torch.Tensor | None) -> torch.Tensor:
+        """Cross-entropy in nats per code."""
+        return F.cross_entropy(full(self.prior(codes, known, hidden)).flatten(0, 1), codes.flatten())
+
+    def _withheld(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Labels (B,) of which some are unknown, and which codes (B, side, side) are hidden."""
+        known = self._known(batch.labels, len(batch))
+        if self.classes:
+            known = forget(known, batch.uniform(), self.classes)
+        return known, batch.uniform(self.config.side, self.config.side) < self.config.prior_hidden
+
+    def _known(self, given: torch.Tensor | None, count: int) -> torch.Tensor:
+        if given is None or not self.classes:
+            return unknown(count, self.classes, self.quantiser.codebook.device)
+        return given
+
+    def after_step(self, step: int) -> None:
+        self.quantiser.update(parallel.all_sum)
+
+    @inference
+    def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """loss without the prior's; error, the mean squared one in 0..1; prior, nats per code."""
+        features = self._features(batch.images)
+        vectors, codes = self.quantiser(features)
+        error = F.mse_loss(self._picture(vectors), batch.images)
+        prior = self._prior_loss(codes, self._known(batch.labels, len(batch)), None)
+        return {"loss": self._loss(error, features, vectors), "error": error, "prior": prior}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """error of the last step; codes that it used; perplexity of their use, `codes` if all are as common."""
+        return {"error": float(self._error), **self.quantiser.use()}
+
+    def warnings(self) -> list[str]:
+        """One line when the last step used few of the codes."""
+        used = self.quantiser.use().get("codes", math.inf)
+        if used >= _FEW * self.config.codes:
+            return []
+        return [
+            f"only {used:.0f} of {self.config.codes} codes are in use; set fewer codes, a lower lr or a larger batch"
+        ]
+
+    # samples --------------------------------------------------------------------------------------------------------
+
+    @inference
+    def generate(self, seeds: Sequence[int], labels: torch.Tensor | None = None, truncation: float = 1.0):
+        """Pictures (N, C, H, W) in 0..1, one per seed, of the classes `labels` (N,) where there are classes.
+
+        truncation: the temperature of the prior; below 1 likelier and less varied, at 0 all seeds give the same.
+        """
+        codes = self.prior.sample(seeds, self._known(labels, len(seeds)), truncation)
+        return self._picture(self.quantiser.look_up(codes)).clamp(0, 1)
+
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+        return self.decode(self.encode(images))
+
+    @inference
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in 0..1 to latents (N, D): the features before they are quantised."""
+        return self._features(images).flatten(1)
+
+    @inference
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents (N, D), which are quantised, to (N, C, H, W) in 0..1."""
+        side = self.config.side
+        vectors, _ = self.quantiser(latents.view(-1, self.config.code_width, side, side))
+        return self._picture(vectors).clamp(0, 1)
+
+    def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
+        """The straight way between features."""
+        return lerp(start, end, part)

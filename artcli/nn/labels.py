@@ -1,0 +1,22 @@
+"""Class labels as the input of a net, where the class may also be unknown: label `classes` stands for that."""
+
+import torch
+import torch.nn.functional as F
+
+FORGOTTEN = 0.1  # part of the training labels that is hidden, so that the net can do without ("Classifier-Free
+# Diffusion Guidance", Ho and Salimans, 2021, section 3.2)
+
+
+def forget(labels: torch.Tensor, uniform: torch.Tensor, classes: int) -> torch.Tensor:
+    """Labels (B,) of which a tenth is unknown, by numbers in 0..1 (B,)."""
+    return torch.where(uniform < FORGOTTEN, classes, labels)
+
+
+def unknown(count: int, classes: int, device: torch.device) -> torch.Tensor:
+    """(count,) labels of no class."""
+    return torch.full((count,), classes, device=device)
+
+
+def one_hot(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Labels (B,) to (B, classes); a row of zeros where the class is unknown."""
+    return F.one_hot(labels, classes + 1)[:, :classes].float()

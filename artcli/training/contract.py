@@ -1,0 +1,134 @@
+"""What a model that can be trained looks like to the trainer and to `artgen sample`.
+
+A backend file holds `Config` (a frozen dataclass whose defaults are the first preset), `PRESETS` (name to Config) and
+`Model(config, classes)`, a plain nn.Module with the methods below.  There is no base class: what a model lacks it
+does not offer, and the verb says so.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, Self
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's part, or one micro-batch, of the pictures of a step.
+
+    images: (B, C, H, W) in 0..1.  labels: (B,), all 0 where the data has no classes.  The rows are `first` to
+    `first + B` of the `whole` batch of all processes.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    first: int
+    whole: int
+    rng: torch.Generator
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        """Standard normal numbers (B, *shape).
+
+        Drawn for the whole batch, of which this part takes its rows: however a batch is split among processes and
+        micro-batches, every picture gets the same numbers.
+        """
+        return self._mine(torch.randn((self.whole, *shape), generator=self.rng))
+
+    def uniform(self, *shape: int) -> torch.Tensor:
+        """Numbers in 0..1, (B, *shape), drawn as `normal` draws."""
+        return self._mine(torch.rand((self.whole, *shape), generator=self.rng))
+
+    def _mine(self, drawn: torch.Tensor) -> torch.Tensor:
+        return drawn[self.first : self.first + len(self)].to(self.images.device)
+
+    def split(self, parts: int) -> list[Self]:
+        """At most `parts` micro-batches of about one size, each with the same generator in the same state."""
+        size = -(-len(self) // parts)
+        tensors = [f.name for f in fields(self) if isinstance(getattr(self, f.name), torch.Tensor)]
+        return [
+            replace(
+                self,
+                **{name: getattr(self, name)[start : start + size] for name in tensors},
+                first=self.first + start,
+                rng=torch.Generator().set_state(self.rng.get_state()),
+            )
+            for start in range(0, len(self), size)
+        ]
+
+
+class Config(Protocol):
+    """What every model's settings have; sizes in pixels."""
+
+    size: int
+    channels: int
+    batch: int
+    epochs: int
+
+
+class Model(Protocol):
+    """What the trainer needs of a module."""
+
+    config: Any
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """New optimizers of the parameters as they are now, by name."""
+        ...
+
+    def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield (optimizer name, loss); the trainer steps that optimizer before it asks for the next pair.
+
+        Losses are means over the batch, so that equal parts average to the whole.
+        """
+        ...
+
+    def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Named mean losses of held-out pictures; "loss", the lower the better, decides which weights are the best."""
+        ...
+
+    # What else the trainer uses where a model has it:
+    #   metrics: dict[str, float]           further numbers of the last step for the log (kl, codes in use)
+    #   learning_rate(step, total)          factor of each optimizer's rate, {name: factor}; constant without it
+    #   after_step(step)                    called when all optimizers of a step have stepped
+    #   average: float                      decay of the running mean of the weights that samples are drawn from
+    #   worst_step(total) -> int            the step that needs the most memory (a lazy regulariser's first)
+    #   fit(batches: Iterator[Batch])       look at training pictures before samples are drawn (latent statistics)
+    #   export(folder)                      write the finished model in another program's format
+    #   warnings() -> list[str]             what looks wrong (dead codes, a collapsed posterior), with advice
+
+
+class Generator(Protocol):
+    """What `artgen sample` uses; each method is there only where it makes sense for the model."""
+
+    config: Any
+
+    def generate(self, seeds: Sequence[int], labels: torch.Tensor | None = None, truncation: float = 1.0):
+        """Pictures (N, C, H, W) in 0..1, one per seed; a picture depends on its own seed only."""
+        ...
+
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in 0..1 through the model and back."""
+        ...
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in 0..1 to latents (N, D)."""
+        ...
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents (N, D) to (N, C, H, W) in 0..1."""
+        ...
+
+    def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> torch.Tensor:
+        """Random latents (N, D), row i from seeds[i] alone."""
+        ...
+
+    def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
+        """The latents `part` of the way between two, (N, D): spherical for Gaussian latents, straight for others."""
+        ...
+
+
+def device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

@@ -1,0 +1,91 @@
+"""From what a run says about its data to the data itself."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from artcli.errors import UsageError
+
+Tell = Callable[[str], None]
+
+
+def open(backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell) -> Any:
+    """The pictures of a run; writes what was found (classes, number, fingerprint) into the run's description.
+
+    tell, warn: take one line each.  A backend with data of its own kind opens it itself (`open_data`); all others
+    learn from pictures.
+    """
+    path, found = Path(what["data"]["path"]), what["data"]
+    if hasattr(backend, "open_data"):
+        pictures = backend.open_data(path, config, what["seed"])
+        found |= {"classes": [], "preparation": {}, "augmentation": {}}
+        return pictures
+    if found["preparation"]["color"] == "rgb" and config.channels == 1:
+        found["preparation"]["color"] = "grey"
+    found["preparation"]["size"] = config.size
+    pictures = _dataset(found, what["seed"], tell)
+    found |= pictures.describe()
+    for skipped in pictures.skipped[:5]:
+        warn(f"left out {skipped.name}: {skipped.reason}")
+    if len(pictures.skipped) > 5:
+        warn(f"left out {len(pictures.skipped) - 5} more; --check lists all")
+    for note in pictures.notes:
+        tell(f"data: {note}")
+    return pictures
+
+
+def reopen(data: dict[str, Any], seed: int) -> Any:
+    """The pictures that a finished model was trained on.  Raises UsageError when they are gone."""
+    if not Path(data["path"]).exists():
+        raise UsageError(f"the pictures it was trained on are gone: there is no {data['path']}")
+    return _dataset(data, seed, lambda line: None)
+
+
+def _dataset(data: dict[str, Any], seed: int, tell: Tell) -> Any:
+    from artcli.training.data import Augmentation, Preparation, open_dataset
+
+    return open_dataset(
+        Path(data["path"]),
+        Preparation(**_with_paths(data["preparation"])),
+        val_fraction=data["val_fraction"],
+        balanced=data["balanced"],
+        augment=Augmentation(**data["augmentation"]),
+        seed=seed,
+        progress=_Reading(tell),
+    )
+
+
+def _with_paths(preparation: dict[str, Any]) -> dict[str, Any]:
+    """As TOML and JSON hold it, to what a Preparation takes."""
+    given = {name: value for name, value in preparation.items() if value is not None}
+    return given | {name: Path(given[name]) for name in ("masks", "maskrcnn") if name in given}
+
+
+class _Reading:
+    """Says how far the decoding of a large folder is, every few seconds."""
+
+    def __init__(self, tell: Tell):
+        self.tell, self.last = tell, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self.last > 5:
+            self.tell(f"data: {done} of {total} pictures read")
+            self.last = now
+
+
+def steps_per_epoch(pictures: Any, batch: int) -> float:
+    """Batches that make one round through the training pictures; infinite where there are no rounds."""
+    return pictures.steps_per_epoch(batch) if hasattr(pictures, "steps_per_epoch") else float("inf")
+
+
+def steps(config: Any, what: dict[str, Any], pictures: Any) -> int:
+    """Length of the run: --steps, or --epochs, or the model's own."""
+    if what["steps"] and what["epochs"]:
+        raise UsageError("give --steps or --epochs, not both")
+    if hasattr(config, "steps"):
+        if what["steps"] or what["epochs"]:
+            raise UsageError(f"the length of {what['model']} is in its settings: --set text_steps=N, image_steps=N")
+        return config.steps
+    return what["steps"] or round((what["epochs"] or config.epochs) * steps_per_epoch(pictures, config.batch))

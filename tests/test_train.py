@@ -1,0 +1,343 @@
+"""`artgen train` on folders of pictures: runs, going on, what it writes and what it refuses."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from artcli import run as loop
+from artcli.training import checkpoint
+from tests.conftest import EXECUTABLE, one_error_line, snapshot
+
+TINY = {
+    "autoencoder": ["--set", "size=16", "--set", "width=4", "--set", "batch=8"],
+    "vae": ["--set", "size=32", "--set", "batch=8", "--set", "latent=4", "--set", "width=2"],
+    "vqvae": [
+        "--set", "size=16", "--set", "batch=8", "--set", "width=8", "--set", "codes=16", "--set", "code_width=4",
+        "--set", "prior_width=16", "--set", "prior_layers=1",
+    ],
+}  # fmt: skip
+
+
+def write_pictures(folder, count=24, classes=None):
+    """Blobs of colour at random places, in a folder or in a folder per class."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        y, x = np.mgrid[:20, :20]
+        cx, cy = rng.integers(4, 16, 2)
+        inside = ((x - cx) ** 2 + (y - cy) ** 2 < 20)[..., None]
+        pixels = np.where(inside, rng.integers(150, 255, 3), rng.integers(0, 90, 3)).astype(np.uint8)
+        place = folder / classes[number % len(classes)] if classes else folder
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / f"{number:03d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_pictures(tmp_path_factory.mktemp("data") / "blobs")
+
+
+def line(data, *more, model="autoencoder", out="run", steps=6):
+    length = ["--steps", steps] if steps else []
+    return ["train", model, data, "--out", out, *length, "--save-every", 2, *TINY[model], *more]
+
+
+def weights(run):
+    return checkpoint.read(Path(run) / "weights.safetensors")[0]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def refused(result, code=2):
+    assert (result.exit_code, result.stdout) == (code, ""), result.stderr
+    return one_error_line(result.stderr)
+
+
+# --- what comes out -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", TINY)
+def test_every_model_trains_through_the_executable(artgen, folder, data, model):
+    code, stdout, stderr = artgen(*line(data, model=model, steps=4))
+    assert (code, stdout) == (0, "run/weights.safetensors\n"), stderr
+    assert "first step after" in stderr and "step 4: " in stderr
+    made = {p.name for p in (folder / "run").iterdir()}
+    assert made >= {
+        "run.toml", "environment.json", "metrics.jsonl", "samples", "reconstructions", "checkpoints", "report.html",
+        "weights.safetensors", "best.safetensors",
+    }  # fmt: skip
+    assert [p.name for p in sorted((folder / "run/samples").iterdir())] == ["step-000002.png", "step-000004.png"]
+    rows = [json.loads(row) for row in (folder / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert all(row["images_per_second"] > 0 and row["train"] for row in rows) and rows[-1]["val"]["loss"] > 0
+    description = checkpoint.read(folder / "run/weights.safetensors")[1]
+    assert (description["model"], description["step"]) == (model, 4)
+
+
+def test_the_run_says_what_it_is(invoke, folder, data):
+    assert invoke(*line(data, "-q", "--flip", "--val-fraction", 0.25)).exit_code == 0
+    what = tomllib.loads(Path("run/run.toml").read_text())
+    assert (what["model"], what["seed"], what["steps"]) == ("autoencoder", 0, 6)
+    assert what["config"]["size"] == 16 and what["config"]["lr"] == 0.001
+    assert what["data"]["pictures"] == 24 and what["data"]["augmentation"]["flip"] is True
+    assert what["data"]["training"] + what["data"]["validation"] == 24
+    assert json.loads(Path("run/environment.json").read_text())["torch"] == torch.__version__
+
+
+def test_epochs(invoke, folder, data):
+    result = invoke(*line(data, "--epochs", 2, "--val-fraction", 0, steps=None))
+    assert "6 steps" in result.stderr, "24 pictures in batches of 8, twice"
+    assert "give --steps or --epochs" in refused(invoke(*line(data, "--epochs", 2, "-q", out="b")))
+
+
+def test_runs_are_numbered_and_the_same_line_finds_its_own(invoke, folder, data):
+    plain = [part for part in line(data) if part not in ("--out", "run")]
+    first = invoke(*plain)
+    assert first.stdout == "runs/0001-autoencoder-blobs/weights.safetensors\n"
+    again = invoke(*plain)
+    assert again.stdout == first.stdout and "is finished" in again.stderr
+    assert invoke(*plain, "--seed", 1).stdout == "runs/0002-autoencoder-blobs/weights.safetensors\n"
+    Path("runs/0002-autoencoder-blobs/run.toml").write_text("{")
+    assert invoke(*plain).stdout == first.stdout, "a damaged neighbour is no obstacle"
+    longer = invoke(*[8 if part == 6 else part for part in plain])
+    assert longer.stdout == first.stdout and "going on at step 6" in longer.stderr
+
+
+def test_the_same_line_gives_the_same_weights(invoke, folder, data):
+    for out in ("a", "b"):
+        assert invoke(*line(data, "-q", out=out)).exit_code == 0
+    assert same(weights("a"), weights("b"))
+    assert invoke(*line(data, "-q", "--seed", 1, out="c")).exit_code == 0
+    assert not same(weights("a"), weights("c"))
+
+
+def test_json(invoke, folder, data):
+    result = invoke(*line(data, "-q", "--json"))
+    assert json.loads(result.stdout) == {"paths": ["run/weights.safetensors"], "steps": 6}
+
+
+def test_a_dry_run_writes_nothing(invoke, folder, data):
+    result = invoke(*line(data, "--dry-run"))
+    assert result.exit_code == 0 and "6 steps" in result.stderr and snapshot(folder) == {}
+
+
+def test_grey_pictures_and_other_preparations(invoke, folder, data):
+    assert invoke(*line(data, "-q", "--color", "grey", out="grey")).exit_code == 0
+    assert weights("grey")["encoder.0.weight"].shape[1] == 1
+    assert Image.open("grey/samples/step-000006.png").mode == "RGB"
+    more = ["--color", "ycbcr", "--filter", "box", "--crop", "12", "--flip", "--zoom", ".2", "--rotate", "15"]
+    assert invoke(*line(data, "-q", *more, out="more")).exit_code == 0
+    prepared = tomllib.loads(Path("more/run.toml").read_text())["data"]["preparation"]
+    assert (prepared["color"], prepared["crop_pixels"], prepared["filter"]) == ("ycbcr", 12, "box")
+
+
+def test_classes(invoke, folder):
+    write_pictures(folder / "kinds", classes=["cats", "dogs"])
+    assert invoke(*line("kinds", "-q", "--balanced", model="vqvae")).exit_code == 0
+    assert checkpoint.read(Path("run/weights.safetensors"))[1]["data"]["classes"] == ["cats", "dogs"]
+
+
+def test_check_looks_at_the_data_only(invoke, folder):
+    write_pictures(folder / "kinds", classes=["cats", "dogs"])
+    (folder / "kinds/cats/broken.png").write_bytes(b"no picture")
+    result = invoke("train", "autoencoder", "kinds", "--check")
+    assert result.exit_code == 0 and "broken.png" in result.stderr and "cats" in result.stderr
+    found = json.loads(invoke("train", "autoencoder", "kinds", "--check", "--json", "-q").stdout)
+    assert "broken.png" in json.dumps(found)
+    assert not (folder / "runs").exists()
+
+
+# --- stopping and going on ------------------------------------------------------------------------------------------
+
+
+def test_stopped_after_every_step_it_ends_at_the_same_weights(invoke, folder, data):
+    assert invoke(*line(data, "-q", out="whole")).exit_code == 0
+    for step in range(1, 6):
+        result = invoke(*line(data, "--time-limit", "0.0001"))
+        assert result.exit_code == 0 and f"stopped at step {step} of 6" in result.stderr
+        assert result.stdout == ""
+    assert invoke(*line(data, "-q")).exit_code == 0
+    assert same(weights("run"), weights("whole"))
+    steps = [json.loads(row)["step"] for row in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_ctrl_c(invoke, folder, data, monkeypatch):
+    with monkeypatch.context() as pressed:
+        pressed.setattr(loop.Stop, "requested", True)
+        result = invoke(*line(data, "-q"))
+    assert result.exit_code == 130
+    assert "stopped at step 1 of 6 and saved; the same command goes on" in one_error_line(result.stderr)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("model", TINY)
+def test_killed_at_random_moments(invoke, folder, data, model):
+    """kill -9 in a step, between epochs or in a checkpoint: the same line ends at the same bytes."""
+    args = [*map(str, line(data, "-q", model=model, steps=40)), "--save-every", "1"]
+    assert invoke(*line(data, "-q", "--save-every", 1, model=model, steps=40, out="whole")).exit_code == 0
+    rng = random.Random(model)
+    for _ in range(3):
+        before = len(list(Path("run").glob("metrics.jsonl")))
+        process = subprocess.Popen([*EXECUTABLE, *args], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 100
+        started = Path("run/metrics.jsonl").stat().st_mtime_ns if before else 0
+        while not (Path("run/metrics.jsonl").exists() and Path("run/metrics.jsonl").stat().st_mtime_ns > started):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(rng.random() * 0.5)
+        process.kill()
+        process.wait()
+    assert invoke(*args).exit_code == 0
+    assert same(weights("run"), weights("whole"))
+    assert Path("run/weights.safetensors").stat().st_size == Path("whole/weights.safetensors").stat().st_size
+
+
+def test_two_processes_do_not_write_to_one_run(invoke, folder, data):
+    from filelock import FileLock
+
+    Path("run").mkdir()
+    with FileLock("run/.lock"):
+        assert "another process is training run" in refused(invoke(*line(data, "-q")))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(invoke, folder, data, monkeypatch):
+    def full(path, tensors, description):
+        if description["step"] == 4:
+            raise OSError(28, "No space left on device")
+        return export(path, tensors, description)
+
+    export = checkpoint.export
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "export", full)
+        text = refused(invoke(*line(data, "-q")), 1)
+    assert "cannot save step 4" in text and "no space left" in text.lower() and "goes on from there" in text
+    assert checkpoint.load(Path("run"))["trainer"]["step"] == 2
+    assert invoke(*line(data, "-q")).exit_code == 0
+    assert invoke(*line(data, "-q", out="whole")).exit_code == 0
+    assert same(weights("run"), weights("whole"))
+
+
+# --- several processes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo under torchrun")
+def test_two_processes_learn_as_one(folder, data):
+    """The same global batch gives the same losses, through torchrun and gloo."""
+    env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
+    pair = subprocess.run(
+        [*torchrun, *EXECUTABLE, *map(str, line(data, "-q", out="pair"))], env=env, capture_output=True, timeout=200
+    )
+    assert pair.returncode == 0, pair.stderr.decode()
+    one = subprocess.run(
+        [*EXECUTABLE, *map(str, line(data, "-q", out="one"))], env=env, capture_output=True, timeout=200
+    )
+    assert one.returncode == 0, one.stderr.decode()
+    rows = [[json.loads(row) for row in Path(run, "metrics.jsonl").read_text().splitlines()] for run in ("pair", "one")]
+    for both in zip(*rows, strict=True):
+        for kind in ("train", "val"):
+            assert both[0][kind] == pytest.approx(both[1][kind], rel=1e-5)
+    for name, tensor in weights("one").items():
+        torch.testing.assert_close(weights("pair")[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+# --- what it refuses ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_with_other_settings(invoke, folder, data):
+    invoke(*line(data, "--time-limit", "0.0001", "-q"))
+    before = snapshot(folder)
+    text = refused(invoke(*line(data, "-q", "--seed", 5, "--set", "lr=0.5")))
+    assert "seed 0 -> 5" in text and "config.lr 0.001 -> 0.5" in text and "config.batch" not in text
+    assert "--accept-changes" in text and snapshot(folder) == before
+    assert invoke(*line(data, "-q", "--set", "lr=0.5", "--accept-changes")).exit_code == 0
+
+
+def test_a_truncated_checkpoint(invoke, folder, data):
+    invoke(*line(data, "--time-limit", "0.0001", "-q"))
+    (path,) = (folder / "run").glob("checkpoints/*/state.pt")
+    path.write_bytes(path.read_bytes()[:1000])
+    assert "state.pt cannot be read" in refused(invoke(*line(data, "-q")), 3)
+
+
+def test_a_run_of_another_version(invoke, folder, data):
+    Path("run").mkdir()
+    Path("run/run.toml").write_text('format = 7\nversion = "9.9"\n')
+    assert "made by artgen 9.9 in format 7" in refused(invoke(*line(data, "-q")))
+
+
+def test_a_damaged_description_of_the_run(invoke, folder, data):
+    Path("run").mkdir()
+    Path("run/run.toml").write_text("{")
+    assert "run.toml cannot be read" in refused(invoke(*line(data, "-q")))
+
+
+def test_places_that_cannot_be_a_run(invoke, folder, data):
+    Path("run").write_text("mine")
+    assert "run is a file" in refused(invoke(*line(data, "-q")))
+    assert "cannot make the run folder" in refused(invoke(*line(data, "-q", out="run/deeper")))
+    Path("mine").mkdir()
+    Path("mine/notes.txt").write_text("mine")
+    assert "a folder with other things in it" in refused(invoke(*line(data, "-q", out="mine")))
+    assert snapshot(folder) == {"run": b"mine", "mine": None, "mine/notes.txt": b"mine"}
+
+
+def test_data_that_is_none(invoke, folder):
+    assert "nowhere" in refused(invoke(*line("nowhere", "-q")))
+    Path("empty").mkdir()
+    assert "empty" in refused(invoke(*line("empty", "-q")))
+    Path("texts").mkdir()
+    Path("texts/a.txt").write_text("a")
+    assert "txt" in refused(invoke(*line("texts", "-q")))
+    assert not Path("run").exists()
+
+
+def test_a_tenth_of_the_pictures_is_broken(invoke, folder):
+    write_pictures(folder / "data", 20)
+    for name in ("005.png", "011.png"):
+        (folder / "data" / name).write_bytes((folder / "data" / name).read_bytes()[:60])
+    result = invoke(*line("data"))
+    assert result.exit_code == 0
+    assert "left out 005.png" in result.stderr and "left out 011.png" in result.stderr
+    skipped = tomllib.loads(Path("run/run.toml").read_text())["data"]["skipped"]
+    assert [entry["name"] for entry in skipped] == ["005.png", "011.png"]
+
+
+def test_one_picture_is_learned_by_heart(invoke, folder):
+    write_pictures(folder / "data", 1)
+    assert invoke(*line("data/000.png", "-q")).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--preset", "cifar"], "no preset 'cifar'; there are: cifar10"),
+        (["--set", "widht=3"], "Did you mean 'width'?"),
+        (["--set", "width"], "has to be name=value"),
+        (["--set", "width=wide"], "width is like 16"),
+        (["--set", "size=17"], "17"),
+        (["--precision", "fp8"], "--precision 'fp8' is not known"),
+        (["--precision", "fp16", "--device", "cpu"], "needs a CUDA GPU"),
+        (["--color", "cmyk"], "--color 'cmyk'"),
+        (["--crop", "middle"], "--crop 'middle'"),
+        (["--cutout", "magic"], "--cutout 'magic'"),
+        (["--track", "ledger"], "ledger"),
+        (["--balanced"], "no classes"),
+    ],
+)
+def test_a_bad_option(invoke, folder, data, more, says):
+    assert says in refused(invoke(*line(data, "-q"), *more))
+    assert not Path("run/weights.safetensors").exists()
