@@ -220,6 +220,12 @@ def test_a_setting_that_cannot_work(invoke, folder, data, change):
     assert not (folder / "run").exists()
 
 
+def test_prepared_data_take_no_preparation(invoke, folder, data):
+    line = refused(invoke(*arguments(data), "-q", "--flip", "--crop", "30", "--filter", "box"))
+    assert "leave out flip, filter, crop_pixels" in line
+    assert snapshot(folder) == {}
+
+
 def test_a_dry_run_writes_nothing(invoke, folder, data):
     result = invoke(*arguments(data), "--dry-run")
     assert result.exit_code == 0 and "8 steps" in result.stderr and snapshot(folder) == {}

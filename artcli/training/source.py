@@ -18,6 +18,7 @@ def open(backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell
     """
     path, found = Path(what["data"]["path"]), what["data"]
     if hasattr(backend, "open_data"):
+        _refuse_preparation(what)
         pictures = backend.open_data(path, config, what["seed"])
         found |= {"classes": [], "preparation": {}, "augmentation": {}}
         return pictures
@@ -33,6 +34,15 @@ def open(backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell
     for note in pictures.notes:
         tell(f"data: {note}")
     return pictures
+
+
+def _refuse_preparation(what: dict[str, Any]) -> None:
+    """Data of a model's own kind are prepared already."""
+    asked = what["data"]["augmentation"] | what["data"]["preparation"] | {"balanced": what["data"]["balanced"]}
+    plain = {"color": "rgb", "filter": "lanczos", "crop": "center", "cutout": "none"}
+    changed = [name for name, value in asked.items() if value and value != plain.get(name)]
+    if changed:
+        raise UsageError(f"the data of {what['model']} are prepared already: leave out {', '.join(changed)}")
 
 
 def reopen(data: dict[str, Any], seed: int) -> Any:
