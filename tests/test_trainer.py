@@ -1,6 +1,7 @@
 """The trainer and its checkpoints, on a model small enough to follow by hand."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -284,6 +285,13 @@ def test_weights_carry_their_description(tmp_path):
     tensors, description = checkpoint.read(path)
     assert set(tensors) == {"net.weight", "other.weight", "seen"}
     assert description == {"model": "toy", "config": {"size": 3}, "format": 1}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_others_may_read_the_weights_as_any_new_file(tmp_path):
+    (tmp_path / "plain").touch()
+    checkpoint.export(tmp_path / "weights", Toy().state_dict(), {})
+    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_the_same_weights_are_the_same_bytes(tmp_path):

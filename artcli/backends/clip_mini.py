@@ -18,7 +18,7 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from artcli import weights
@@ -277,7 +277,7 @@ class Model(nn.Module):
         finished = copy.deepcopy(self.clip)
         finished.visual.load_state_dict(self.averaged.state_dict())
         state = {n: t.half().contiguous() if t.is_floating_point() else t for n, t in finished.state_dict().items()}
-        save_file(state, folder / "open_clip_model.safetensors")
+        (folder / "open_clip_model.safetensors").write_bytes(save(state))
         preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
         config = {"model_cfg": self.config.model_cfg(), "preprocess_cfg": preprocess}
         (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n")

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from artcli import state
 from artcli.errors import UsageError, WeightsError
@@ -53,8 +53,9 @@ def _all(run: Path) -> list[Path]:
 def export(path: Path, tensors: dict[str, torch.Tensor], description: dict[str, Any]) -> None:
     """Write weights with the model's whole description: all that sampling needs."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(description | {"format": FORMAT}, sort_keys=True)
     with files.atomic(path) as temporary:
-        save_file(whole, temporary, metadata={"artgen": json.dumps(description | {"format": FORMAT}, sort_keys=True)})
+        temporary.write_bytes(to_bytes(whole, metadata={"artgen": text}))  # save_file's are for the owner's eyes only
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
