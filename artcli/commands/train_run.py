@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -185,7 +186,7 @@ class Session:
     def _log(self, step: int, recent: list[dict[str, float]], pace: Pace, validation: dict[str, float]) -> None:
         if parallel.rank() != 0:
             return
-        train = {name: _mean([r[name] for r in recent if name in r]) for name in recent[-1]}
+        train = {name: fmean([r[name] for r in recent if name in r]) for name in recent[-1]}
         rates = {name: o.param_groups[0]["lr"] for name, o in self.trainer.optimizers.items()}
         row = {
             "step": step,
@@ -262,10 +263,6 @@ class Session:
 
 def _held(validation: dict[str, float]) -> dict[str, float]:
     return {f"held-out {name}": value for name, value in validation.items()}
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _note(losses: dict[str, float], pace: Pace) -> str:

@@ -16,7 +16,7 @@ from artcli import state
 from artcli.errors import UsageError, WeightsError
 from artcli.media import files
 
-FOLDER, WEIGHTS, STATE, BEST = "checkpoints", "weights.safetensors", "state.pt", "best"
+FOLDER = "checkpoints"
 FORMAT = 1  # of the description and of the folder
 
 
@@ -27,7 +27,7 @@ def save(run: Path, step: int, content: dict[str, Any], keep: int) -> Path:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        state.save(temporary / STATE, content)
+        state.save(temporary / state.NAME, content)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
     except BaseException:
@@ -41,12 +41,12 @@ def save(run: Path, step: int, content: dict[str, Any], keep: int) -> Path:
 def load(run: Path) -> dict[str, Any] | None:
     """The newest checkpoint's content, None for a run without one.  Raises WeightsError for an unreadable one."""
     found = _all(run)
-    return state.load(found[-1] / STATE) if found else None
+    return state.load(found[-1] / state.NAME) if found else None
 
 
 def _all(run: Path) -> list[Path]:
     """Checkpoint folders by step."""
-    found = (p for p in (run / FOLDER).glob("step-*") if p.name[5:].isdigit() and (p / STATE).is_file())
+    found = (p for p in (run / FOLDER).glob("step-*") if p.name[5:].isdigit() and (p / state.NAME).is_file())
     return sorted(found, key=lambda p: int(p.name[5:]))
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, Self
 
 import torch
-from torch import nn
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,3 @@ class Generator(Protocol):
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
         """The latents `part` of the way between two, (N, D): spherical for Gaussian latents, straight for others."""
         ...
-
-
-def device_of(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
