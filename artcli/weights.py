@@ -327,11 +327,20 @@ def load_state(path: Path) -> dict[str, "Tensor"]:
     return state
 
 
+class _Nothing:
+    """Stands for the class `_NAMED`."""
+
+
+# Published checkpoints name this class beside their tensors, as a key; nothing of it is ever imported or run.
+_NAMED = "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"
+
+
 def _load_pickle(path: Path) -> object:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(_Nothing, _NAMED)]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises anything: EOFError, IndexError, RuntimeError, ...
         raise _unreadable(path, error) from error
 

@@ -25,6 +25,11 @@ TINY = {
         "--set", "size=16", "--set", "batch=8", "--set", "width=8", "--set", "codes=16", "--set", "code_width=4",
         "--set", "prior_width=16", "--set", "prior_layers=1",
     ],
+    "vqgan": [
+        "--set", "size=32", "--set", "crop=0", "--set", "batch=8", "--set", "widths=8,16", "--set", "groups=4",
+        "--set", "codes=16", "--set", "code_width=4", "--set", "critic_width=4", "--set", "critic_start=2",
+        "--set", "perceptual=0",
+    ],
 }  # fmt: skip
 
 
@@ -71,14 +76,15 @@ def refused(result, code=2):
 @pytest.mark.parametrize("model", TINY)
 def test_every_model_trains_through_the_executable(artgen, folder, data, model):
     code, stdout, stderr = artgen(*line(data, model=model, steps=4))
-    assert (code, stdout) == (0, "run/weights.safetensors\n"), stderr
+    exported, drawn = model == "vqgan", "samples" if model != "vqgan" else "reconstructions"
+    assert (code, stdout) == (0, "run/weights.safetensors\n" + "run/model\n" * exported), stderr
     assert "first step after" in stderr and "step 4: " in stderr
     made = {p.name for p in (folder / "run").iterdir()}
     assert made >= {
-        "run.toml", "environment.json", "metrics.jsonl", "samples", "reconstructions", "checkpoints", "report.html",
+        "run.toml", "environment.json", "metrics.jsonl", drawn, "reconstructions", "checkpoints", "report.html",
         "weights.safetensors", "best.safetensors",
     }  # fmt: skip
-    assert [p.name for p in sorted((folder / "run/samples").iterdir())] == ["step-000002.png", "step-000004.png"]
+    assert [p.name for p in sorted((folder / "run" / drawn).iterdir())] == ["step-000002.png", "step-000004.png"]
     rows = [json.loads(row) for row in (folder / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     assert all(row["images_per_second"] > 0 and row["train"] for row in rows) and rows[-1]["val"]["loss"] > 0
@@ -233,25 +239,29 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(invoke, folder, data, monk
 # --- several processes ----------------------------------------------------------------------------------------------
 
 
+def finish(command, run, *arguments):
+    """Run the executable in processes of its own until it is done, and return what it logged."""
+    env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*command, *map(str, arguments)], env=env, capture_output=True, timeout=200)
+    assert done.returncode == 0, done.stderr.decode()
+    return [json.loads(row) for row in Path(run, "metrics.jsonl").read_text().splitlines()]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo under torchrun")
 def test_two_processes_learn_as_one(folder, data):
-    """The same global batch gives the same losses, through torchrun and gloo."""
-    env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    """The same global batch gives the same losses, through torchrun and gloo; also when one goes on where two were."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
-    pair = subprocess.run(
-        [*torchrun, *EXECUTABLE, *map(str, line(data, "-q", out="pair"))], env=env, capture_output=True, timeout=200
-    )
-    assert pair.returncode == 0, pair.stderr.decode()
-    one = subprocess.run(
-        [*EXECUTABLE, *map(str, line(data, "-q", out="one"))], env=env, capture_output=True, timeout=200
-    )
-    assert one.returncode == 0, one.stderr.decode()
-    rows = [[json.loads(row) for row in Path(run, "metrics.jsonl").read_text().splitlines()] for run in ("pair", "one")]
-    for both in zip(*rows, strict=True):
-        for kind in ("train", "val"):
-            assert both[0][kind] == pytest.approx(both[1][kind], rel=1e-5)
-    for name, tensor in weights("one").items():
-        torch.testing.assert_close(weights("pair")[name], tensor, rtol=1e-4, atol=1e-5)
+    one = finish(EXECUTABLE, "one", *line(data, "-q", out="one"))
+    pair = finish([*torchrun, *EXECUTABLE], "pair", *line(data, "-q", out="pair"))
+    begun = finish([*torchrun, *EXECUTABLE], "mixed", *line(data, "-q", "--time-limit", "0.0001", out="mixed"))
+    assert 0 < len(begun) < len(one)
+    mixed = finish(EXECUTABLE, "mixed", *line(data, "-q", out="mixed"))
+    for run, rows in (("pair", pair), ("mixed", mixed)):
+        for wanted, found in zip(one, rows, strict=True):
+            for kind in ("train", "val"):
+                assert found[kind] == pytest.approx(wanted[kind], rel=1e-5)
+        for name, tensor in weights("one").items():
+            torch.testing.assert_close(weights(run)[name], tensor, rtol=1e-4, atol=1e-5)
 
 
 # --- what it refuses ------------------------------------------------------------------------------------------------

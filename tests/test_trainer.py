@@ -315,7 +315,12 @@ def test_weights_of_another_kind(tmp_path):
         checkpoint.read(path)
 
 
-def test_pace():
+def test_pace_counts_neither_the_first_step_nor_one_that_waited(monkeypatch):
+    clock = iter([0.0, 20.0, 20.5, 21.0, 61.0, 61.5])
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: next(clock))
     pace = trainer.Pace(10, 100)
-    pace.seconds = 0.5
+    pace.tick()
+    assert pace.images_per_second() == 0.5  # all that is known so far
+    for _ in range(4):
+        pace.tick()
     assert pace.images_per_second() == 20 and pace.left(40) == 30

@@ -54,15 +54,16 @@ class ClipData:
     """Batches of the text tower's part of a run, then of the image tower's.
 
     folder: made by weights/recipes/clip_mini_data.py (picture sets and texts.npz).
-    Raises UsageError when it lacks either.
+    Raises UsageError when it lacks either; without text steps the texts are not asked for.
     """
 
     def __init__(self, folder: Path, config: "Config", seed: int = 0):
         import open_clip
 
         self.config, self.seed = config, seed
-        tokenize = open_clip.tokenizer.SimpleTokenizer(context_length=config.context_length)
-        self.texts, self.targets = load_texts(folder, tokenize, config.embed_dim)
+        if config.text_steps:  # half a minute for a table that a run without the text part does not need
+            tokenize = open_clip.tokenizer.SimpleTokenizer(context_length=config.context_length)
+            self.texts, self.targets = load_texts(folder, tokenize, config.embed_dim)
         self.sets = load_sets(folder)
         self.rows = [s.split() for s in self.sets]
         self.concepts = Concepts(self.sets)

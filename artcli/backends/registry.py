@@ -4,5 +4,6 @@ MODELS = {
     "autoencoder": "artcli.backends.autoencoder",
     "clip": "artcli.backends.clip_mini",
     "vae": "artcli.backends.vae",
+    "vqgan": "artcli.backends.vqgan",
     "vqvae": "artcli.backends.vqvae",
 }

@@ -162,7 +162,7 @@ class Session:
             recent.append(now.losses)
             if number == 0:
                 self.console.info(f"train: first step after {time.monotonic() - started:.1f} s")
-            if number == 10:
+            if number == 2:
                 self.console.info(f"train: about {duration(pace.left(now.step))} to go")
             save = now.step % self.what["trainer"]["save_every"] == 0 or now.step == now.total
             validation = self._look() if save else {}

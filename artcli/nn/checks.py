@@ -12,11 +12,12 @@ def positive(config: Any, may_be_zero: Collection[str] = ()) -> None:
 
     Raises UsageError that names the first one that is not.
     """
-    for name, value in vars(config).items():
-        if isinstance(value, (bool, str)) or 0 < value < math.inf or (value == 0 and name in may_be_zero):
-            continue
-        least = "at least 0" if name in may_be_zero else "above 0"
-        raise UsageError(f"{name} has to be {least}, not {value}")
+    for name, setting in vars(config).items():
+        for value in setting if isinstance(setting, tuple) else (setting,):
+            if isinstance(value, (bool, str)) or 0 < value < math.inf or (value == 0 and name in may_be_zero):
+                continue
+            least = "at least 0" if name in may_be_zero else "above 0"
+            raise UsageError(f"{name} has to be {least}, not {value}")
 
 
 def below_one(config: Any, *names: str) -> None:

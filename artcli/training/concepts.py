@@ -4,7 +4,7 @@ import torch
 
 from artcli.training.pictures import PictureSet
 
-KIND_PART = 0.35  # of the lessons that ask for "car" rather than "sports car"
+KIND_PART = 0.25  # of the lessons that ask for "car" rather than "sports car"
 
 
 class Concepts:

@@ -91,6 +91,7 @@ class Model(Protocol):
     # What else the trainer uses where a model has it:
     #   metrics: dict[str, float]           further numbers of the last step for the log (kl, codes in use)
     #   learning_rate(step, total)          factor of each optimizer's rate, {name: factor}; constant without it
+    #   begin(step)                         called before each step, for models whose steps differ
     #   after_step(step)                    called when all optimizers of a step have stepped
     #   average: float                      decay of the running mean of the weights that samples are drawn from
     #   worst_step(total) -> int            the step that needs the most memory (a lazy regulariser's first)

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -120,6 +121,8 @@ class Trainer:
     def _advance(self, model: Any, step: int, finish: Callable[[str], None]) -> dict[str, float]:
         """One step: every part of the batch computes an optimizer's loss before that optimizer steps."""
         self._set_rates(step)
+        if hasattr(model, "begin"):
+            model.begin(step)
         model.train()
         first, count = parallel.share(self.plan.batch)
         batch = self.source.batch(step, self.plan.batch, device=self.device, first=first, count=count)
@@ -231,16 +234,27 @@ def _move(mean: nn.Module, now: nn.Module, decay: float) -> None:
 
 
 class Pace:
-    """Pictures per second and the time left, over the last steps; the first one, slow to start, does not count."""
+    """Pictures per second and the time left, by the median of the last steps: one that waited for a checkpoint does
+    not move it, and the first one, slow to start, counts only as long as there is no other."""
 
     def __init__(self, batch: int, total: int):
         self.batch, self.total = batch, total
-        self.seconds, self.last = 0.0, time.monotonic()
+        self.first = 0.0  # seconds, as those below
+        self.lately: deque[float] = deque(maxlen=50)
+        self.last = time.monotonic()
 
     def tick(self) -> None:
         now = time.monotonic()
-        elapsed, self.last = now - self.last, now
-        self.seconds = elapsed if self.seconds == 0 else 0.95 * self.seconds + 0.05 * elapsed
+        if self.first:
+            self.lately.append(now - self.last)
+        else:
+            self.first = now - self.last
+        self.last = now
+
+    @property
+    def seconds(self) -> float:
+        """Of a step."""
+        return median(self.lately) if self.lately else self.first
 
     def images_per_second(self) -> float:
         return self.batch / self.seconds if self.seconds else 0.0

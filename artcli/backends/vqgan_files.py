@@ -1,0 +1,103 @@
+"""VQGAN checkpoints of any origin: our own, the paper's, latent diffusion's."""
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from artcli import weights
+from artcli.errors import WeightsError
+from artcli.nn.vqgan import VQGAN, Sizes, sizes_of
+
+FILE = "vqgan.safetensors"  # in a folder of our own
+_OTHERS = {  # a tensor that gives away what a file is instead
+    "visual.conv1.weight": "a CLIP",
+    "token_embedding.weight": "a CLIP",
+    "model.diffusion_model.input_blocks.0.0.weight": "a diffusion model",
+    "features.0.weight": "an image classifier",
+}
+
+
+def load(
+    spec: str,
+    device: torch.device,
+    *,
+    encodes: bool = False,
+    weights_dirs: Sequence[Path] = (),
+    offline: bool = False,
+) -> VQGAN:
+    """A VQGAN in evaluation mode, without gradients to its weights.
+
+    spec: a name from `artgen weights list`, a file, or a folder that `artgen train vqgan` wrote.  encodes: whether the
+    encoder is wanted; without it only the decoder and the codebook take memory.
+    Raises UsageError: nothing has that name.  WeightsError: missing, damaged, of another kind, or with code inside.
+    """
+    found = weights.find(spec, weights_dirs=weights_dirs, offline=offline)
+    path = found / FILE if found.is_dir() else found
+    state = _plain_names(_read(path))
+    sizes = _sizes(path, state)
+    with torch.device("meta"):  # the file's tensors become the weights; there is nothing to initialise
+        model = VQGAN(sizes, encodes)
+    wanted = model.state_dict()
+    if missing := [name for name in wanted if name not in state]:
+        raise WeightsError(f"{path} lacks {missing[0]} and {len(missing) - 1} more tensors of a VQGAN")
+    for name, tensor in wanted.items():
+        if state[name].shape != tensor.shape:
+            raise WeightsError(
+                f"{path} is no VQGAN that artgen knows: {name} is {_shape(state[name])}, not {_shape(tensor)}"
+            )
+    model.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
+    return model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "x".join(map(str, tensor.shape))
+
+
+def _read(path: Path) -> Mapping[str, torch.Tensor]:
+    """The tensors of a file, which may lie in an archive, and under Lightning's `state_dict`."""
+    inside = _archived(path)
+    if inside is None:
+        state = weights.load_state(path)
+    else:
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+            state = weights.load_state(Path(archive.extract(inside, folder)))
+    nested = state.get("state_dict", state)
+    return nested if isinstance(nested, Mapping) else state
+
+
+def _archived(path: Path) -> str | None:
+    """The name of the checkpoint in a zip archive; None for everything else, also for PyTorch's own zip format."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return next((name for name in archive.namelist() if name.endswith((".ckpt", ".pt"))), None)
+    except (OSError, zipfile.BadZipFile):
+        return None
+
+
+def _plain_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Without what stands before the names in a diffusion model's checkpoint, which holds its VQGAN too."""
+    prefix = "first_stage_model."
+    inner = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+    return inner or dict(state)
+
+
+def _sizes(path: Path, state: Mapping[str, torch.Tensor]) -> Sizes:
+    try:
+        sizes = sizes_of(state, _groups(path))
+    except (KeyError, IndexError) as error:
+        looks = next((f": it looks like {kind}" for name, kind in _OTHERS.items() if name in state), "")
+        raise WeightsError(f"{path} is no VQGAN (it lacks {error}){looks}") from error
+    return sizes
+
+
+def _groups(path: Path) -> int:
+    """Of the normalisations: our own files say it, all others have the paper's."""
+    if path.suffix != ".safetensors":
+        return Sizes.groups
+    with weights.open_safetensors(path) as file:
+        text = (file.metadata() or {}).get("vqgan")
+    return json.loads(text)["groups"] if text else Sizes.groups
