@@ -4,12 +4,7 @@ import base64
 import html
 import io
 import json
-import os
 import re
-import select
-import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,14 +13,12 @@ import pytest
 from PIL import Image
 
 from artcli.media import record
+from tests import browser as browser_of
 from tests import sample_fake
 from tests.conftest import one_error_line
 from tests.sample_fake import Model, pictures_of
 
 workshop, sample = sample_fake.workshop, sample_fake.sample
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next((found for name in NAMES if (found := shutil.which(name))), "")
 
 
 def data_in(page):
@@ -105,119 +98,42 @@ def test_nobody_scores_thousands(sample):
 # --- in a browser ---------------------------------------------------------------------------------------------------
 
 
-class Browser:
-    """A headless Chromium, spoken to over a pair of pipes; nothing listens on the network."""
-
-    def __init__(self, profile):
-        to_read, self.to = os.pipe()
-        self.at, to_write = os.pipe()
-
-        import fcntl  # not on Windows
-
-        def plug():  # in the child: the browser reads from 3 and writes to 4
-            kept = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (to_read, to_write)]  # 3 and 4 may be these
-            os.dup2(kept[0], 3)
-            os.dup2(kept[1], 4)
-
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-        flags += ["--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen([BROWSER, *flags], preexec_fn=plug, close_fds=False, **quiet)
-        os.close(to_read), os.close(to_write)
-        self.number, self.rest, self.page = 0, b"", None
-
-    def call(self, method, **parameters):
-        """One command and its result; what the browser tells in between is passed over."""
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": parameters}
-        message |= {"sessionId": self.page} if self.page else {}
-        os.write(self.to, json.dumps(message).encode() + b"\0")
-        while True:
-            while b"\0" not in self.rest:
-                ready, _, _ = select.select([self.at], [], [], 30)
-                found = os.read(self.at, 2**16) if ready else b""
-                if not found:
-                    raise OSError("the browser is silent or gone")
-                self.rest += found
-            line, _, self.rest = self.rest.partition(b"\0")
-            answer = json.loads(line)
-            if answer.get("id") == self.number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def open(self, path, downloads):
-        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
-        target = self.call("Target.createTarget", url=path.as_uri())["targetId"]
-        self.page = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.wait("location.protocol === 'file:' && document.readyState === 'complete'")
-
-    def ask(self, script):
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
-
-    def wait(self, script):
-        for _ in range(200):
-            if self.ask(script):
-                return
-            time.sleep(0.05)
-        raise AssertionError(script)
-
-    def press(self, key):
-        code = {"Backspace": 8}.get(key) or ord(key)
-        text = {"text": key} if len(key) == 1 else {}
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
-
-    def close(self):
-        self.page = None
-        try:
-            self.call("Browser.close")
-            self.process.wait(20)
-        except (OSError, subprocess.TimeoutExpired):
-            self.process.kill()
-            self.process.wait()
-        os.close(self.to), os.close(self.at)
-
-
 @pytest.fixture
 def browser(tmp_path):
-    if not BROWSER or sys.platform == "win32":
-        pytest.skip("no Chromium on this machine")
-    running = Browser(tmp_path / "profile")
-    yield running
-    running.close()
+    with browser_of.started(tmp_path / "profile") as running:
+        yield running
 
 
 def visible(browser, element):
-    return browser.ask(f"document.getElementById('{element}').offsetParent !== null")
+    return browser.run(f"document.getElementById('{element}').offsetParent !== null")
 
 
 def test_scoring_by_keys_and_buttons_to_a_saved_file(browser, page, folder, tmp_path):
     entries = data_in(page[0])["pictures"]
     downloads = tmp_path / "downloads"
     downloads.mkdir()
-    browser.open(folder / "rate.html", downloads)
+    browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
+    browser.open(folder / "rate.html")
     shown = []
     for place, points in enumerate([5, 1, 3, 2, 4, 5]):
-        assert browser.ask("document.getElementById('progress').textContent") == f"Picture {place + 1} of 6"
+        assert browser.run("document.getElementById('progress').textContent") == f"Picture {place + 1} of 6"
         assert visible(browser, "rating") and not visible(browser, "end")
         # Nothing that can be seen or heard tells the kind before the end.
-        assert not re.search(r"\b(seed|drawn|generated)\b", browser.ask("document.body.innerText"))
+        assert not re.search(r"\b(seed|drawn|generated)\b", browser.run("document.body.innerText"))
         browser.wait("document.getElementById('picture').naturalWidth === 16")
-        shown.append(browser.ask("document.getElementById('picture').src"))
+        shown.append(browser.run("document.getElementById('picture').src"))
         if place == 1:
-            browser.press("5")  # a slip
-            browser.press("Backspace")
+            browser.key("5")  # a slip
+            browser.key("Backspace")
         if place % 2:
-            browser.ask(f"document.querySelectorAll('#scores button')[{points - 1}].click()")
+            browser.run(f"document.querySelectorAll('#scores button')[{points - 1}].click()")
         else:
-            browser.press(str(points))
+            browser.key(str(points))
     assert shown == [entry["image"] for entry in entries]
     assert visible(browser, "end") and not visible(browser, "rating")
-    browser.press("Backspace")
+    browser.key("Backspace")
     assert visible(browser, "end"), "what the end tells must not change a score"
-    browser.ask("document.getElementById('save').click()")
+    browser.run("document.getElementById('save').click()")
     saved = downloads / "ratings-tiny.json"
     for _ in range(200):
         if saved.is_file() and saved.stat().st_size:
@@ -231,7 +147,7 @@ def check(found, entries, scores, browser):
     assert [rating["score"] for rating in found["ratings"]] == scores
     assert [(r["kind"], r["source"]) for r in found["ratings"]] == [(e["kind"], e["source"]) for e in entries]
     assert (found["model"], found["run"], found["step"]) == ("tiny", "runs/tiny", 7)
-    rows = browser.ask(
+    rows = browser.run(
         "[...document.querySelectorAll('#summary tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
     )
     for kind, row in zip(("real", "generated"), rows, strict=True):
