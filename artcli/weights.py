@@ -1,5 +1,6 @@
 """The one table of weights, and where they are found: given folders, then bundled, then the cache."""
 
+import hashlib
 import json
 import os
 import zipfile
@@ -15,6 +16,7 @@ from artcli.fetch import Progress, download, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
 
 
 @dataclass(frozen=True)
@@ -284,6 +286,15 @@ def describe(*paths: Path, root: Path | None = None) -> dict[str, dict[str, int 
         file.relative_to(root).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
         for file in sorted(file.resolve() for file in inside)
     }
+
+
+def fingerprint(model: "Module") -> str:
+    """First 16 hex digits of a SHA-256 over all weights; goes into the record of every picture."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def human(size: int | None) -> str:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from artcli import run as loop
+from artcli import weights
 from artcli.commands import dream_run
 from artcli.media import record, video
 from tests.conftest import one_error_line, photograph, snapshot
@@ -277,11 +278,9 @@ def test_an_init_picture_comes_from_stdin_too(dream, folder):
 
 
 def test_running_again_with_other_weights_warns(dream, folder, monkeypatch):
-    from artcli.backends.clip import Clip
-
     dream("red car", "--out", "a.png")
     assert "not the one that the record names" not in dream("--from", "a.png", "--out", "b.png").stderr
-    monkeypatch.setattr(Clip, "fingerprint", lambda clip: "0" * 16)
+    monkeypatch.setattr(weights, "fingerprint", lambda model: "0" * 16)
     assert "not the one that the record names" in dream("--from", "a.png", "--out", "c.png").stderr
 
 
@@ -565,7 +564,7 @@ def test_a_record_of_lists_runs_again(dream, invoke, folder):
 
 def test_a_record_names_the_weights(dream, clip, tiny_clip):
     dream("red car", "--out", "a.png")
-    assert record.read(Path("a.png"))["weights"] == {str(tiny_clip): clip.fingerprint()}
+    assert record.read(Path("a.png"))["weights"] == {str(tiny_clip): weights.fingerprint(clip.model)}
 
 
 def test_no_metadata(dream, invoke):

@@ -1,6 +1,5 @@
 """CLIP (Radford et al., 2021) through open_clip: by bundled name, hub name, folder or file."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from artcli.errors import UsageError, WeightsError, did_you_mean
 
 
 class Clip:
-    """A CLIP in evaluation mode.  side: edge of the pictures it takes; fingerprint: of its weights."""
+    """A CLIP in evaluation mode.  side: edge of the pictures it takes."""
 
     def __init__(self, model: Any, tokenizer: Any, device: torch.device, name: str):
         self.name, self.device, self.tokenizer = name, device, tokenizer
@@ -41,14 +40,6 @@ class Clip:
         batch = ((batch - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return self.model.encode_image(batch).float()
-
-    def fingerprint(self) -> str:
-        """First 16 hex digits of a SHA-256 over all weights; goes into the record of every picture."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().numpy().tobytes())
-        return digest.hexdigest()[:16]
 
 
 def _sequence_first(visual: Any) -> None:

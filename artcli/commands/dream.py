@@ -55,9 +55,15 @@ def dream(
     clip: Annotated[
         str, typer.Option("--clip", help="Bundled name, ARCH/TAG of open_clip, folder or ARCH=FILE.")
     ] = "clip-mini",
+    vqgan: Annotated[
+        str | None, typer.Option("--vqgan", help="For --drawer vqgan: a name, a checkpoint, or a run's folder.")
+    ] = None,
     drawer: Annotated[str, typer.Option("--drawer", help=f"What draws: {', '.join(DRAWERS)}.")] = DEFAULT.drawer,
     optimizer: Annotated[str, typer.Option("--optimizer", help=f"One of {', '.join(OPTIMIZERS)}.")] = DEFAULT.optimizer,
-    lr: Annotated[float, typer.Option("--lr", min=1e-6, max=1e6, help="Learning rate.")] = DEFAULT.lr,
+    lr: Annotated[
+        float | None,
+        typer.Option("--lr", min=1e-6, max=1e6, help="Learning rate.  [default: 0.05 for fft, 0.1 for vqgan]"),
+    ] = DEFAULT.lr,
     loss: Annotated[str, typer.Option("--loss", help=f"One of {', '.join(LOSSES)}.")] = DEFAULT.loss,
     cutouts: Annotated[int, typer.Option("--cutouts", min=1, help="Crops per step.")] = DEFAULT.cutouts,
     cut_power: Annotated[
@@ -116,6 +122,8 @@ def dream(
         chunk=chunk,
     )
     _check_init(init, mask, init_weight)
+    if vqgan is not None and drawer != "vqgan":
+        raise UsageError("--vqgan goes with --drawer vqgan")
     lines = _lines(prompt, prompts_file, bool(image_prompt or noise_prompt))
     seeds = options.seeds(seed)
     jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out)
@@ -128,6 +136,7 @@ def dream(
         mask=mask,
         feather=feather,
         clip=clip,
+        vqgan=vqgan,
         device=device,
         weights_dirs=tuple(weights_dirs or ()),
         offline=offline,

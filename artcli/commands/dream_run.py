@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artcli import device
+from artcli import device, weights
 from artcli import state as state_file
 from artcli.backends.dream import prompts as prompt_syntax
 from artcli.backends.dream.settings import Settings
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from artcli.backends.dream.canvas import Edit
     from artcli.backends.dream.steer import Target
+    from artcli.nn.vqgan import VQGAN
     from artcli.run import Film, Outcome, Stop
 
 FILMS = (".mp4", ".webm", ".gif")
@@ -81,6 +82,7 @@ class Request:
     mask: Path | None
     feather: float
     clip: str
+    vqgan: str | None
     device: str
     weights_dirs: tuple[Path, ...]
     offline: bool
@@ -165,7 +167,10 @@ class Studio:
         self.settings = replace(request.settings, width=width, height=height)
         self.device = device.choose(request.device)
         self.clip = clip.load(request.clip, self.device, weights_dirs=request.weights_dirs, offline=request.offline)
-        self.weights = {self.clip.name: self.clip.fingerprint()}
+        self.vqgan = self._load_vqgan()
+        self.weights = {self.clip.name: weights.fingerprint(self.clip.model)}
+        if self.vqgan is not None:
+            self.weights[str(request.vqgan)] = weights.fingerprint(self.vqgan)
         for name, fingerprint in request.recorded_weights.items():
             if self.weights.get(name, fingerprint) != fingerprint:
                 console.warn(f"{name} is not the one that the record names, so the picture will differ")
@@ -184,6 +189,21 @@ class Studio:
         shrink = min(1.0, LARGEST_INIT_SIDE / max(width, height))
         size = self.request.size or (max(32, round(width * shrink)), max(32, round(height * shrink)))
         return canvas.whole(images.resize(photo.rgb, size))
+
+    def _load_vqgan(self) -> "VQGAN | None":
+        from artcli.backends import vqgan_files
+
+        if self.request.settings.drawer != "vqgan":
+            return None
+        if self.request.vqgan is None:
+            raise UsageError("--drawer vqgan needs --vqgan: a name of `artgen weights list`, a file, or a run's folder")
+        return vqgan_files.load(
+            self.request.vqgan,
+            self.device,
+            encodes=self.edit is not None,
+            weights_dirs=self.request.weights_dirs,
+            offline=self.request.offline,
+        )
 
     def _size(self) -> tuple[int, int]:
         """(width, height) of what is drawn."""
@@ -204,7 +224,15 @@ class Studio:
         recipe = self._recipe(job, seed)
         saved = self._saved_state(job, seed)
         canvas = self.edit.canvas if self.edit else None
-        frames = dream(targets, self.clip, self.settings, seed=seed, canvas=canvas, state=saved and saved["state"])
+        frames = dream(
+            targets,
+            self.clip,
+            self.settings,
+            seed=seed,
+            canvas=canvas,
+            vqgan=self.vqgan,
+            state=saved and saved["state"],
+        )
         preview = self._preview(job)
         try:
             with self._film(job, recipe, saved) as film:
@@ -295,7 +323,7 @@ class Studio:
         canvas = self.edit.canvas if self.edit else None
         scores: dict[int, float] = {}
         for seed in range(job.seed, job.seed + self.request.best_of):
-            scores[seed] = try_seed(targets, self.clip, self.settings, seed, canvas)
+            scores[seed] = try_seed(targets, self.clip, self.settings, seed, canvas, self.vqgan)
             self.console.info(f"dream: trying seeds: {seed} reaches {scores[seed]:.3f}")
             if stop.requested:
                 break
@@ -371,7 +399,7 @@ class Studio:
 
         def seconds_per_step(part: float) -> float:
             trial = replace(self.settings, steps=3, low_part=part)
-            marks = [time.monotonic() for _ in dream(targets, self.clip, trial, canvas=canvas)]
+            marks = [time.monotonic() for _ in dream(targets, self.clip, trial, canvas=canvas, vqgan=self.vqgan)]
             return marks[-1] - marks[-2]
 
         part = self.settings.low_part if self.settings.starts_small else 0

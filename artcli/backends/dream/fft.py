@@ -17,6 +17,10 @@ class FFTImage:
     start small and go on larger with the same numbers.
     """
 
+    rate = 0.05  # learning rate that suits it
+    costly = False  # compared with looking at the picture
+    betas = (0.0, 0.999)  # a spectrum has no noise to smooth over many steps (Olah et al., 2017)
+
     def __init__(self, height: int, width: int, rng: torch.Generator, device: torch.device):
         self.height, self.width = height, width
         shape = (1, 3, height, width // 2 + 1, 2)
@@ -56,6 +60,12 @@ class FFTImage:
         x = torch.fft.rfftfreq(width)[None] * (1 - width / self.width)
         phase = torch.pi * (y + x)
         return torch.polar(torch.ones_like(phase), phase).to(self.spectrum.device)
+
+    def grow(self, height: int, width: int) -> None:
+        """Nothing: the spectrum draws any size."""
+
+    def settle(self) -> None:
+        """Nothing: a spectrum has no bounds."""
 
     def parameters(self) -> list[torch.Tensor]:
         return [self.spectrum]

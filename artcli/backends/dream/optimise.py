@@ -9,6 +9,7 @@ import torch
 from artcli.backends.clip import Clip
 from artcli.backends.dream import fft, rivals
 from artcli.backends.dream.canvas import Canvas
+from artcli.backends.dream.codes import CodeImage
 from artcli.backends.dream.cutouts import Cutouts
 from artcli.backends.dream.losses import prompt_loss
 from artcli.backends.dream.settings import Settings
@@ -16,6 +17,7 @@ from artcli.backends.dream.steer import Target
 from artcli.backends.frame import Frame
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
+from artcli.nn.vqgan import VQGAN
 
 SOFTNESS = 0.25  # of the contrast loss: at CLIP's own scale it is all but zero long before the picture is done
 FALL = 0.4  # part of the run in which the learning rate falls to zero
@@ -28,15 +30,17 @@ def dream(
     *,
     seed: int = 0,
     canvas: Canvas | None = None,
+    vqgan: VQGAN | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> Iterator[Frame]:
     """Draw what the targets say; yields a Frame after every step.
 
+    vqgan: what draws; None draws a Fourier image.
     All randomness of step k comes from (seed, k): the same arguments give the same bytes, also when `state`, taken
     from an earlier Frame, lets the run go on where another stopped.
     Raises ArtgenError when the loss is not finite, or memory runs out even for a single crop at a time.
     """
-    artist = _Artist(targets, clip, settings, seed, canvas)
+    artist = _Artist(targets, clip, settings, seed, canvas, vqgan)
     if state is not None:
         artist.load(state)
     for step in range(artist.step, settings.steps):
@@ -48,17 +52,41 @@ def dream(
 class _Artist:
     """What a run carries from step to step."""
 
-    def __init__(self, targets: Sequence[Target], clip: Clip, settings: Settings, seed: int, canvas: Canvas | None):
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        clip: Clip,
+        settings: Settings,
+        seed: int,
+        canvas: Canvas | None = None,
+        vqgan: VQGAN | None = None,
+    ):
         self.targets, self.clip, self.settings, self.seed, self.canvas = targets, clip, settings, seed, canvas
         self.step, self.similarity, self.chunk = 0, 0.0, settings.chunk
-        self.drawer = fft.FFTImage(settings.height, settings.width, _rng(seed, -1), clip.device)
-        if canvas is not None:
-            self.drawer.start_from(canvas.photo)
+        # A grid of codes that starts small has no room for what is in a photograph.
+        self.starts_small = settings.starts_small and (vqgan is None or canvas is None)
+        self.drawer = self._drawer(vqgan)
         every = torch.stack([target for _, target in targets])
         self.rivals = rivals.embed(clip, every) if settings.loss == "contrast" else None
         self.cutouts = Cutouts(settings.cutouts, clip.side, settings.cut_power, settings.augment)
-        self.optimizer = _optimizer(settings, self.drawer.parameters())
-        self.average = [torch.zeros_like(p) for p in self.drawer.parameters()]
+        self._begin_stage()
+
+    def _drawer(self, vqgan: VQGAN | None) -> fft.FFTImage | CodeImage:
+        rng = _rng(self.seed, -1)
+        drawer: fft.FFTImage | CodeImage
+        if vqgan is None:
+            drawer = fft.FFTImage(self.settings.height, self.settings.width, rng, self.clip.device)
+        else:
+            drawer = CodeImage(vqgan, *self._size(0), rng)
+        if self.canvas is not None:
+            drawer.start_from(self.canvas.photo)
+        return drawer
+
+    def _begin_stage(self) -> None:
+        """A new optimizer and a new running mean, for the parameters as they are now."""
+        self.optimizer = _optimizer(self.settings, self.drawer)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.average, self.averaged = [torch.zeros_like(p) for p in self.drawer.parameters()], 0
 
     def advance(self, step: int) -> float:
         """One optimizer step; the loss."""
@@ -67,14 +95,17 @@ class _Artist:
         image = self.drawer.draw(*self._size(step))
         if self.canvas is not None:
             image = self.canvas.compose(image)
+        self.seen = image.detach()
         loss, gradient = self._look(image, _rng(self.seed, step))
         if not torch.isfinite(gradient).all():
             raise ArtgenError(f"the gradient is not finite at step {step + 1}; try a lower --lr")
         loss += self._pull_to_init(image, gradient)
         image.backward(gradient)
         self.optimizer.step()
+        self.drawer.settle()
         for mean, now in zip(self.average, self.drawer.parameters(), strict=True):
             mean.lerp_(now.detach(), 1 - self.settings.ema)
+        self.averaged += 1
         self.step = step + 1
         return loss
 
@@ -85,16 +116,17 @@ class _Artist:
         one their first steps would be an order of magnitude too long, and stay behind as speckle.
         """
         if step and self._size(step) != self._size(step - 1):
-            self.optimizer = _optimizer(self.settings, self.drawer.parameters())
+            self.drawer.grow(*self._size(step))
+            self._begin_stage()
         left = (self.settings.steps - step) / self.settings.steps
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr * min(1.0, left / FALL)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * min(1.0, left / FALL)
 
     def _size(self, step: int) -> tuple[int, int]:
         """Small in the first part of the run: there CLIP sees the whole subject, and a step costs less."""
         height, width = self.settings.height, self.settings.width
         small = self.settings.low_res
-        if not self.settings.starts_small or step >= self.settings.steps * self.settings.low_part:
+        if not self.starts_small or step >= self.settings.steps * self.settings.low_part:
             return height, width
         factor = small / min(height, width)
         return max(2, round(height * factor)), max(2, round(width * factor))
@@ -146,10 +178,15 @@ class _Artist:
 
     @torch.no_grad()
     def picture(self) -> torch.Tensor:
-        """(3, H, W) in 0..1: drawn from the running mean of the parameters, at full size."""
+        """(3, H, W) in 0..1 at full size: drawn from the running mean of the parameters.
+
+        Where drawing is most of a step's work, only the last picture is; before it, what the step has seen.
+        """
+        if self.drawer.costly and self.step < self.settings.steps:
+            return fft.resize(self.seen, self.settings.height, self.settings.width)[0]
         parameters = self.drawer.parameters()
         kept = [p.clone() for p in parameters]
-        correction = 1 - self.settings.ema**self.step
+        correction = 1 - self.settings.ema**self.averaged
         for parameter, mean in zip(parameters, self.average, strict=True):
             parameter.copy_(mean / correction)
         image = self.drawer.draw(*self._size(self.step - 1))
@@ -165,12 +202,16 @@ class _Artist:
             "chunk": self.chunk,
             "parameters": [p.detach().clone() for p in self.drawer.parameters()],
             "average": [a.clone() for a in self.average],
+            "averaged": self.averaged,
             "optimizer": self.optimizer.state_dict(),
         }
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Any]) -> None:
         self.step, self.chunk = state["step"], state["chunk"]
+        self.drawer.grow(*self._size(max(0, self.step - 1)))
+        self._begin_stage()
+        self.averaged = state["averaged"]
         for here, saved in zip(self.drawer.parameters(), state["parameters"], strict=True):
             here.copy_(saved)
         for mean, saved in zip(self.average, state["average"], strict=True):
@@ -182,14 +223,23 @@ def _rng(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step + 1) % 2**63)
 
 
-def _optimizer(settings: Settings, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+def _optimizer(settings: Settings, drawer: fft.FFTImage | CodeImage) -> torch.optim.Optimizer:
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
-    # A spectrum has no noise to smooth over many steps, so the first moment is not averaged (Olah et al., 2017).
-    return kinds[settings.optimizer](parameters, lr=settings.lr, betas=(0.0, 0.999))
+    rate = drawer.rate if settings.lr is None else settings.lr
+    return kinds[settings.optimizer](drawer.parameters(), lr=rate, betas=drawer.betas)
 
 
-def try_seed(targets: Sequence[Target], clip: Clip, settings: Settings, seed: int, canvas: Canvas | None) -> float:
+def try_seed(
+    targets: Sequence[Target],
+    clip: Clip,
+    settings: Settings,
+    seed: int,
+    canvas: Canvas | None,
+    vqgan: VQGAN | None = None,
+) -> float:
     """How well a seed does: CLIP's similarity to the first prompt over the last steps of a short trial run."""
     trial = replace(settings, steps=max(10, settings.steps // 5), low_part=1.0)
-    found = [frame.metrics["similarity"] for frame in dream(targets, clip, trial, seed=seed, canvas=canvas)]
+    found = [
+        frame.metrics["similarity"] for frame in dream(targets, clip, trial, seed=seed, canvas=canvas, vqgan=vqgan)
+    ]
     return sum(found[-5:]) / len(found[-5:])

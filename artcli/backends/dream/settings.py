@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-DRAWERS = ("fft",)
+DRAWERS = ("fft", "vqgan")
 OPTIMIZERS = ("adam", "adamw", "radam")
 LOSSES = ("contrast", "spherical", "cosine")
 AUGMENTATIONS = ("flip", "affine", "perspective", "jitter", "sharpen", "erase", "noise")
@@ -12,7 +12,8 @@ AUGMENTATIONS = ("flip", "affine", "perspective", "jitter", "sharpen", "erase", 
 class Settings:
     """How one picture is drawn.
 
-    width, height: pixels, at least 32.  steps: optimizer steps, at least 1.  lr: of the drawer's optimizer.
+    width, height: pixels, at least 32.  steps: optimizer steps, at least 1.  lr: learning rate; None takes
+    the one that suits the drawer.
     cutouts: crops that CLIP looks at in every step.  cut_power: exponent of the crop sizes, above 1 favours small ones.
     augment: any of AUGMENTATIONS.  init_weight: pull towards the init image.  low_res: side of the first stage, in
     pixels along the shorter edge (0: none); low_part: the part of the steps it gets.  chunk: crops per forward pass.
@@ -23,7 +24,7 @@ class Settings:
     steps: int = 300
     drawer: str = "fft"
     optimizer: str = "adam"
-    lr: float = 0.05
+    lr: float | None = None
     cutouts: int = 24
     cut_power: float = 1.0
     augment: tuple[str, ...] = ("flip", "affine", "noise")

@@ -1,0 +1,92 @@
+"""A picture as a grid of features that a VQGAN draws ("VQGAN-CLIP", Crowson et al., 2022, section 3)."""
+
+import torch
+import torch.nn.functional as F
+
+from artcli.device import fast_dtype
+from artcli.nn.vqgan import VQGAN
+
+_FRUGAL = 384 * 384  # pixels from which on activations are computed twice rather than kept
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Forward the codes' vectors, backward their gradient to the features that they stand for."""
+
+    @staticmethod
+    def forward(ctx, vectors, features):  # type: ignore[override]
+        return vectors
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[override]
+        return None, gradient
+
+
+class _Clamp(torch.autograd.Function):
+    """To 0..1; the gradient of what lies outside passes only where a step along it leads back."""
+
+    @staticmethod
+    def forward(ctx, x):  # type: ignore[override]
+        ctx.save_for_backward(x)
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        return gradient * (gradient * (x - x.clamp(0, 1)) >= 0)
+
+
+class CodeImage:
+    """The drawer: `features` (1, W, height / factor, width / factor) are what the optimizer moves.
+
+    Every draw takes the nearest code for each place and lets the decoder turn them into a picture.
+    """
+
+    rate = 0.1  # learning rate that suits it
+    costly = True  # compared with looking at the picture
+    betas = (0.9, 0.999)
+
+    def __init__(self, model: VQGAN, height: int, width: int, rng: torch.Generator):
+        """Starts from random codes.  height, width: pixels."""
+        self.model = model
+        vectors = model.quantize.vectors.detach()
+        self.low, self.high = (bound[None, :, None, None] for bound in (vectors.amin(0), vectors.amax(0)))
+        codes = torch.randint(len(vectors), (1, *self._grid(height, width)), generator=rng)
+        self.features = model.quantize.look_up(codes.to(vectors.device)).contiguous().requires_grad_()
+
+    def _grid(self, height: int, width: int) -> tuple[int, int]:
+        """Places that cover a picture; what they draw beyond it is cut off."""
+        return -(-height // self.model.sizes.factor), -(-width // self.model.sizes.factor)
+
+    @torch.no_grad()
+    def start_from(self, image: torch.Tensor) -> None:
+        """Take a picture (3, H, W) in 0..1 as the start, at its size; needs the encoder."""
+        beyond = [-side % self.model.sizes.factor for side in image.shape[1:]]
+        whole = F.pad(image[None].to(self.features.device), (0, beyond[1], 0, beyond[0]), mode="replicate")
+        found = self.model.encode(whole)
+        if hasattr(self.model.quantize, "proj"):  # its features are logits of the codes, not vectors near them
+            found = self.model.quantize.look_up(self.model.quantize.choose(found))
+        self.features = found.float().contiguous().requires_grad_()
+
+    @torch.no_grad()
+    def grow(self, height: int, width: int) -> None:
+        """Go on at another size."""
+        grown = F.interpolate(self.features, self._grid(height, width), mode="bicubic", align_corners=False)
+        self.features = grown.clamp(self.low, self.high).requires_grad_()
+
+    def draw(self, height: int, width: int) -> torch.Tensor:
+        """(1, 3, height, width) in 0..1, at the size that it has grown to."""
+        book = self.model.quantize
+        vectors = book.look_up(book.nearest(self.features.detach()))
+        self.model.decoder.frugal = height * width >= _FRUGAL
+        dtype = fast_dtype(self.features.device)
+        with torch.autocast(self.features.device.type, dtype, enabled=dtype != torch.float32):
+            drawn = self.model.decode(_StraightThrough.apply(vectors, self.features))
+        return _Clamp.apply(drawn[..., :height, :width])
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """After a step: no feature beyond the codes' own range."""
+        self.features.clamp_(self.low, self.high)
+
+    def parameters(self) -> list[torch.Tensor]:
+        return [self.features]
