@@ -19,12 +19,13 @@ TINY = {
     "autoencoder": {"size": 16, "width": 4},
     "vqvae": {"size": 16, "width": 8, "codes": 16, "code_width": 4, "prior_width": 16, "prior_layers": 1},
     "vqgan": {"size": 32, "crop": 0, "widths": (8, 16), "groups": 4, "codes": 16, "code_width": 4, "critic_width": 4},
+    "upscaler": {"size": 32, "crop": 16, "width": 4, "blocks": 1},
 }
 CLASSES = ["cats", "dogs"]
 OF_LATENTS = [["--walk"], ["--sweep", 1], ["--interpolate"]]
 OF_SAMPLES = [[], ["--neighbours"], ["--rate"]]
 OF_PICTURES = [["--reconstruct", "data/cats/0.png"], ["--between", "data/*/[01].png"]]
-LACKS = {"vqvae": OF_LATENTS, "vqgan": OF_LATENTS + OF_SAMPLES}
+LACKS = {"vqvae": OF_LATENTS, "vqgan": OF_LATENTS + OF_SAMPLES, "upscaler": OF_LATENTS + OF_SAMPLES + OF_PICTURES[1:]}
 
 
 def write_data(folder):

@@ -30,6 +30,10 @@ TINY = {
         "--set", "codes=16", "--set", "code_width=4", "--set", "critic_width=4", "--set", "critic_start=2",
         "--set", "perceptual=0",
     ],
+    "upscaler": [
+        "--set", "size=32", "--set", "crop=16", "--set", "batch=8", "--set", "width=4", "--set", "blocks=1",
+        "--set", "perceptual=0",
+    ],
 }  # fmt: skip
 
 
@@ -76,7 +80,8 @@ def refused(result, code=2):
 @pytest.mark.parametrize("model", TINY)
 def test_every_model_trains_through_the_executable(artgen, folder, data, model):
     code, stdout, stderr = artgen(*line(data, model=model, steps=4))
-    exported, drawn = model == "vqgan", "samples" if model != "vqgan" else "reconstructions"
+    exported = model in {"vqgan", "upscaler"}
+    drawn = "reconstructions" if exported else "samples"
     assert (code, stdout) == (0, "run/weights.safetensors\n" + "run/model\n" * exported), stderr
     assert "first step after" in stderr and "step 4: " in stderr
     made = {p.name for p in (folder / "run").iterdir()}

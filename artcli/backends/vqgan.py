@@ -153,13 +153,8 @@ class Model(nn.Module):
 
     def _crop(self, batch: Batch) -> torch.Tensor:
         """A part of each picture at a place of its own."""
-        side, images = self.config.crop, batch.images
-        if not side or side == self.config.size:
-            return images
-        places = (batch.uniform(2) * (self.config.size - side + 1)).long().tolist()
-        return torch.stack(
-            [image[:, y : y + side, x : x + side] for image, (y, x) in zip(images, places, strict=True)]
-        ).contiguous(memory_format=torch.channels_last)
+        images = batch.crops(self.config.crop) if self.config.crop else batch.images
+        return images.contiguous(memory_format=torch.channels_last)
 
     def _through(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Pictures rebuilt, (B, C, H, W) roughly in 0..1; features and their codes' vectors, (B, W, h, w); codes."""

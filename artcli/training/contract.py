@@ -44,6 +44,14 @@ class Batch:
     def _mine(self, drawn: torch.Tensor) -> torch.Tensor:
         return drawn[self.first : self.first + len(self)].to(self.images.device)
 
+    def crops(self, side: int) -> torch.Tensor:
+        """A part (B, C, side, side) of each picture, at a place of its own."""
+        room = self.images.shape[-1] - side + 1
+        places = (self.uniform(2) * room).long().tolist()
+        return torch.stack(
+            [x[:, top : top + side, left : left + side] for x, (top, left) in zip(self.images, places, strict=True)]
+        )
+
     def split(self, parts: int) -> list[Self]:
         """At most `parts` micro-batches of about one size, each with the same generator in the same state."""
         size = -(-len(self) // parts)

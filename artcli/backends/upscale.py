@@ -1,0 +1,66 @@
+"""Enlarging finished pictures with a trained super-resolver, in tiles that leave no seam."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from artcli import weights
+from artcli.backends.upscaler import FILE, Upscaler
+from artcli.device import fast_dtype
+from artcli.errors import WeightsError
+
+FACTORS = (2, 4)
+TILE = 256  # pixels of the small picture
+
+
+def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Upscaler:
+    """An upscaler in evaluation mode.
+
+    spec: a name from `artgen weights list`, a file, or a folder that `artgen train upscaler` wrote.
+    Raises UsageError: nothing has that name.  WeightsError: missing, damaged, or no upscaler.
+    """
+    found = weights.find(spec, weights_dirs=weights_dirs, offline=offline)
+    path = found / FILE if found.is_dir() else found
+    with weights.open_safetensors(path) as file:
+        sizes = (file.metadata() or {}).get("upscaler")
+    if sizes is None:
+        raise WeightsError(f"{path} is no upscaler; `artgen train upscaler` writes one to RUN/model")
+    model = Upscaler(**json.loads(sizes))
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.load_state(path).items()})
+    return model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def upscale(image: torch.Tensor, model: Upscaler, factor: int) -> torch.Tensor:
+    """(3, H, W) in 0..1 to (3, factor H, factor W), on the CPU.
+
+    factor: one of FACTORS.  Memory beyond the two pictures does not grow with their size.
+    """
+    for _ in range(factor.bit_length() - 1):
+        image = _double(image, model)
+    return image
+
+
+def _double(image: torch.Tensor, model: Upscaler) -> torch.Tensor:
+    """Every tile is computed with as much around it as can change it, so that the result is that of the whole."""
+    height, width = image.shape[1:]
+    around = model.reach
+    padded = F.pad(image[None], (around,) * 4, mode="replicate")
+    large = torch.empty(3, 2 * height, 2 * width)
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            bottom, right = min(top + TILE, height), min(left + TILE, width)
+            tile = padded[..., top : bottom + 2 * around, left : right + 2 * around]
+            drawn = _run(tile, model)[0, :, 2 * around : -2 * around, 2 * around : -2 * around]
+            large[:, 2 * top : 2 * bottom, 2 * left : 2 * right] = drawn.clamp(0, 1).cpu()
+    return large
+
+
+def _run(tile: torch.Tensor, model: Upscaler) -> torch.Tensor:
+    device = next(model.parameters()).device
+    dtype = fast_dtype(device)
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        return model(tile.to(device).contiguous(memory_format=torch.channels_last)).float()

@@ -1,0 +1,161 @@
+"""A super-resolver of factor 2 ("Enhanced Deep Residual Networks for Single Image Super-Resolution", Lim et al., 2017).
+
+Residual blocks without normalisation at the small size, then channels become pixels ("Real-Time Single Image and Video
+Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", Shi et al., 2016).  What the net adds goes
+on top of a bicubic enlargement.  Twice gives factor 4.
+"""
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save
+from torch import nn
+
+from artcli.media import files
+from artcli.nn import checks
+from artcli.nn.inference import inference
+from artcli.nn.perceptual import Perceptual
+from artcli.nn.precision import full
+from artcli.nn.schedule import trapezoid
+from artcli.training.contract import Batch
+
+FILE = "upscaler.safetensors"
+_SCALED = 0.1  # what the last convolution of a block starts with; larger sums of many blocks are unstable
+
+
+@dataclass(frozen=True)
+class Config:
+    """size: of the pictures; crop: side of the random parts that are learned from.  width, blocks: of the net.
+
+    perceptual: weight of the perceptual distance, measured with `net`, beside the absolute error: without it fine
+    texture is averaged away.  noise: largest deviation of the noise on the small picture, so that it is not taken for
+    texture.
+    """
+
+    size: int = 256
+    crop: int = 96
+    channels: int = 3
+    width: int = 48
+    blocks: int = 12
+    perceptual: float = 0.1
+    net: str = "clip-mini"
+    noise: float = 0.02
+    batch: int = 16
+    epochs: int = 40
+    lr: float = 4e-4
+
+    def __post_init__(self) -> None:
+        checks.positive(self, {"perceptual", "noise"})
+        checks.divisible(self.crop, 2)
+        checks.divisible(self.size, 2)
+
+
+PRESETS = {"default": Config()}
+
+
+class Block(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
+        )
+        with torch.no_grad():
+            self.layers[-1].weight.mul_(_SCALED)  # type: ignore[operator]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.layers(x)
+
+
+class Upscaler(nn.Module):
+    """Pictures (B, 3, H, W) in 0..1 to (B, 3, 2 H, 2 W), roughly in 0..1.
+
+    reach: how many pixels away a pixel of the small picture can still change a result.
+    """
+
+    def __init__(self, width: int, blocks: int, channels: int = 3):
+        super().__init__()
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.body = nn.Sequential(*(Block(width) for _ in range(blocks)), nn.Conv2d(width, width, 3, padding=1))
+        self.last = nn.Conv2d(width, 4 * channels, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.reach = 2 * blocks + 3
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.first(images - 0.5)
+        added = F.pixel_shuffle(self.last(features + self.body(features)), 2)
+        enlarged = F.interpolate(images, scale_factor=2.0, mode="bicubic", align_corners=False)
+        return enlarged + full(added)
+
+
+class Model(nn.Module):
+    """classes: of the training pictures, which do not matter."""
+
+    def __init__(self, config: Config, classes: int = 0):
+        super().__init__()
+        self.config = config
+        self.net = Upscaler(config.width, config.blocks, config.channels)
+        self._last: dict[str, float] = {}
+
+    @functools.cached_property
+    def _distance(self) -> Perceptual:
+        return Perceptual(self.config.net)
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"upscaler": torch.optim.Adam(self.parameters(), self.config.lr)}
+
+    def learning_rate(self, step: int, total: int) -> dict[str, float]:
+        return {"upscaler": trapezoid(step, total, min(500, total // 20), fall=0.5)}
+
+    def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
+        images = batch.crops(self.config.crop)
+        small = shrink(images)
+        amount = self.config.noise * batch.uniform(1, 1, 1)
+        drawn = self.net(small + amount * batch.normal(*small.shape[1:]))
+        parts = self._errors(drawn, images)
+        self._last = {name: float(value.detach()) for name, value in parts.items()}
+        yield "upscaler", self._loss(parts)
+
+    def _errors(self, drawn: torch.Tensor, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = {"l1": (drawn - images).abs().mean()}
+        if self.config.perceptual:
+            found["perceptual"] = self._distance(drawn, images).mean()
+        return found
+
+    def _loss(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
+        return parts["l1"] + self.config.perceptual * parts.get("perceptual", torch.zeros(()))
+
+    @inference
+    def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """loss; l1; perceptual; psnr in dB."""
+        drawn = self.net(shrink(batch.images))
+        parts = self._errors(drawn, batch.images)
+        error = (drawn.clamp(0, 1) - batch.images).square().flatten(1).mean(1)
+        return {"loss": self._loss(parts), **parts, "psnr": -10 * error.clamp_min(1e-10).log10().mean()}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return self._last
+
+    @inference
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in 0..1 at half the size, and enlarged again."""
+        return self.net(shrink(images)).clamp(0, 1)
+
+    def export(self, folder: Path) -> None:
+        """Write fp16 safetensors with the net's sizes."""
+        half = {name: tensor.detach().half().cpu().contiguous() for name, tensor in self.net.state_dict().items()}
+        sizes = {name: getattr(self.config, name) for name in ("width", "blocks", "channels")}
+        folder.mkdir(parents=True, exist_ok=True)
+        with files.atomic(folder / FILE) as temporary:
+            temporary.write_bytes(save(half, metadata={"upscaler": json.dumps(sizes)}))
+
+
+def shrink(images: torch.Tensor) -> torch.Tensor:
+    """(B, C, H, W) at half the size, without aliases."""
+    return F.interpolate(images, scale_factor=0.5, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
