@@ -21,7 +21,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 def dream(
     ctx: typer.Context,
     prompt: Annotated[
-        str | None, typer.Argument(metavar="PROMPT", help="What to draw: 'text', 'text:weight', 'one | another:-0.5'.")
+        str | None, typer.Argument(metavar="PROMPT", help="'text', 'text:weight', 'one | another:-0.5', 'a ^ then b'.")
     ] = None,
     out: options.Out = None,
     size: Annotated[
@@ -32,6 +32,9 @@ def dream(
     best_of: Annotated[int, typer.Option("--best-of", min=1, help="Try N seeds briefly, draw CLIP's favourite.")] = 1,
     prompts_file: Annotated[
         Path | None, typer.Option("--prompts", metavar="FILE", help="A prompt per line, each its own picture.")
+    ] = None,
+    story: Annotated[
+        Path | None, typer.Option("--story", metavar="FILE", help="Scenes of one picture, a line each; as 'a ^ b'.")
     ] = None,
     image_prompt: Annotated[
         list[str] | None,
@@ -124,7 +127,10 @@ def dream(
     _check_init(init, mask, init_weight)
     if vqgan is not None and drawer != "vqgan":
         raise UsageError("--vqgan goes with --drawer vqgan")
-    lines = _lines(prompt, prompts_file, bool(image_prompt or noise_prompt))
+    if story is not None and (prompt is not None or prompts_file is not None):
+        raise UsageError("--story goes without PROMPT and --prompts: its lines are the scenes")
+    told = prompt if story is None else " ^ ".join(_read_lines(story))
+    lines = _lines(told, prompts_file, bool(image_prompt or noise_prompt))
     seeds = options.seeds(seed)
     jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out)
     request = Request(
@@ -179,19 +185,25 @@ def _lines(prompt: str | None, prompts_file: Path | None, other: bool) -> list[s
     if prompts_file is None:
         if prompt is None and other:
             return [""]
-        prompt_syntax.parse(prompt or "")
+        prompt_syntax.parse_story(prompt or "")
         return [prompt or ""]
+    lines = _read_lines(prompts_file)
+    for line in lines:
+        prompt_syntax.parse_story(line)
+    return lines
+
+
+def _read_lines(path: Path) -> list[str]:
+    """What the lines of a file say, without comments."""
     try:
-        text = prompts_file.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise files.missing(prompts_file) from None
+        raise files.missing(path) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{prompts_file} cannot be read as text: {error}") from error
+        raise UsageError(f"{path} cannot be read as text: {error}") from error
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
-        raise UsageError(f"{prompts_file} has no prompts; write one per line")
-    for line in lines:
-        prompt_syntax.parse(line)
+        raise UsageError(f"{path} has no prompts; write one per line")
     return lines
 
 

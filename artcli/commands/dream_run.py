@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from artcli.backends.dream.canvas import Edit
-    from artcli.backends.dream.steer import Target
+    from artcli.backends.dream.story import Story
     from artcli.nn.vqgan import VQGAN
     from artcli.run import Film, Outcome, Stop
 
@@ -309,15 +309,17 @@ class Studio:
 
     # what steers ----------------------------------------------------------------------------------------------
 
-    def _targets(self, job: Job) -> "list[Target]":
+    def _targets(self, job: Job) -> "Story":
+        """The scenes of the prompt; pictures and noise steer in all of them."""
         from artcli.backends.dream import steer
+        from artcli.backends.dream.story import Story
 
-        texts = prompt_syntax.parse(job.prompt) if job.prompt else []
-        found = steer.texts(self.clip, texts)
-        found += [steer.image(self.clip, prompt_syntax.parse_one(line)) for line in self.request.image_prompts]
-        return found + [steer.noise(self.clip, prompt_syntax.parse_one(line)) for line in self.request.noise_prompts]
+        other = [steer.image(self.clip, prompt_syntax.parse_one(line)) for line in self.request.image_prompts]
+        other += [steer.noise(self.clip, prompt_syntax.parse_one(line)) for line in self.request.noise_prompts]
+        scenes = prompt_syntax.parse_story(job.prompt) if job.prompt else [[]]
+        return Story([steer.texts(self.clip, scene) + other for scene in scenes])
 
-    def _best_seed(self, job: Job, targets: "list[Target]", stop: "Stop") -> int:
+    def _best_seed(self, job: Job, targets: "Story", stop: "Stop") -> int:
         from artcli.backends.dream.optimise import try_seed
 
         canvas = self.edit.canvas if self.edit else None

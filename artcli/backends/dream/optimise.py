@@ -14,6 +14,7 @@ from artcli.backends.dream.cutouts import Cutouts
 from artcli.backends.dream.losses import prompt_loss
 from artcli.backends.dream.settings import Settings
 from artcli.backends.dream.steer import Target
+from artcli.backends.dream.story import Story
 from artcli.backends.frame import Frame
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
@@ -24,7 +25,7 @@ FALL = 0.4  # part of the run in which the learning rate falls to zero
 
 
 def dream(
-    targets: Sequence[Target],
+    targets: Sequence[Target] | Story,
     clip: Clip,
     settings: Settings,
     *,
@@ -54,20 +55,21 @@ class _Artist:
 
     def __init__(
         self,
-        targets: Sequence[Target],
+        targets: Sequence[Target] | Story,
         clip: Clip,
         settings: Settings,
         seed: int,
         canvas: Canvas | None = None,
         vqgan: VQGAN | None = None,
     ):
-        self.targets, self.clip, self.settings, self.seed, self.canvas = targets, clip, settings, seed, canvas
+        self.story = targets if isinstance(targets, Story) else Story([targets])
+        self.targets = self.story.at(0.0)
+        self.clip, self.settings, self.seed, self.canvas = clip, settings, seed, canvas
         self.step, self.similarity, self.chunk = 0, 0.0, settings.chunk
         # A grid of codes that starts small has no room for what is in a photograph.
         self.starts_small = settings.starts_small and (vqgan is None or canvas is None)
         self.drawer = self._drawer(vqgan)
-        every = torch.stack([target for _, target in targets])
-        self.rivals = rivals.embed(clip, every) if settings.loss == "contrast" else None
+        self.rivals = rivals.embed(clip, self.story.embeddings()) if settings.loss == "contrast" else None
         self.cutouts = Cutouts(settings.cutouts, clip.side, settings.cut_power, settings.augment)
         self._begin_stage()
 
@@ -110,23 +112,24 @@ class _Artist:
         return loss
 
     def _set_pace(self, step: int) -> None:
-        """Forget the gradients of the small picture when it grows, and slow down towards the end.
+        """The words of this step; forget the small picture's gradients when it grows; slow down towards the end.
 
         The frequencies that only the large picture has know no gradients yet; with the running averages of the small
         one their first steps would be an order of magnitude too long, and stay behind as speckle.
         """
+        self.targets = self.story.at(step / self.settings.steps)
         if step and self._size(step) != self._size(step - 1):
             self.drawer.grow(*self._size(step))
             self._begin_stage()
-        left = (self.settings.steps - step) / self.settings.steps
+        left = (self.settings.steps - step) / self.settings.steps * len(self.story)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * min(1.0, left / FALL)
 
     def _size(self, step: int) -> tuple[int, int]:
-        """Small in the first part of the run: there CLIP sees the whole subject, and a step costs less."""
+        """Small in the first part of the first scene: there CLIP sees the whole subject, and a step costs less."""
         height, width = self.settings.height, self.settings.width
         small = self.settings.low_res
-        if not self.starts_small or step >= self.settings.steps * self.settings.low_part:
+        if not self.starts_small or step >= self.settings.steps * self.settings.low_part / len(self.story):
             return height, width
         factor = small / min(height, width)
         return max(2, round(height * factor)), max(2, round(width * factor))
@@ -230,7 +233,7 @@ def _optimizer(settings: Settings, drawer: fft.FFTImage | CodeImage) -> torch.op
 
 
 def try_seed(
-    targets: Sequence[Target],
+    targets: Sequence[Target] | Story,
     clip: Clip,
     settings: Settings,
     seed: int,

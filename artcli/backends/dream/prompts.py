@@ -1,4 +1,4 @@
-"""Prompt syntax: `text:weight:stop`, several joined by `|`."""
+"""Prompt syntax: `text:weight:stop`, several joined by `|`, scenes of a story by `^`."""
 
 import math
 from dataclasses import dataclass
@@ -27,6 +27,17 @@ def parse(line: str) -> list[Prompt]:
     if not all(parts):
         raise UsageError(f"'{line}' has an empty prompt beside a '|'; remove the '|' or write a prompt")
     return [parse_one(part) for part in parts]
+
+
+def parse_story(line: str) -> list[list[Prompt]]:
+    """The scenes of a line such as `a city | fog:0.3 ^ a city at night`; most lines have one.
+
+    Raises UsageError as `parse` does, and for an empty scene.
+    """
+    scenes = line.split("^")
+    if len(scenes) > 1 and not all(scene.strip() for scene in scenes):
+        raise UsageError(f"'{line}' has an empty scene beside a '^'; remove the '^' or write a prompt")
+    return [parse(scene) for scene in scenes]
 
 
 def parse_one(part: str) -> Prompt:
