@@ -48,6 +48,8 @@ class Weight:
 
 
 _TORCHVISION = "https://download.pytorch.org/models"
+_HEIBOX = "https://heibox.uni-heidelberg.de/f"
+_LATENT_DIFFUSION = "https://ommer-lab.com/files/latent-diffusion"
 _OPENAI = "https://openaipublic.azureedge.net/clip/models"
 
 
@@ -60,6 +62,16 @@ def _torchvision(name: str, note: str, size: int, sha256: str) -> Weight:
 def _openai(name: str, path: str, size: int, sha256: str) -> Weight:
     file = File(path, size, sha256, urls=(f"{_OPENAI}/{sha256}/{path}",))
     return Weight(name, "clip", "MIT", (file,), note="OpenAI CLIP, a TorchScript archive")
+
+
+def _taming(name: str, key: str, note: str) -> Weight:
+    file = File(f"{name}.ckpt", urls=(f"{_HEIBOX}/{key}/?dl=1",))
+    return Weight(name, "vqgan", "MIT", (file,), note=note)
+
+
+def _latent_diffusion(name: str, note: str) -> Weight:
+    file = File(f"{name}.zip", urls=(f"{_LATENT_DIFFUSION}/{name}.zip",))
+    return Weight(name, "vqgan", "MIT", (file,), note=note)
 
 
 PUBLIC = (
@@ -93,6 +105,12 @@ PUBLIC = (
         255827503,
         "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",
     ),
+    # Their publishers state neither size nor hash.
+    _taming("vqgan-imagenet-f16-1024", "140747ba53464f49b476", "VQGAN, 16 pixels a code, 1,024 codes"),
+    _taming("vqgan-imagenet-f16-16384", "867b05fc8c4841768640", "VQGAN, 16 pixels a code, 16,384 codes"),
+    _taming("vqgan-gumbel-f8", "34a747d5765840b5a99d", "VQGAN, 8 pixels a code, 8,192 codes chosen by logits"),
+    _latent_diffusion("vq-f4", "VQGAN of latent diffusion, 4 pixels a code, 8,192 codes"),
+    _latent_diffusion("vq-f8", "VQGAN of latent diffusion, 8 pixels a code, 16,384 codes"),
 )
 
 

@@ -50,11 +50,13 @@ def bundle(home: Path, **files: bytes) -> Path:
 
 def test_public_rows_are_whole():
     assert len({weight.name for weight in weights.PUBLIC}) == len(weights.PUBLIC)
-    for file in (file for weight in weights.PUBLIC for file in weight.files):
-        assert file.bytes
-        assert file.sha256 is not None
-        assert len(file.sha256) == 64
-        assert all(url.startswith("https://") and url.endswith(file.path) for url in file.urls)
+    for weight in weights.PUBLIC:
+        for file in weight.files:
+            assert all(url.startswith("https://") for url in file.urls)
+            if weight.kind == "vqgan":  # their publishers state neither size nor hash
+                continue
+            assert file.bytes and file.sha256 is not None and len(file.sha256) == 64
+            assert all(url.endswith(file.path) for url in file.urls)
 
 
 def test_torchvision_rows_are_those_of_torchvision():
