@@ -125,6 +125,31 @@ def test_large_pictures_save_memory_and_look_the_same(model, monkeypatch):
     torch.testing.assert_close(*grads)
 
 
+def test_other_starts(model):
+    found = {}
+    for start in ("codes", "range", "noise", "gradient"):
+        rng = torch.Generator().manual_seed(0)
+        paint = CodeImage(model, 24, 31, rng, start)
+        assert paint.draw(24, 31).shape == (1, 3, 24, 31)
+        found[start] = paint.features.detach()
+    low, high = paint.low, paint.high
+    assert (found["range"] >= low).all() and (found["range"] <= high).all()
+    assert len({tuple(features.flatten()[:9].tolist()) for features in found.values()}) == 4
+    smooth, rough = (found[start].diff(dim=3).abs().mean() for start in ("gradient", "noise"))
+    assert smooth < rough
+
+
+def test_a_tileable_picture_has_no_edge(model):
+    """Moving the codes round moves the picture round."""
+    paint = CodeImage(model, 24, 32, torch.Generator().manual_seed(0), tileable=True)
+    image = paint.draw(24, 32).detach()
+    with torch.no_grad():
+        paint.features.copy_(paint.features.roll((3, 5), (2, 3)))
+    torch.testing.assert_close(paint.draw(24, 32).detach(), image.roll((6, 10), (2, 3)), atol=1e-5, rtol=1e-5)
+    drawer(model)  # the next picture has edges again
+    assert {m.padding_mode for m in model.decoder.modules() if isinstance(m, torch.nn.Conv2d)} == {"zeros"}
+
+
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
@@ -194,3 +219,26 @@ def test_what_does_not_go_together(invoke, dream):
     assert (result.exit_code, "goes with --drawer vqgan" in one_error_line(result.stderr)) == (2, True)
     result = invoke("dream", "a", "--drawer", "vqgan", "--vqgan", "nowhere", "-q")
     assert (result.exit_code, "neither a file nor known weights" in one_error_line(result.stderr)) == (2, True)
+
+
+def test_starts_and_tiles_from_the_command_line(dream, folder):
+    photograph(folder / "photo.png", (32, 32))
+    for start in ("range", "noise", "gradient"):
+        dream("red car", "--start", start, "--tileable", "--out", f"{start}.png")
+    assert len({Path(f"{start}.png").read_bytes() for start in ("range", "noise", "gradient")}) == 3
+    for flags, message in (
+        (["--start", "noise", "--init", "photo.png"], "where there is no --init"),
+        (["--start", "nose"], "Did you mean 'noise'?"),
+        (["--tileable", "--init", "photo.png", "--mask", "photo.png"], "--tileable and --mask"),
+    ):
+        assert message in one_error_line(dream("a", "-q", *flags, code=2).stderr)
+    assert "multiples of 2" in one_error_line(dream("a", "-q", "--tileable", size=33, code=2).stderr)
+
+
+def test_the_pull_to_a_photograph_can_fade(dream, folder):
+    photograph(folder / "photo.png", (48, 48))
+    flags = ["--init", "photo.png", "--init-weight", 1e6, "--lr", 0.02]
+    for name, decay in {"held": 1, "let-go": 0.01}.items():
+        dream("red car", *flags, "--init-decay", decay, "--steps", 12, "--out", f"{name}.png", size=None)
+    photo, held, free = (np.asarray(Image.open(f"{n}.png").convert("RGB"), float) for n in ("photo", "held", "let-go"))
+    assert np.abs(held - photo).mean() < np.abs(free - photo).mean()

@@ -7,7 +7,7 @@ import typer
 
 from artcli import options, recipe
 from artcli.backends.dream import prompts as prompt_syntax
-from artcli.backends.dream.settings import AUGMENTATIONS, DRAWERS, LOSSES, OPTIMIZERS, Settings
+from artcli.backends.dream.settings import AUGMENTATIONS, DRAWERS, LOSSES, OPTIMIZERS, STARTS, Settings
 from artcli.commands import dream_run
 from artcli.commands.dream_run import FILMS, Job, Request
 from artcli.console import Console
@@ -49,6 +49,9 @@ def dream(
     init_weight: Annotated[
         float, typer.Option("--init-weight", min=0, max=1e9, help="Pull towards the init picture; 1000 is strong.")
     ] = DEFAULT.init_weight,
+    init_decay: Annotated[
+        float, typer.Option("--init-decay", min=0, max=1, help="Factor of that pull from step to step: 0.98.")
+    ] = DEFAULT.init_decay,
     mask: Annotated[
         Path | None, typer.Option("--mask", metavar="FILE", help="Change --init only where this is white.")
     ] = None,
@@ -62,6 +65,10 @@ def dream(
         str | None, typer.Option("--vqgan", help="For --drawer vqgan: a name, a checkpoint, or a run's folder.")
     ] = None,
     drawer: Annotated[str, typer.Option("--drawer", help=f"What draws: {', '.join(DRAWERS)}.")] = DEFAULT.drawer,
+    start: Annotated[
+        str, typer.Option("--start", help=f"What a VQGAN begins with: {', '.join(STARTS)}.")
+    ] = DEFAULT.start,
+    tileable: Annotated[bool, typer.Option("--tileable", help="Edges that fit onto the opposite ones.")] = False,
     optimizer: Annotated[str, typer.Option("--optimizer", help=f"One of {', '.join(OPTIMIZERS)}.")] = DEFAULT.optimizer,
     lr: Annotated[
         float | None,
@@ -120,11 +127,18 @@ def dream(
         augment=_augmentations(augment),
         loss=options.one_of("--loss", loss, LOSSES),
         init_weight=init_weight,
+        init_decay=init_decay,
+        start=options.one_of("--start", start, STARTS),
+        tileable=tileable,
         low_res=low_res,
         low_part=low_part,
         chunk=chunk,
     )
     _check_init(init, mask, init_weight)
+    if start != DEFAULT.start and (drawer != "vqgan" or init is not None):
+        raise UsageError("--start says what --drawer vqgan begins with where there is no --init")
+    if tileable and mask is not None:
+        raise UsageError("--tileable and --mask do not go together: a photograph's edges stay as they are")
     if vqgan is not None and drawer != "vqgan":
         raise UsageError("--vqgan goes with --drawer vqgan")
     if story is not None and (prompt is not None or prompts_file is not None):

@@ -197,13 +197,17 @@ class Studio:
             return None
         if self.request.vqgan is None:
             raise UsageError("--drawer vqgan needs --vqgan: a name of `artgen weights list`, a file, or a run's folder")
-        return vqgan_files.load(
+        model = vqgan_files.load(
             self.request.vqgan,
             self.device,
-            encodes=self.edit is not None,
+            encodes=self.edit is not None or self.settings.start in {"noise", "gradient"},
             weights_dirs=self.request.weights_dirs,
             offline=self.request.offline,
         )
+        factor = model.sizes.factor
+        if self.settings.tileable and (self.settings.width % factor or self.settings.height % factor):
+            raise UsageError(f"--tileable needs a --size of multiples of {factor}, the pixels of one code")
+        return model
 
     def _size(self) -> tuple[int, int]:
         """(width, height) of what is drawn."""

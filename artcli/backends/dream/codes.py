@@ -45,13 +45,26 @@ class CodeImage:
     costly = True  # compared with looking at the picture
     betas = (0.9, 0.999)
 
-    def __init__(self, model: VQGAN, height: int, width: int, rng: torch.Generator):
-        """Starts from random codes.  height, width: pixels."""
+    def __init__(
+        self, model: VQGAN, height: int, width: int, rng: torch.Generator, start: str = "codes", tileable: bool = False
+    ):
+        """height, width: pixels; multiples of the factor where it is to be tileable.
+
+        start: `codes`, a random one at each place; `range`, anything between the smallest and the largest vectors;
+        `noise` or `gradient`, a picture of that kind, for which the encoder is needed.
+        """
         self.model = model
         vectors = model.quantize.vectors.detach()
         self.low, self.high = (bound[None, :, None, None] for bound in (vectors.amin(0), vectors.amax(0)))
-        codes = torch.randint(len(vectors), (1, *self._grid(height, width)), generator=rng)
-        self.features = model.quantize.look_up(codes.to(vectors.device)).contiguous().requires_grad_()
+        _wrap(model, tileable)
+        if start in PICTURES:
+            self.start_from(PICTURES[start](height, width, rng))
+        elif start == "range":
+            part = torch.rand((1, vectors.shape[1], *self._grid(height, width)), generator=rng).to(vectors.device)
+            self.features = torch.lerp(self.low, self.high, part).requires_grad_()
+        else:
+            codes = torch.randint(len(vectors), (1, *self._grid(height, width)), generator=rng)
+            self.features = model.quantize.look_up(codes.to(vectors.device)).contiguous().requires_grad_()
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         """Places that cover a picture; what they draw beyond it is cut off."""
@@ -61,7 +74,7 @@ class CodeImage:
     def start_from(self, image: torch.Tensor) -> None:
         """Take a picture (3, H, W) in 0..1 as the start, at its size; needs the encoder."""
         beyond = [-side % self.model.sizes.factor for side in image.shape[1:]]
-        whole = F.pad(image[None].to(self.features.device), (0, beyond[1], 0, beyond[0]), mode="replicate")
+        whole = F.pad(image[None].to(self.low.device), (0, beyond[1], 0, beyond[0]), mode="replicate")
         found = self.model.encode(whole)
         if hasattr(self.model.quantize, "proj"):  # its features are logits of the codes, not vectors near them
             found = self.model.quantize.look_up(self.model.quantize.choose(found))
@@ -90,3 +103,24 @@ class CodeImage:
 
     def parameters(self) -> list[torch.Tensor]:
         return [self.features]
+
+
+def _noise(height: int, width: int, rng: torch.Generator) -> torch.Tensor:
+    """Every number of every pixel on its own, (3, height, width)."""
+    return torch.rand((3, height, width), generator=rng)
+
+
+def _gradient(height: int, width: int, rng: torch.Generator) -> torch.Tensor:
+    """Four random colours in the corners, and what lies between, (3, height, width)."""
+    corners = torch.rand((1, 3, 2, 2), generator=rng)
+    return F.interpolate(corners, (height, width), mode="bilinear", align_corners=True)[0]
+
+
+PICTURES = {"noise": _noise, "gradient": _gradient}
+
+
+def _wrap(model: VQGAN, tileable: bool) -> None:
+    """Let the decoder's convolutions see the opposite edge beyond each edge, or nothing."""
+    for layer in model.decoder.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.padding_mode = "circular" if tileable else "zeros"

@@ -79,7 +79,7 @@ class _Artist:
         if vqgan is None:
             drawer = fft.FFTImage(self.settings.height, self.settings.width, rng, self.clip.device)
         else:
-            drawer = CodeImage(vqgan, *self._size(0), rng)
+            drawer = CodeImage(vqgan, *self._size(0), rng, self.settings.start, self.settings.tileable)
         if self.canvas is not None:
             drawer.start_from(self.canvas.photo)
         return drawer
@@ -149,7 +149,7 @@ class _Artist:
                 self.chunk = max(1, min(self.chunk, self.settings.cutouts) // 2)
 
     def _look_in_chunks(self, seen: torch.Tensor, rng: torch.Generator) -> tuple[float, torch.Tensor]:
-        crops = self.cutouts(seen, rng)
+        crops = self.cutouts(self._turned(seen, rng), rng)
         if len(crops) <= self.chunk:
             loss = self._loss(crops)
             return loss.item(), torch.autograd.grad(loss, seen)[0]
@@ -160,6 +160,13 @@ class _Artist:
             loss.backward()
             total += loss.item()
         return total, torch.autograd.grad(crops, seen, detached.grad)[0]
+
+    def _turned(self, seen: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """A tileable picture has no edges: what is beyond one is what is inside the opposite one."""
+        if not self.settings.tileable:
+            return seen
+        shifts = [int(torch.randint(side, (), generator=rng)) for side in seen.shape[2:]]
+        return seen.roll(shifts, (2, 3))
 
     def _loss(self, crops: torch.Tensor) -> torch.Tensor:
         features = self.clip.encode_image(crops)
@@ -173,11 +180,12 @@ class _Artist:
 
     def _pull_to_init(self, image: torch.Tensor, gradient: torch.Tensor) -> float:
         """Adds the gradient of weight / 2 * mean squared distance to the photograph; returns its loss."""
-        if self.canvas is None or self.settings.init_weight == 0:
+        weight = self.settings.init_weight * self.settings.init_decay**self.step
+        if self.canvas is None or weight == 0:
             return 0.0
         away = image.detach() - fft.resize(self.canvas.photo[None].to(image.device), *image.shape[-2:])
-        gradient += self.settings.init_weight * away / away.numel()
-        return self.settings.init_weight / 2 * away.square().mean().item()
+        gradient += weight * away / away.numel()
+        return weight / 2 * away.square().mean().item()
 
     @torch.no_grad()
     def picture(self) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 DRAWERS = ("fft", "vqgan")
+STARTS = ("codes", "range", "noise", "gradient")
 OPTIMIZERS = ("adam", "adamw", "radam")
 LOSSES = ("contrast", "spherical", "cosine")
 AUGMENTATIONS = ("flip", "affine", "perspective", "jitter", "sharpen", "erase", "noise")
@@ -12,11 +13,12 @@ AUGMENTATIONS = ("flip", "affine", "perspective", "jitter", "sharpen", "erase", 
 class Settings:
     """How one picture is drawn.
 
-    width, height: pixels, at least 32.  steps: optimizer steps, at least 1.  lr: learning rate; None takes
-    the one that suits the drawer.
-    cutouts: crops that CLIP looks at in every step.  cut_power: exponent of the crop sizes, above 1 favours small ones.
-    augment: any of AUGMENTATIONS.  init_weight: pull towards the init image.  low_res: side of the first stage, in
-    pixels along the shorter edge (0: none); low_part: the part of the steps it gets.  chunk: crops per forward pass.
+    width, height: pixels, at least 32.  steps: optimizer steps, at least 1.  lr: learning rate; None takes the one that
+    suits the drawer.  cutouts: crops that CLIP looks at in every step.  cut_power: exponent of the crop sizes, above 1
+    favours small ones.  augment: any of AUGMENTATIONS.  init_weight: pull towards the init image; every step multiplies
+    it by init_decay.  start: one of STARTS, what a VQGAN begins with.  tileable: the edges fit onto the opposite ones.
+    low_res: side of the first stage, in pixels along the shorter edge (0: none); low_part: the part of the steps it
+    gets.  chunk: crops per forward pass.
     """
 
     width: int = 256
@@ -30,6 +32,9 @@ class Settings:
     augment: tuple[str, ...] = ("flip", "affine", "noise")
     loss: str = "contrast"
     init_weight: float = 0.0
+    init_decay: float = 1.0
+    start: str = "codes"
+    tileable: bool = False
     low_res: int = 96
     low_part: float = 0.6
     ema: float = 0.9
