@@ -49,17 +49,20 @@ def interruptible() -> Iterator[Stop]:
 
 
 class Film:
-    """A progress video: spreads the steps over its length and keeps every frame for a later resume."""
+    """A progress video: spreads the steps over its length and keeps every frame for a later resume.
 
-    def __init__(self, writer: VideoWriter, total: int, length: int, spool: Spool):
-        self.writer, self.total, self.length, self.spool = writer, total, length, spool
+    hidden: steps at the beginning that it does not show.
+    """
+
+    def __init__(self, writer: VideoWriter, total: int, length: int, spool: Spool, hidden: int = 0):
+        self.writer, self.total, self.length, self.spool, self.hidden = writer, total, length, spool, hidden
 
     def copies(self, step: int) -> int:
         """How many frames step 1..total gets; 0 when the film is shorter than the run."""
         return self.frames_until(step) - self.frames_until(step - 1)
 
     def frames_until(self, step: int) -> int:
-        return step * self.length // self.total
+        return max(0, step - self.hidden) * self.length // (self.total - self.hidden)
 
     def add(self, step: int, pixels: np.ndarray) -> None:
         for _ in range(self.copies(step)):

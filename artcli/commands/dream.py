@@ -1,7 +1,7 @@
 """`artgen dream`: words to a picture, and to a film of how it came about."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from artcli.commands.dream_run import FILMS, Job, Request
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import files
+
+if TYPE_CHECKING:
+    from artcli.backends.dream.travel import Camera
 
 DEFAULT = Settings()
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -91,6 +94,18 @@ def dream(
     chunk: Annotated[
         int, typer.Option("--chunk", min=1, help="Crops at once; fewer need less memory.")
     ] = DEFAULT.chunk,
+    zoom: Annotated[
+        float | None, typer.Option("--zoom", min=0.5, max=2, help="Film: zoom by this factor per frame, such as 1.01.")
+    ] = None,
+    pan: Annotated[
+        str | None, typer.Option("--pan", metavar="X,Y", help="Film: move the view by so many pixels per frame.")
+    ] = None,
+    rotate: Annotated[
+        float | None, typer.Option("--rotate", min=-90, max=90, help="Film: turn by so many degrees per frame.")
+    ] = None,
+    frame_steps: Annotated[
+        int, typer.Option("--frame-steps", min=1, help="Optimizer steps for each frame of such a film.")
+    ] = 4,
     fps: options.Fps = 30.0,
     duration: options.Duration = None,
     save_every: options.SaveEvery = 0,
@@ -147,6 +162,9 @@ def dream(
     lines = _lines(told, prompts_file, bool(image_prompt or noise_prompt))
     seeds = options.seeds(seed)
     jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out)
+    moving = (zoom, pan, rotate) != (None, None, None)
+    if moving and (mask is not None or any(job.film is None for job in jobs)):
+        raise UsageError("--zoom, --pan and --rotate make a film (--out NAME.mp4, .webm or .gif), without --mask")
     request = Request(
         settings=settings,
         size=None if size is None else options.size(size),
@@ -157,6 +175,7 @@ def dream(
         feather=feather,
         clip=clip,
         vqgan=vqgan,
+        camera=_camera(zoom, pan, rotate, frame_steps) if moving else None,
         device=device,
         weights_dirs=tuple(weights_dirs or ()),
         offline=offline,
@@ -175,6 +194,16 @@ def dream(
     if not dry_run:
         jobs = dream_run.check(jobs, request, skip_existing=skip_existing, console=console)
     dream_run.run(jobs, request, console, dry_run=dry_run)
+
+
+def _camera(zoom: float | None, pan: str | None, rotate: float | None, steps: int) -> "Camera":
+    from artcli.backends.dream.travel import Camera
+
+    try:
+        right, down = (float(part) for part in (pan or "0,0").split(","))
+    except ValueError:
+        raise UsageError(f"--pan '{pan}' has to be two numbers of pixels, such as 2,0") from None
+    return Camera(1.0 if zoom is None else zoom, (right, down), rotate or 0.0, steps)
 
 
 def _augmentations(text: str) -> tuple[str, ...]:

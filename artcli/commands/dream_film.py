@@ -33,9 +33,19 @@ def filming(film: Film, folder: Path) -> Iterator[Film]:
 
 
 def open_film(
-    path: Path, size: tuple[int, int], fps: float, total: int, length: int, recipe: dict[str, Any] | None, folder: Path
+    path: Path,
+    size: tuple[int, int],
+    fps: float,
+    total: int,
+    length: int,
+    recipe: dict[str, Any] | None,
+    folder: Path,
+    hidden: int = 0,
 ) -> Film:
-    """Open and check the encoders.  total: steps; length: frames; folder: where frames wait for a resume."""
+    """Open and check the encoders.
+
+    total: steps, of which the first `hidden` are not shown; length: frames; folder: where frames wait for a resume.
+    """
     writer = video.VideoWriter(path, size, fps, recipe)
     try:
         folder.mkdir(exist_ok=True)
@@ -44,7 +54,7 @@ def open_film(
     except BaseException:
         writer.abort()
         raise
-    return Film(writer, total, length, spool)
+    return Film(writer, total, length, spool, hidden)
 
 
 def _set_aside(folder: Path) -> None:

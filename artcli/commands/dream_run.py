@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
     from artcli.backends.dream.canvas import Edit
     from artcli.backends.dream.story import Story
+    from artcli.backends.dream.travel import Camera
+    from artcli.backends.frame import Frame
     from artcli.nn.vqgan import VQGAN
     from artcli.run import Film, Outcome, Stop
 
 FILMS = (".mp4", ".webm", ".gif")
+TRAVEL = 5.0  # seconds of a film in which the picture moves
 HOLD = 1.0  # seconds that a finished film rests on its last frame
 DEFAULT_SIDE, LARGEST_INIT_SIDE = 256, 512
 
@@ -83,6 +86,7 @@ class Request:
     feather: float
     clip: str
     vqgan: str | None
+    camera: "Camera | None"
     device: str
     weights_dirs: tuple[Path, ...]
     offline: bool
@@ -220,23 +224,12 @@ class Studio:
     # one job --------------------------------------------------------------------------------------------------
 
     def draw(self, job: Job, stop: "Stop") -> None:
-        from artcli.backends.dream.optimise import dream
-
         started = time.monotonic()
         targets = self._targets(job)
         seed = self._best_seed(job, targets, stop) if self.request.best_of > 1 else job.seed
         recipe = self._recipe(job, seed)
         saved = self._saved_state(job, seed)
-        canvas = self.edit.canvas if self.edit else None
-        frames = dream(
-            targets,
-            self.clip,
-            self.settings,
-            seed=seed,
-            canvas=canvas,
-            vqgan=self.vqgan,
-            state=saved and saved["state"],
-        )
+        frames = self._frames(targets, seed, saved and saved["state"])
         preview = self._preview(job)
         try:
             with self._film(job, recipe, saved) as film:
@@ -249,6 +242,28 @@ class Studio:
                 preview.unlink(missing_ok=True)
         self._report(job, outcome, seed, time.monotonic() - started)
 
+    def _frames(self, targets: "Story", seed: int, state: Mapping[str, Any] | None) -> Iterator["Frame"]:
+        from artcli.backends.dream.optimise import dream
+        from artcli.backends.dream.travel import travel
+
+        how: dict[str, Any] = {"seed": seed, "vqgan": self.vqgan, "state": state}
+        how["canvas"] = self.edit.canvas if self.edit else None
+        if self.request.camera is None:
+            return dream(targets, self.clip, self.settings, **how)
+        return travel(targets, self.clip, self.settings, self.request.camera, self._length(), **how)
+
+    def _length(self) -> int:
+        """Frames of a film: a step each, or what --duration says; a moving one has TRAVEL seconds by default."""
+        seconds = self.request.duration
+        if seconds is None and self.request.camera is None:
+            return self.settings.steps
+        return max(1, round((TRAVEL if seconds is None else seconds) * self.request.fps))
+
+    @property
+    def _total(self) -> int:
+        """Steps of a run as they are counted for the user: the frames of a moving film are one each."""
+        return self.settings.steps + (0 if self.request.camera is None else self._length())
+
     def _follow(
         self, job: Job, frames: Any, film: "Film | None", preview: Path | None, seed: int, stop: "Stop"
     ) -> "Outcome":
@@ -257,7 +272,7 @@ class Studio:
         watch = Watch(
             console=self.console,
             label="dream",
-            total=self.settings.steps,
+            total=self._total,
             to_pixels=self._to_pixels,
             film=film,
             preview=None if preview is None else lambda pixels: self._write(preview, pixels, None),
@@ -306,7 +321,7 @@ class Studio:
         self.console.info(f"dream: seed {seed}, {outcome.step} steps in {duration(seconds)}")
         if outcome.stopped is not None:
             later = "" if job.streamed else "; saved, --resume goes on from here"
-            note = f"{outcome.stopped} at step {outcome.step} of {self.settings.steps}{later}"
+            note = f"{outcome.stopped} at step {outcome.step} of {self._total}{later}"
             if outcome.stopped == "interrupted":
                 raise Interrupted(note)
             self.console.info(f"dream: {note}")
@@ -359,11 +374,12 @@ class Studio:
         if job.film is None:
             return nullcontext()
         size = self.edit.size if self.edit else (self.settings.width, self.settings.height)
-        steps, fps = self.settings.steps, self.request.fps
-        length = steps if self.request.duration is None else max(1, round(self.request.duration * fps))
+        hidden = 0 if self.request.camera is None else self.settings.steps
         if saved is None:  # frames of a run that starts over must never get into this one
             shutil.rmtree(job.unfinished, ignore_errors=True)
-        film = dream_film.open_film(job.film, size, fps, steps, length, recipe, job.unfinished)
+        film = dream_film.open_film(
+            job.film, size, self.request.fps, self._total, self._length(), recipe, job.unfinished, hidden
+        )
         if saved is not None:
             dream_film.replay(film, job.unfinished, saved["state"]["step"], self.console)
         return dream_film.filming(film, job.unfinished)
@@ -375,6 +391,7 @@ class Studio:
             "images": self.request.image_prompts, "noise": self.request.noise_prompts, "feather": self.request.feather,
             "init": _fingerprint(self.request.init), "mask": _fingerprint(self.request.mask),
             "film": job.film and (self.request.fps, self.request.duration),
+            "camera": self.request.camera and asdict(self.request.camera),
         }  # fmt: skip
         return json.dumps(what, sort_keys=True)
 
@@ -409,7 +426,10 @@ class Studio:
             return marks[-1] - marks[-2]
 
         part = self.settings.low_part if self.settings.starts_small else 0
-        total = self.settings.steps * (part * seconds_per_step(1.0) + (1 - part) * seconds_per_step(0.0))
+        full = seconds_per_step(0.0)
+        total = self.settings.steps * (part * seconds_per_step(1.0) + (1 - part) * full)
+        if self.request.camera is not None:
+            total += self._length() * self.request.camera.steps * full
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: seed {job.seed}, about {duration(total)}, {memory:.1f} GB; would write")
         self.console.result(job.outputs, dry_run=True, seconds=round(total, 1), memory_gb=round(memory, 2))

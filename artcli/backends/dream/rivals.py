@@ -4,6 +4,8 @@ Drawing "a lion" until CLIP finds it closer to "lion" is easy with fur alone; dr
 rather than a dog, a bear or a haystack asks for the shape (the softmax that CLIP was trained with).
 """
 
+import functools
+
 import torch
 
 from artcli.backends.clip import Clip
@@ -33,11 +35,16 @@ NOUNS = """
 """
 
 
+@functools.lru_cache(maxsize=1)
+def _nouns(clip: Clip) -> torch.Tensor:
+    """Unit embeddings of all of them; they take longer than a step, and a film asks for every frame."""
+    return clip.encode_text([" ".join(word.split()) for word in NOUNS.split(",")])
+
+
 @torch.no_grad()
 def embed(clip: Clip, targets: torch.Tensor) -> torch.Tensor:
     """Unit embeddings (R, D) of the nouns that are not close to any of the targets (N, D)."""
-    words = [" ".join(word.split()) for word in NOUNS.split(",")]
-    found = clip.encode_text(words)
+    found = _nouns(clip)
     cosine = found @ targets.T  # (R, N)
     mean = cosine.mean(0)  # far above 0 for CLIPs whose texts all lie in one cone
     return found[(cosine < mean + TOO_CLOSE * (1 - mean)).all(1)]

@@ -1,0 +1,94 @@
+"""A film in which the picture moves: zoomed, shifted or turned a little, drawn on for some steps, and again."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from artcli.backends.clip import Clip
+from artcli.backends.dream.canvas import Canvas
+from artcli.backends.dream.optimise import dream
+from artcli.backends.dream.settings import Settings
+from artcli.backends.dream.story import Story
+from artcli.backends.frame import Frame
+from artcli.nn.vqgan import VQGAN
+
+
+@dataclass(frozen=True)
+class Camera:
+    """What happens to the picture from one frame of the film to the next.
+
+    zoom: factor, above 1 moves in.  pan: pixels to the right and down that the view moves.  rotate: degrees
+    clockwise.  steps: of the optimizer, for each frame.
+    """
+
+    zoom: float = 1.0
+    pan: tuple[float, float] = (0.0, 0.0)
+    rotate: float = 0.0
+    steps: int = 4
+
+
+def travel(
+    story: Story,
+    clip: Clip,
+    settings: Settings,
+    camera: Camera,
+    frames: int,
+    *,
+    seed: int = 0,
+    canvas: Canvas | None = None,
+    vqgan: VQGAN | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> Iterator[Frame]:
+    """The first picture as `dream` draws it, in settings.steps steps, then `frames` frames of the film, a step each.
+
+    The story's scenes are spread over the film; the first picture is of the first one.  Otherwise as `dream`.
+    """
+    total = settings.steps + frames
+    how: dict[str, Any] = {"canvas": canvas, "vqgan": vqgan}
+    if state is None or "start" in state:
+        begun = None if state is None else state["start"]
+        for frame in dream(story.at(0.0), clip, settings, seed=seed, state=begun, **how):
+            yield frame._replace(total=total, state=partial(_state_of_the_start, frame, settings.steps))
+        image, done = frame.image(), 0
+    else:
+        image, done = state["image"].to(clip.device), state["step"] - settings.steps
+    short = replace(settings, steps=camera.steps, low_res=0)
+    for number in range(done, frames):
+        targets = story.at(number / max(1, frames - 1))
+        how["canvas"] = Canvas(moved(image, camera))
+        *_, frame = dream(targets, clip, short, seed=_seed(seed, number), **how)
+        image = frame.image()
+        step = settings.steps + number + 1
+        yield Frame(step, total, partial(_as_is, image), frame.metrics, partial(_as_is, {"step": step, "image": image}))
+
+
+def _state_of_the_start(frame: Frame, steps: int) -> dict[str, Any]:
+    """Between two frames of the film the picture is all there is."""
+    return {"step": frame.step} | ({"start": frame.state()} if frame.step < steps else {"image": frame.image()})
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _seed(seed: int, number: int) -> int:
+    """Of a frame: far from those of other pictures' runs."""
+    return (seed + 1) * 2_000_003 + number
+
+
+def moved(image: torch.Tensor, camera: Camera) -> torch.Tensor:
+    """(3, H, W) as the camera sees it a frame later; beyond the edge is the picture mirrored."""
+    height, width = image.shape[1:]
+    angle = math.radians(camera.rotate)
+    cos, sin = math.cos(angle) / camera.zoom, math.sin(angle) / camera.zoom
+    right, down = 2 * camera.pan[0] / width, 2 * camera.pan[1] / height
+    # Sampling looks up where each pixel comes from, in units of half the sides.
+    matrix = torch.tensor([[cos, sin * height / width, right], [-sin * width / height, cos, down]])
+    grid = F.affine_grid(matrix[None], [1, 3, height, width], align_corners=False).to(image.device)
+    seen = F.grid_sample(image[None], grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    return seen[0].clamp(0, 1)
