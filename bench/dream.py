@@ -1,10 +1,11 @@
 """Seconds per step and peak memory of dream's loop, beside a straightforward form of the same loss.
 
-    python bench/dream.py [--steps 5] [--size 256] [--cutouts 32]
+    python bench/dream.py [--drawer fft] [--steps 5] [--size 256] [--cutouts 32]
 
-Both forms draw the same FFT image and look at it with the same ViT-B/32 (random weights: only the cost counts).  The
-straightforward form crops and encodes one crop after another in float32 and renders the frame again.  Each form runs
-in a process of its own, so that peak memory can be told apart; the last line is the ratio.
+Both forms draw the same picture, by its Fourier spectrum or by a VQGAN of 16 pixels a code, and look at it with the same
+ViT-B/32 (random weights: only the cost counts).  The straightforward form crops and encodes one crop after another in
+float32, finds a VQGAN's codes by a product with one-hot rows, and draws the frame again.  Each form runs in a process of
+its own, so that peak memory can be told apart; the last line is the ratio.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from artcli.backends.dream.losses import distance
 from artcli.backends.dream.optimise import dream
 from artcli.backends.dream.prompts import Prompt
 from artcli.backends.dream.settings import Settings
+from artcli.nn.vqgan import VQGAN, Sizes
 
 ARCH = "ViT-B-32-quickgelu"
 
@@ -35,20 +37,46 @@ def load() -> Clip:
     return Clip(open_clip.create_model(ARCH), open_clip.get_tokenizer(ARCH), torch.device("cpu"), ARCH)
 
 
-def artgen_steps(clip: Clip, size: int, cutouts: int, steps: int) -> list[float]:
-    settings = Settings(width=size, height=size, steps=steps, cutouts=cutouts, low_res=0)
+def load_vqgan() -> VQGAN:
+    torch.manual_seed(0)
+    return VQGAN(Sizes(), encodes=False).eval().requires_grad_(False)
+
+
+def artgen_steps(clip: Clip, drawer: str, size: int, cutouts: int, steps: int) -> list[float]:
+    settings = Settings(width=size, height=size, steps=steps, drawer=drawer, cutouts=cutouts, low_res=0)
     targets = [(Prompt("red car"), clip.encode_text(["red car"])[0])]
+    vqgan = load_vqgan().to(memory_format=torch.channels_last) if drawer == "vqgan" else None
     marks = [time.perf_counter()]
-    for frame in dream(targets, clip, settings):
+    for frame in dream(targets, clip, settings, vqgan=vqgan):
         frame.image()
         marks.append(time.perf_counter())
     return [b - a for a, b in itertools.pairwise(marks)]
 
 
-def plain_steps(clip: Clip, size: int, cutouts: int, steps: int) -> list[float]:
+class PlainCodes:
+    """A VQGAN's picture as it is written down first."""
+
+    def __init__(self, size: int, rng: torch.Generator):
+        self.model = load_vqgan()
+        side = size // self.model.sizes.factor
+        self.features = torch.randn((1, self.model.sizes.code_width, side, side), generator=rng).requires_grad_()
+
+    def parameters(self) -> list[torch.Tensor]:
+        return [self.features]
+
+    def draw(self, height: int, width: int) -> torch.Tensor:
+        book = self.model.quantize.vectors
+        flat = self.features.permute(0, 2, 3, 1)
+        distance = flat.square().sum(3, keepdim=True) + book.square().sum(1) - 2 * flat @ book.T
+        chosen = F.one_hot(distance.argmin(3), len(book)).float() @ book
+        vectors = flat + (chosen - flat).detach()
+        return self.model.decode(vectors.permute(0, 3, 1, 2)).clamp(0, 1)
+
+
+def plain_steps(clip: Clip, kind: str, size: int, cutouts: int, steps: int) -> list[float]:
     rng = torch.Generator().manual_seed(0)
     target = clip.encode_text(["red car"])[0]
-    drawer = FFTImage(size, size, rng, clip.device)
+    drawer = FFTImage(size, size, rng, clip.device) if kind == "fft" else PlainCodes(size, rng)
     optimizer = torch.optim.Adam(drawer.parameters(), lr=0.05)
     seconds = []
     for _ in range(steps):
@@ -72,22 +100,23 @@ def plain_steps(clip: Clip, size: int, cutouts: int, steps: int) -> list[float]:
     return seconds
 
 
-def measure(form: str, size: int, cutouts: int, steps: int) -> dict[str, float]:
+def measure(form: str, drawer: str, size: int, cutouts: int, steps: int) -> dict[str, float]:
     """Median seconds per step after one step of warm-up, and peak memory in GB."""
-    seconds = {"artgen": artgen_steps, "plain": plain_steps}[form](load(), size, cutouts, steps + 1)[1:]
+    seconds = {"artgen": artgen_steps, "plain": plain_steps}[form](load(), drawer, size, cutouts, steps + 1)[1:]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return {"seconds": sorted(seconds)[len(seconds) // 2], "memory": peak}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--drawer", choices=("fft", "vqgan"), default="fft")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--cutouts", type=int, default=32)
     parser.add_argument("--form", choices=("artgen", "plain"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.form:
-        print(json.dumps(measure(args.form, args.size, args.cutouts, args.steps)))
+        print(json.dumps(measure(args.form, args.drawer, args.size, args.cutouts, args.steps)))
         return
     found = {}
     for form in ("plain", "artgen"):

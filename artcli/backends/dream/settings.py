@@ -35,7 +35,7 @@ class Settings:
     init_decay: float = 1.0
     start: str = "codes"
     tileable: bool = False
-    low_res: int = 96
+    low_res: int = 64
     low_part: float = 0.6
     ema: float = 0.9
     chunk: int = 64
