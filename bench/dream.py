@@ -4,7 +4,7 @@
 
 Both forms draw the same picture, by its Fourier spectrum or by a VQGAN of 16 pixels a code, and look at it with the
 same ViT-B/32 (random weights: only the cost counts).  The straightforward form crops and encodes one crop after another
-in float32, finds a VQGAN's codes by a product with one-hot rows, and draws the frame again.  Each form runs in a process
+in float32, finds a VQGAN's codes by a product with one-hot rows, and draws the frame again.  Each runs in a process
 of its own, so that peak memory can be told apart; the last line is the ratio.
 """
 
