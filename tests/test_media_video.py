@@ -66,6 +66,45 @@ def test_odd_sizes(tmp_path, suffix, size):
     assert len(list(video.read_frames(path))) == 2
 
 
+def with_tone(path, seconds, pitch=440):
+    """A film of one colour that hums."""
+    lavfi = ["-f", "lavfi", "-i", f"sine=frequency={pitch}:duration={seconds}"]
+    lavfi += ["-f", "lavfi", "-i", f"color=red:size=16x16:rate=10:duration={seconds}"]
+    ffmpeg.run([*lavfi, "-map", "0:a", "-map", "1:v", f"file:{path}"], f"write {path}")
+    return path
+
+
+def heard(path):
+    """The sound of a film: mono samples at 8 kHz, (N,) in -1..1."""
+    raw = ffmpeg.run(["-i", f"file:{path}", "-ac", "1", "-ar", "8000", "-f", "s16le", "-"], f"hear {path}")
+    return np.frombuffer(raw, np.int16) / 32768
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_the_sound_of_another_film(tmp_path, suffix):
+    """As long as the picture: the rest of the sound is left out, and what is missing is silence."""
+    source = with_tone(tmp_path / "source.mp4", 1.0)
+    assert video.has_sound(source) and not video.has_sound(write(tmp_path / f"still{suffix}"))
+    for count in (5, 20):
+        film = write(tmp_path / f"{count}{suffix}", count, sound=source, recipe=RECIPE)
+        assert record.read(film) == RECIPE
+        assert len(list(video.read_frames(film))) == count
+        sound = heard(film)
+        assert len(sound) / 8000 == pytest.approx(count / 10, abs=0.1)
+        spectrum = np.abs(np.fft.rfft(sound[800:3200]))
+        assert abs(spectrum.argmax() * 8000 / 2400 - 440) < 10
+        assert np.abs(sound[9600:]).max(initial=0) < 0.01
+    assert (tmp_path / f"5{suffix}").read_bytes() == write(
+        tmp_path / f"b{suffix}", 5, sound=source, recipe=RECIPE
+    ).read_bytes()
+
+
+def test_what_has_no_sound(tmp_path):
+    source = write(tmp_path / "still.mp4")
+    assert not video.has_sound(write(tmp_path / "a.mp4", sound=source))
+    assert not video.has_sound(write(tmp_path / "a.gif", sound=with_tone(tmp_path / "tone.mp4", 0.5)))
+
+
 @pytest.mark.parametrize("suffix", FILMS)
 def test_same_frames_same_bytes(tmp_path, suffix):
     one, two = (write(tmp_path / f"{name}{suffix}", 6, recipe=RECIPE) for name in "ab")

@@ -29,8 +29,14 @@ _COLOURS = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "
 _YUV = ["-vf", f"{_TO_709},format=yuv420p,setparams=color_primaries=bt709:color_trc=bt709", *_COLOURS]
 _X264 = ["-c:v", "libx264", "-preset", "medium", "-crf", "18", "-movflags", "+faststart", *_YUV]
 _VP9 = ["-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-deadline", "good", "-cpu-used", "4", "-row-mt", "1", *_YUV]
+_PLAIN = ["-fflags", "+bitexact", "-flags:v", "+bitexact"]  # no dates, no version
+# Only a local file: a playlist or container must not make ffmpeg open others or the network.
+_LOCAL = ["-protocol_whitelist", "file,pipe"]
 LOSSLESS = ["-c:v", "ffv1", "-pix_fmt", "bgr0"]
 _ENCODERS = {".mp4": _X264, ".webm": _VP9, ".gif": LOSSLESS}
+# Encoded again, as not every container takes every codec; silence fills up what the film is longer.
+_SOUND = ["-af", "apad", "-ar", "48000", "-b:a", "192k", "-map_metadata", "0", *_PLAIN, "-flags:a", "+bitexact"]
+_SOUND_CODECS = {".mp4": ["-c:a", "aac", "-movflags", "+faststart"], ".webm": ["-c:a", "libopus"]}
 
 
 class VideoWriter:
@@ -38,6 +44,7 @@ class VideoWriter:
 
     path: .mp4 (H.264), .webm (VP9) or .gif.  size: (width, height) of every frame; odd sizes get their last row or
     column twice, which the codecs need.  fps: above 0.  recipe: carried in the comment.  loop: GIF only, for ever.
+    sound: a film whose first sound track is taken over from its beginning, if it has one; a GIF stays silent.
 
     The constructor encodes one black frame the whole way, so a missing encoder or a full disk shows before any
     compute.  Leaving the block by an exception or Ctrl-C still finishes the film of the frames so far; `abort` drops
@@ -52,6 +59,7 @@ class VideoWriter:
         recipe: record.Recipe | None = None,
         *,
         loop: bool = True,
+        sound: Path | None = None,
     ) -> None:
         suffix = files.check_extension(path, WRITABLE)
         _check_numbers(path, size, fps)
@@ -62,6 +70,7 @@ class VideoWriter:
         # A GIF needs two passes, so its frames wait in a lossless film, on the disk of the target: /tmp may be memory.
         self._stream = files.temporary(path.with_suffix(".mkv")) if self._gif else self._temp
         self._encoder = _ENCODERS[suffix]
+        self._sound = sound if suffix in _SOUND_CODECS and sound is not None and has_sound(sound) else None
         self._last: bytes | None = None
         self._open = True
         self._try()
@@ -70,7 +79,7 @@ class VideoWriter:
     def _command(self) -> list[str]:
         width, height = self._even(self.size)
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", str(_rate(self.fps))]
-        tags = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"]  # no dates, no version
+        tags = ["-map_metadata", "-1", *_PLAIN]
         if self._comment and not self._gif:
             tags += ["-metadata", f"comment={self._comment}"]
         return [*raw, "-i", "pipe:0", *self._encoder, "-threads", _THREADS, *tags, f"file:{self._stream}"]
@@ -84,7 +93,7 @@ class VideoWriter:
         width, height = self._even(self.size)
         try:
             ffmpeg.run(self._command(), self._what, bytes(width * height * 3))
-            self._convert()
+            self._convert(1)
         except OSError as error:
             raise ArtgenError(f"could not {self._what}: {files.reason(error)}.") from error
         finally:
@@ -129,7 +138,7 @@ class VideoWriter:
             if not self.frames:
                 raise ArtgenError(f"could not {self._what}: there was no frame.")
             self._sink.finish()
-            self._convert()
+            self._convert(self.frames)
             files.publish(self._temp, self.path)
         except OSError as error:
             raise ArtgenError(f"could not {self._what}: {files.reason(error)}.") from error
@@ -143,11 +152,25 @@ class VideoWriter:
             self._sink.kill()
             files.discard(self._temp, self._stream)
 
-    def _convert(self) -> None:
+    def _convert(self, frames: int) -> None:
+        """What is left to do with a film of that many frames."""
         if self._gif:
             gif.from_film(
                 self._stream, self._temp, fps=self.fps, comment=self._comment, loop=self._loop, what=self._what
             )
+        if self._sound is not None:
+            self._add_sound(self._sound, frames / self.fps)
+
+    def _add_sound(self, source: Path, seconds: float) -> None:
+        voiced = files.temporary(self.path)
+        picked = ["-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", "-t", f"{seconds:.6f}"]
+        how = [*picked, *_SOUND_CODECS[self.path.suffix.lower()], *_SOUND]
+        try:
+            sources = ["-i", f"file:{self._temp}", *_LOCAL, "-i", f"file:{source}"]
+            ffmpeg.run([*sources, *how, f"file:{voiced}"], self._what)
+            voiced.replace(self._temp)
+        finally:
+            files.discard(voiced)
 
     def __enter__(self) -> Self:
         return self
@@ -228,9 +251,13 @@ def read_frames(path: Path) -> Iterator[Frame]:
             process.stdout.close()
 
 
+def has_sound(path: Path) -> bool:
+    """Whether a film has a sound track."""
+    return bool(re.search(r"Stream #.*: Audio: ", ffmpeg.report([*_LOCAL, "-i", f"file:{path}"])))
+
+
 def _source(path: Path) -> list[str]:
-    # Only a local file: a playlist or container must not make ffmpeg open others or the network.
-    return ["-protocol_whitelist", "file,pipe", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "cfr"]
+    return [*_LOCAL, "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "cfr"]
 
 
 def _plain(path: Path, message: str) -> str:
