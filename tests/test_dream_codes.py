@@ -235,6 +235,11 @@ def test_starts_and_tiles_from_the_command_line(dream, folder):
     assert "multiples of 2" in one_error_line(dream("a", "-q", "--tileable", size=33, code=2).stderr)
 
 
+def test_a_moving_film(dream):
+    dream("red car", "--zoom", 1.1, "--fps", 4, "--duration", 0.5, "--out", "a.mp4")
+    assert Path("a.mp4").stat().st_size > 500 and Image.open("a.png").size == (48, 48)
+
+
 def test_the_pull_to_a_photograph_can_fade(dream, folder):
     photograph(folder / "photo.png", (48, 48))
     flags = ["--init", "photo.png", "--init-weight", 1e6, "--lr", 0.02]

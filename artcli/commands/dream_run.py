@@ -204,7 +204,7 @@ class Studio:
         model = vqgan_files.load(
             self.request.vqgan,
             self.device,
-            encodes=self.edit is not None or self.settings.start in {"noise", "gradient"},
+            encodes=self._encodes(),
             weights_dirs=self.request.weights_dirs,
             offline=self.request.offline,
         )
@@ -212,6 +212,11 @@ class Studio:
         if self.settings.tileable and (self.settings.width % factor or self.settings.height % factor):
             raise UsageError(f"--tileable needs a --size of multiples of {factor}, the pixels of one code")
         return model
+
+    def _encodes(self) -> bool:
+        """Whether pictures become codes, and not only codes pictures."""
+        moves = self.request.camera is not None
+        return self.edit is not None or moves or self.settings.start in {"noise", "gradient"}
 
     def _size(self) -> tuple[int, int]:
         """(width, height) of what is drawn."""
