@@ -3,6 +3,7 @@
 MODELS = {
     "autoencoder": "artcli.backends.autoencoder",
     "clip": "artcli.backends.clip_mini",
+    "painter": "artcli.backends.painter",
     "vae": "artcli.backends.vae",
     "vqgan": "artcli.backends.vqgan",
     "vqvae": "artcli.backends.vqvae",
