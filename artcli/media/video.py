@@ -30,6 +30,7 @@ _YUV = ["-vf", f"{_TO_709},format=yuv420p,setparams=color_primaries=bt709:color_
 _X264 = ["-c:v", "libx264", "-preset", "medium", "-crf", "18", "-movflags", "+faststart", *_YUV]
 _VP9 = ["-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-deadline", "good", "-cpu-used", "4", "-row-mt", "1", *_YUV]
 LOSSLESS = ["-c:v", "ffv1", "-pix_fmt", "bgr0"]
+_NARROW = ["-c:v", "png", "-pix_fmt", "rgb24"]  # lossless too, where a frame is too narrow for FFV1 to cut it up
 _ENCODERS = {".mp4": _X264, ".webm": _VP9, ".gif": LOSSLESS}
 
 
@@ -61,7 +62,7 @@ class VideoWriter:
         self._temp = files.temporary(path)
         # A GIF needs two passes, so its frames wait in a lossless film, on the disk of the target: /tmp may be memory.
         self._stream = files.temporary(path.with_suffix(".mkv")) if self._gif else self._temp
-        self._encoder = _ENCODERS[suffix]
+        self._encoder = _NARROW if self._gif and min(size) < 16 else _ENCODERS[suffix]
         self._last: bytes | None = None
         self._open = True
         self._try()

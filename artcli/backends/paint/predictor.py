@@ -11,15 +11,15 @@ import torch
 from torch import nn
 
 from artcli import weights
+from artcli.backends.paint import locate
 from artcli.device import fast_dtype
-from artcli.errors import UsageError, WeightsError
+from artcli.errors import UsageError
 
 Array = np.ndarray[Any, Any]
 
 PATCH = 32  # side of what the predictor looks at, in pixels
 CELLS = PATCH // 4  # of its features
 HEADS = 8
-BUNDLED = "painter"
 _CHUNK = 128  # patches at once: about 100 MB of features
 
 
@@ -94,26 +94,10 @@ def load(name: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
 
     Raises UsageError: nothing has that name, or it is another kind of model.  WeightsError: missing or damaged.
     """
-    path = find(name, weights_dirs, offline)
+    path = locate.find(name, weights_dirs, offline)
     state = weights.load_state(path)
     net = from_state(state, path).eval().requires_grad_(False).to(device)
     return Painter(net, name, hashlib.sha256(path.read_bytes()).hexdigest()[:16], device)
-
-
-def find(name: str, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Path:
-    """The file behind a name; needs no torch, so that what is missing shows at once."""
-    if name == BUNDLED and name not in weights.table() and not Path(name).exists():
-        raise WeightsError(
-            "the bundled painter is not part of this artgen yet: `artgen train painter none --out runs/painter` makes "
-            "one for --model runs/painter; the paper's model.pth works too (--model model.pth)"
-        )
-    path = weights.find(name, weights_dirs=weights_dirs, offline=offline)
-    if path.is_file():
-        return path
-    for inside in ("painter.safetensors", "model/painter.safetensors", "best.safetensors", "weights.safetensors"):
-        if (path / inside).is_file():
-            return path / inside
-    raise UsageError(f"{path} holds no painter: neither painter.safetensors nor the weights of a training run")
 
 
 def from_state(state: dict[str, torch.Tensor], source: Path) -> Predictor:
