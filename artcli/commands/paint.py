@@ -107,7 +107,7 @@ def paint(
     ] = 6.0,
     fps: Annotated[
         float, typer.Option("--fps", min=1, max=120, help="Frames per second.", rich_help_panel=FILM)
-    ] = 15.0,
+    ] = 20.0,
     pace: Annotated[
         str, typer.Option("--pace", help="Every frame the same: change, strokes.", rich_help_panel=FILM)
     ] = PACES[0],

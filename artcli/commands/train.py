@@ -24,7 +24,8 @@ def train(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="Folder of pictures, flat or a folder per class; CIFAR-10, MNIST, shards; none."
+            metavar="DATA",
+            help="Folder of pictures, flat or a folder per class; CIFAR-10, MNIST, shards. none for painter.",
         ),
     ],
     preset: Annotated[

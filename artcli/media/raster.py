@@ -23,9 +23,9 @@ from artcli.media.strokes import Painting, Strokes
 
 Array = np.ndarray[Any, Any]
 
-_BAND_PIXELS = 1 << 21  # of a canvas that is worked on at once
-_CHUNK_STROKES, _CHUNK_PIXELS = 2048, 1 << 22  # whose paint is computed before it is laid on
-_GROUP_PIXELS = 1 << 19
+_BAND_PIXELS = 1 << 20  # of a canvas that is worked on at once
+_CHUNK_STROKES, _CHUNK_PIXELS = 2048, 1 << 21  # whose paint is computed before it is laid on
+_GROUP_PIXELS = 1 << 17
 
 
 class Window(NamedTuple):
