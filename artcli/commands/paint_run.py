@@ -159,8 +159,7 @@ class Studio:
         from artcli.media.brushes import Brush
         from artcli.media.strokes import Painting, Strokes
 
-        picture = _load(job.source)
-        photo = _bytes(picture)
+        photo, alpha = _bytes_and_alpha(_load(job.source))
         size = (photo.shape[1], photo.shape[0])
         average = _average(photo)
         brush = self.brush or Brush.find("flat")
@@ -177,7 +176,7 @@ class Studio:
         if self.palette is not None:
             strokes = palette.apply(strokes, self.palette)
         shown = None if self.background == "transparent" else ground
-        made = Painting(size, strokes, brush, shown, picture.alpha, self._recipe(job))
+        made = Painting(size, strokes, brush, shown, alpha, self._recipe(job))
         return made, now is None or now.step == now.total
 
     def _mask(self, size: tuple[int, int]) -> "np.ndarray | None":
@@ -337,11 +336,11 @@ def _load(source: Path | files.Stdio) -> "Picture":
     return images.load("-" if str(source) == "-" else source)
 
 
-def _bytes(picture: "Picture") -> "np.ndarray":
-    """(H, W, 3) uint8."""
+def _bytes_and_alpha(picture: "Picture") -> "tuple[np.ndarray, np.ndarray | None]":
+    """(H, W, 3) uint8, a quarter of the memory of the floats, and (H, W) in 0..1 or None."""
     import numpy as np
 
-    return (picture.rgb * 255 + 0.5).astype(np.uint8)
+    return (picture.rgb * np.float32(255) + np.float32(0.5)).astype(np.uint8), picture.alpha
 
 
 def _average(photo: "np.ndarray") -> tuple[float, float, float]:

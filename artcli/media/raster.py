@@ -259,11 +259,15 @@ class Canvas:
 
     def pixels(self) -> Array:
         """(H, W, 3) uint8; of a transparent canvas (H, W, 4), not premultiplied."""
-        planes = self.planes
-        if len(planes) == 4:
-            alpha = planes[3:]
-            planes = np.concatenate((planes[:3] / np.maximum(alpha, 1e-6), alpha))
-        return (np.clip(planes, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
+        channels, height, width = self.planes.shape
+        out = np.empty((height, width, channels), np.uint8)
+        rows = max(1, _BAND_PIXELS // width)
+        for top in range(0, height, rows):
+            planes = self.planes[:, top : top + rows]
+            if channels == 4:
+                planes = np.concatenate((planes[:3] / np.maximum(planes[3:], 1e-6), planes[3:]))
+            out[top : top + rows] = (np.clip(planes, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
+        return out
 
 
 def rasterise(painting: Painting, size: tuple[int, int] | None = None) -> Array:
