@@ -15,12 +15,16 @@ def find(name: str, weights_dirs: Sequence[Path] = (), offline: bool = False) ->
 
     Raises UsageError: nothing has that name, or a folder holds no painter.  WeightsError: missing or damaged.
     """
-    if name == BUNDLED and name not in weights.table() and not Path(name).exists():
+    weights.places(weights_dirs)  # refuses a folder that is not there
+    try:
+        path = weights.find(name, weights_dirs=weights_dirs, offline=offline)
+    except UsageError:
+        if name != BUNDLED:
+            raise
         raise WeightsError(
             "the bundled painter is not part of this artgen yet: `artgen train painter none --out runs/painter` makes "
             "one for --model runs/painter; the paper's model.pth works too (--model model.pth)"
-        )
-    path = weights.find(name, weights_dirs=weights_dirs, offline=offline)
+        ) from None
     if path.is_file():
         return path
     for inside in _INSIDE:
