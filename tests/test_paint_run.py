@@ -318,6 +318,15 @@ def test_thin_and_tiny_photos(paint, folder, size):
     assert Image.open("thin-painted.png").size == size
 
 
+def test_hidden_colours_do_not_bleed_into_the_rim(paint, folder):
+    rgba = np.zeros((60, 60, 4), np.uint8)
+    rgba[15:45, 15:45] = (250, 240, 230, 255)
+    Image.fromarray(rgba).save("logo.png")
+    paint("logo.png", "-q")
+    seen = np.asarray(Image.open("logo-painted.png"))
+    assert seen[seen[..., 3] > 0][:, :3].min() > 200
+
+
 def test_an_animation_gives_its_first_frame(paint, folder):
     frames = [Image.new("RGB", (50, 40), color) for color in ("red", "blue")]
     frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])

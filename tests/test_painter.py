@@ -218,6 +218,15 @@ def test_artgen_train_painter(invoke, folder, data):
     assert "is finished" in again.stderr
 
 
+def test_artgen_sample_shows_what_it_paints(invoke, folder):
+    invoke("train", "painter", "none", *FLAGS, "--steps", 1, "--out", "run", "-q")
+    photograph(folder / "photo.png")
+    result = invoke("sample", "run", "--reconstruct", "photo.png", "-o", "a.png")
+    assert result.exit_code == 0, result.stderr
+    lacking = invoke("sample", "run", "-o", "b.png", "-q")
+    assert lacking.exit_code == 2 and "painter" in one_error_line(lacking.stderr)
+
+
 def test_a_run_in_two_parts_ends_at_the_same_bytes(invoke, folder):
     for steps in (2, 4):
         invoke("train", "painter", "none", *FLAGS, "--steps", steps, "--out", "parts", "-q")

@@ -25,7 +25,7 @@ def paint(
     ctx: typer.Context,
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PHOTO...", help="Photos, folders of them, strokes.json files; - for stdin."),
+        typer.Argument(metavar="PHOTO", help="Photos, folders of them, strokes.json files; - for stdin."),
     ] = None,
     out: options.Out = None,
     size: Annotated[

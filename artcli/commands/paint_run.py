@@ -159,9 +159,11 @@ class Studio:
         from artcli.media.brushes import Brush
         from artcli.media.strokes import Painting, Strokes
 
-        photo, alpha = _bytes_and_alpha(_load(job.source))
+        picture = _load(job.source)
+        alpha, average = picture.alpha, _average(picture)
+        photo = _opaque(picture, average)
+        del picture  # its floats are four times as large as the bytes
         size = (photo.shape[1], photo.shape[0])
-        average = _average(photo)
         brush = self.brush or Brush.find("flat")
         ground = self.background if isinstance(self.background, tuple) else average
         settings, strokes, now = self.request.settings, Strokes.none(), None
@@ -336,17 +338,25 @@ def _load(source: Path | files.Stdio) -> "Picture":
     return images.load("-" if str(source) == "-" else source)
 
 
-def _bytes_and_alpha(picture: "Picture") -> "tuple[np.ndarray, np.ndarray | None]":
-    """(H, W, 3) uint8, a quarter of the memory of the floats, and (H, W) in 0..1 or None."""
+def _average(picture: "Picture") -> tuple[float, float, float]:
+    """The mean colour of what can be seen, in 0..1, as strokes.json can hold it."""
     import numpy as np
 
-    return (picture.rgb * np.float32(255) + np.float32(0.5)).astype(np.uint8), picture.alpha
-
-
-def _average(photo: "np.ndarray") -> tuple[float, float, float]:
-    """The mean colour in 0..1, as strokes.json can hold it."""
-    red, green, blue = (round(float(value)) / 255 for value in photo.mean((0, 1)))
+    seen = None if picture.alpha is None or not picture.alpha.any() else picture.alpha
+    red, green, blue = (
+        round(float(np.average(picture.rgb[..., c], weights=seen)) * 255) / 255 for c in range(3)
+    )  # fmt: skip
     return red, green, blue
+
+
+def _opaque(picture: "Picture", ground: tuple[float, float, float]) -> "np.ndarray":
+    """(H, W, 3) uint8; what is see-through gets the ground's colour, so that no hidden one bleeds into its rim."""
+    import numpy as np
+
+    rgb = picture.rgb
+    if picture.alpha is not None:
+        rgb = rgb * picture.alpha[..., None] + np.array(ground, np.float32) * (1 - picture.alpha[..., None])
+    return (rgb * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
 def _by_layer(strokes: "Strokes") -> "list[Strokes]":
