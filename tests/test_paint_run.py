@@ -6,28 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from artcli.backends import painter
 from artcli.commands import paint_film, paint_run
 from artcli.media import record, video
-from tests.batches import seeded
 from tests.conftest import one_error_line, photograph, snapshot
-
-
-@pytest.fixture(scope="session")
-def tiny_painter(tmp_path_factory):
-    """A random painter whose strokes are of a sensible size: what `--model` takes."""
-    model = seeded(lambda: painter.Model(painter.Config(width=32, ffn=32, layers=1)))
-    with torch.no_grad():
-        model.linear_param[4].weight *= 4
-        model.linear_param[4].bias += torch.tensor([0.5, 0.5, 0.5, 0.3, 0.2])
-        model.linear_decider.bias += 1
-        model.query_pos *= 8
-    folder = tmp_path_factory.mktemp("painter")
-    model.export(folder)
-    return folder
 
 
 @pytest.fixture

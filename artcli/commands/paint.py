@@ -9,7 +9,7 @@ from artcli import options, recipe
 from artcli.backends.paint import locate
 from artcli.backends.paint.settings import MODES, PACES, Settings
 from artcli.commands import paint_run
-from artcli.commands.outputs import FILMS, PICTURES
+from artcli.commands.outputs import FILM_INPUTS, FILMS, PICTURES
 from artcli.commands.paint_run import Job, Request
 from artcli.console import Console
 from artcli.errors import UsageError
@@ -18,6 +18,9 @@ from artcli.media import files
 DEFAULT = Settings()
 # What decides which strokes there are; it has no meaning for strokes that are there already.
 _OF_PREDICTION = ("model", "mode", "strokes", "detail", "min_stroke", "layers", "opacity", "detail_mask")
+# What a painted film has no use for.
+_OF_PICTURES = ("strokes", "mode", "palette", "size", "gif", "mp4", "webm", "duration", "fps", "pace", "strokes_out",
+                "svg", "each_layer")  # fmt: skip
 PAINT, FILM = "Painting", "Film"
 
 
@@ -25,7 +28,7 @@ def paint(
     ctx: typer.Context,
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PHOTO", help="Photos, folders of them, strokes.json files; - for stdin."),
+        typer.Argument(metavar="PHOTO", help="Photos, folders of them, films, strokes.json files; - for stdin."),
     ] = None,
     out: options.Out = None,
     size: Annotated[
@@ -116,6 +119,7 @@ def paint(
     ] = None,
     svg: Annotated[bool, typer.Option("--svg", help="Also an SVG.")] = False,
     each_layer: Annotated[bool, typer.Option("--each-layer", help="Also a transparent PNG of each layer.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted film.")] = False,
     from_file: options.FromFile = None,
     device: options.Device = "auto",
     weights_dirs: options.WeightsDirs = None,
@@ -127,7 +131,7 @@ def paint(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Paint photos with brush strokes, coarse to fine (Paint Transformer).
+    """Paint photos and films with brush strokes, coarse to fine (Paint Transformer).
 
     artgen paint photo.jpg --gif
     """
@@ -144,7 +148,7 @@ def paint(
     )
     films = [kind for kind, wanted in ((".gif", gif), (".mp4", mp4), (".webm", webm)) if wanted]
     jobs = _jobs(sources, out, films, strokes_out, svg, each_layer)
-    _check_replays(ctx, jobs)
+    _check_options(ctx, jobs, background)
     request = Request(
         settings=settings,
         size=size,
@@ -161,22 +165,31 @@ def paint(
         pace=options.one_of("--pace", pace, PACES),
         recipe=None if no_metadata else recipe.make("paint", options.given(ctx)),
         metadata=not no_metadata,
+        resume=resume,
         recorded_weights={} if from_file is None else recipe.weights_of(from_file),
     )
     console = Console(quiet=quiet, json_lines=as_json)
     if not dry_run:
-        jobs = paint_run.check(jobs, force=force, skip_existing=skip_existing, console=console)
+        jobs = paint_run.check(jobs, force=force, skip_existing=skip_existing, resume=resume, console=console)
     paint_run.run(jobs, request, console, dry_run=dry_run)
 
 
-def _check_replays(ctx: Any, jobs: list[Job]) -> None:
-    """Options that would do nothing are a mistake."""
-    if not all(job.replays for job in jobs):
-        return
-    set_here = [name for name in _OF_PREDICTION if ctx.get_parameter_source(name).name == "COMMANDLINE"]
-    if set_here:
-        asked = ", ".join(f"--{name.replace('_', '-')}" for name in set_here)
+def _check_options(ctx: Any, jobs: list[Job], background: str | None) -> None:
+    """Options that would do nothing are a mistake.  Raises UsageError."""
+
+    def given(names: tuple[str, ...]) -> str:
+        here = [name for name in names if ctx.get_parameter_source(name).name == "COMMANDLINE"]
+        return ", ".join(f"--{name.replace('_', '-')}" for name in here)
+
+    if all(job.replays for job in jobs) and (asked := given(_OF_PREDICTION)):
         raise UsageError(f"{asked} decides which strokes a photo gets; {jobs[0].source} has its strokes already")
+    film = next((job.source for job in jobs if job.moves), None)
+    if film is not None and (asked := given(_OF_PICTURES)):
+        raise UsageError(f"{asked} is for pictures, and {film} is a film: paint it by itself, without")
+    if film is not None and background == "transparent":
+        raise UsageError(f"a film has no transparency: name a colour for the background of {film}")
+    if film is None and given(("resume",)):
+        raise UsageError("--resume goes on with an interrupted film; photos are painted in one go")
 
 
 def _jobs(
@@ -201,7 +214,11 @@ def _jobs(
     jobs = []
     for source in sources:
         stem = "stdin" if source == "-" else Path(source).stem
-        target = out if out is not None and folder is None else (folder or Path()) / f"{stem}-painted.png"
+        moves = Path(source).suffix.lower() in FILM_INPUTS
+        named = f"{stem}-painted{'.mp4' if moves else '.png'}"
+        target = out if out is not None and folder is None else (folder or Path()) / named
+        if moves:
+            files.check_extension(target, FILMS)
         kinds = [*films, *([target.suffix.lower()] if target.suffix.lower() in FILMS else [])]
         picture = target.with_suffix(".png") if target.suffix.lower() in FILMS else target
         jobs.append(

@@ -1,9 +1,11 @@
 """Build, run and save what `artgen paint` was asked for."""
 
+import json
+import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from artcli import device
 from artcli.backends.paint import locate
 from artcli.backends.paint.settings import Settings
-from artcli.commands.outputs import one_by_one
+from artcli.commands.outputs import FILM_INPUTS, one_by_one
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
+from artcli.fetch import sha256_of
 from artcli.media import files
 from artcli.recipe import tell_other_weights
 
@@ -46,6 +49,11 @@ class Job:
         return str(self.source).lower().endswith(".json")
 
     @property
+    def moves(self) -> bool:
+        """Whether the input is a film."""
+        return Path(str(self.source)).suffix.lower() in FILM_INPUTS
+
+    @property
     def streamed(self) -> bool:
         return str(self.picture) == "-"
 
@@ -53,8 +61,15 @@ class Job:
         return self.picture.with_name(f"{self.picture.stem}-layer-{number}.png")
 
     @property
+    def unfinished(self) -> Path:
+        """The folder that an interrupted film leaves, to go on from."""
+        return self.films[0].with_name(f"{self.films[0].name}.resume")
+
+    @property
     def outputs(self) -> list[Path]:
         """All but the layers, whose number the photo decides."""
+        if self.moves:
+            return list(self.films)
         return [*self.films, self.picture, *(path for path in (self.strokes, self.svg) if path is not None)]
 
 
@@ -77,19 +92,31 @@ class Request:
     pace: str
     recipe: dict[str, Any] | None
     metadata: bool
+    resume: bool
     recorded_weights: Mapping[str, str]
 
 
-def check(jobs: list[Job], *, force: bool, skip_existing: bool, console: Console) -> list[Job]:
+def check(jobs: list[Job], *, force: bool, skip_existing: bool, resume: bool, console: Console) -> list[Job]:
     """Refuse, before any compute, what could not be written; the jobs that are left to do."""
-    layers = [job.layer(n) for job in jobs if job.each_layer for n in range(1, MOST_LAYERS + 1)]
-    files.check_outputs([*(path for job in jobs for path in job.outputs), *layers], force=force,
-                        skip_existing=skip_existing)  # fmt: skip
+    going_on = [job for job in jobs if resume and _waits(job)]
+    fresh = [job for job in jobs if job not in going_on]
+    layers = [job.layer(n) for job in fresh if job.each_layer for n in range(1, MOST_LAYERS + 1)]
+    outputs = [path for job in fresh for path in job.outputs]
+    files.check_outputs([*outputs, *layers], force=force, skip_existing=skip_existing)
+    files.check_outputs([path for job in going_on for path in job.outputs], force=True)
+    for job in fresh:
+        if _waits(job) and not force:
+            raise UsageError(f"an interrupted film waits in {job.unfinished}: add --resume to go on, or --force")
     if not skip_existing:
         return jobs
-    left = [job for job in jobs if job.streamed or not all(path.exists() for path in job.outputs)]
+    left = [job for job in jobs if job in going_on or job.streamed or not all(path.exists() for path in job.outputs)]
     console.info(f"paint: {len(jobs) - len(left)} of {len(jobs)} exist already") if len(left) < len(jobs) else None
     return left
+
+
+def _waits(job: Job) -> bool:
+    """Whether there is an interrupted film to go on with."""
+    return job.moves and job.unfinished.is_dir()
 
 
 def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -> None:
@@ -137,6 +164,8 @@ class Studio:
     # one job --------------------------------------------------------------------------------------------------------
 
     def paint(self, job: Job) -> None:
+        if job.moves:
+            return self._paint_film(job)
         started = time.monotonic()
         painting, finished = (self._replay(job), True) if job.replays else self._paint_photo(job)
         written = self._save(job, painting)
@@ -152,6 +181,40 @@ class Studio:
         self.console.info(f"paint: {len(painting.strokes)} strokes in {duration(spent)}")
         if not finished:
             raise Interrupted(f"interrupted; {job.picture} is what was painted of {job.source}")
+
+    def _paint_film(self, job: Job) -> None:
+        from artcli.backends.paint.moving import Moving
+        from artcli.commands import paint_video
+        from artcli.media import video
+        from artcli.media.brushes import Brush
+
+        assert isinstance(job.source, Path)
+        started = time.monotonic()
+        ground = self.background if isinstance(self.background, tuple) else None
+        mask = self._mask(video.probe(job.source).size)
+        moving = Moving(self.painter, self.request.settings, self.brush or Brush.find("flat"), ground, mask)
+        path, recipe = job.films[0], self._recipe(job)
+        if not self.request.resume:  # frames of a run that starts over must never get into this one
+            shutil.rmtree(job.unfinished, ignore_errors=True)
+        frames, finished = paint_video.paint(
+            job.source, path, moving, recipe, job.unfinished, self._key(job.source), self.stop, self.console
+        )
+        spent = time.monotonic() - started
+        self.console.result(
+            [path], source=str(job.source), frames=frames, seconds=round(spent, 2), finished=finished
+        )  # fmt: skip
+        self.console.info(f"paint: {frames} frames in {duration(spent)}")
+        if not finished:
+            raise Interrupted(f"interrupted after {frames} frames of {job.source}; --resume goes on from here")
+
+    def _key(self, source: Path) -> str:
+        """What has to be the same for a film to go on: everything that shapes the pictures."""
+        request = self.request
+        what = {
+            "source": sha256_of(source), "settings": asdict(request.settings), "weights": self.painter.fingerprint,
+            "brush": request.brush, "background": request.background, "mask": str(request.detail_mask),
+        }  # fmt: skip
+        return json.dumps(what, sort_keys=True)
 
     def _paint_photo(self, job: Job) -> "tuple[Painting, bool]":
         """The painting, and whether it is finished."""
@@ -301,8 +364,7 @@ class Studio:
             self.console.info(f"dry run: {job.source} has {len(painting.strokes)} strokes; would write")
             self.console.result(outputs, dry_run=True, strokes=len(painting.strokes))
             return
-        photo = _load(job.source).rgb
-        size, settings = (photo.shape[1], photo.shape[0]), self.request.settings
+        size, settings = self._size_of(job.source), self.request.settings
         passes = layers.plan(size, settings, self.painter.strokes)
         count = sum(layers.patches(size, each) for each in passes)
         blank = np.zeros((_TRIED, layers.PATCH, layers.PATCH, 3), np.uint8)
@@ -312,10 +374,19 @@ class Studio:
         seconds = (time.monotonic() - started) / _TRIED * count * 1.5  # the rest is drawing
         memory = (psutil.Process().memory_info().rss + 60 * size[0] * size[1]) / 1e9
         self.console.info(
-            f"dry run: {size[0]}x{size[1]}, {passes[-1].layer + 1} layers, {count} patches, about {duration(seconds)}, "
+            f"dry run: {size[0]}x{size[1]}{' a frame' if job.moves else ''}, {passes[-1].layer + 1} layers, "
+            f"{count} patches, about {duration(seconds)}, "
             f"{memory:.1f} GB; would write"
         )
         self.console.result(outputs, dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
+
+    def _size_of(self, source: Path | files.Stdio) -> tuple[int, int]:
+        from artcli.media import video
+
+        if isinstance(source, Path) and source.suffix.lower() in FILM_INPUTS:
+            return video.probe(source).size
+        height, width = _load(source).rgb.shape[:2]
+        return width, height
 
 
 def background(text: str | None) -> Any:

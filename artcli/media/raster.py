@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -239,6 +239,13 @@ class Canvas:
         color = (0.0, 0.0, 0.0, 0.0) if background is None else background
         self.planes = np.empty((len(color), self.bottom - top, self.width), np.float32)  # premultiplied
         self.planes[:] = np.array(color, np.float32)[:, None, None]
+
+    @classmethod
+    def of(cls, pixels: Array) -> Self:
+        """A canvas that is painted already: (H, W, 3) uint8."""
+        canvas = cls((pixels.shape[1], pixels.shape[0]), (0.0, 0.0, 0.0))
+        np.divide(pixels.transpose(2, 0, 1), np.float32(255), out=canvas.planes)
+        return canvas
 
     def draw(self, strokes: Strokes, brush: Brush, scale: float) -> None:
         """Lay the strokes on in their order.  scale: pixels of the canvas for a pixel of the strokes."""

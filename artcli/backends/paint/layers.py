@@ -28,6 +28,7 @@ Color = tuple[float, float, float]
 PATCH = 32
 _SMALLEST = 4.0  # pixels of the photo that a patch of an added layer may have
 _THINNEST = 0.02  # of a patch
+_MOVED = 8  # mean change of a patch, of 255, from which on it is painted again; below is noise
 _DRAWN = 0.5  # part of a patch's strokes that is expected to be drawn
 # Patches are painted in four rounds, so that no stroke meets one of its neighbours' in the middle of a round.
 _ROUNDS = np.array([[0, 3], [2, 1]])  # by row % 2 and column % 2
@@ -100,11 +101,11 @@ def paint(
     """
     size = (photo.shape[1], photo.shape[0])
     passes = plan(size, settings, painter.strokes)
-    easel = _Easel(photo, brush, ground)
+    easel = Easel(photo, brush, ground)
     strokes = Strokes.none()
     for number, now in enumerate(passes, 1):
-        found = _seen(easel, now, painter, settings)
-        found = found[_wanted(found, size, settings, mask, passes[-1].layer)]
+        found = seen(easel, now, painter, settings)
+        found = found[wanted(found, size, settings, mask, passes[-1].layer)]
         if settings.mode == "quality":
             found = found[np.argsort(choose.errors(found, easel.target, brush, easel.scale), kind="stable")]
             found = found[choose.helpful(found, easel.target, easel.canvas, brush, easel.scale)]
@@ -113,11 +114,15 @@ def paint(
         yield Step(number, len(passes), strokes)
 
 
-class _Easel:
-    """The photo and the painting so far, at the size of the present pass."""
+class Easel:
+    """The photo and the painting so far, at the size of the present pass.
 
-    def __init__(self, photo: Array, brush: Brush, ground: Color):
+    base: (H, W, 3) uint8 that is painted on, instead of the ground.
+    """
+
+    def __init__(self, photo: Array, brush: Brush, ground: Color, base: Array | None = None):
         self.photo, self.brush, self.ground = Image.fromarray(photo), brush, ground
+        self.base = None if base is None else Image.fromarray(base)
         self.strokes = Strokes.none()
         self.scale = 0.0
 
@@ -128,7 +133,9 @@ class _Easel:
         self.scale = PATCH / side
         size = (max(1, round(self.photo.width * self.scale)), max(1, round(self.photo.height * self.scale)))
         self.target = shrunk(self.photo, size)
-        self.canvas = raster.Canvas(size, self.ground)
+        self.canvas = (
+            raster.Canvas(size, self.ground) if self.base is None else raster.Canvas.of(shrunk(self.base, size))
+        )
         self.canvas.draw(self.strokes, self.brush, self.scale)
 
     def add(self, strokes: Strokes) -> None:
@@ -142,8 +149,11 @@ def shrunk(photo: Image.Image, size: tuple[int, int]) -> Array:
     return np.asarray(photo.resize(size, Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR))
 
 
-def _seen(easel: _Easel, now: Pass, painter: Looks, settings: Settings) -> Strokes:
-    """All that the painter would draw in this pass, in pixels of the photo."""
+def seen(easel: Easel, now: Pass, painter: Looks, settings: Settings, moved: Array | None = None) -> Strokes:
+    """All that the painter would draw in this pass, in pixels of the photo.
+
+    moved: (H, W) uint8, how much each pixel has changed; then only patches that changed are painted, and marked in it.
+    """
     easel.resize(now.side)
     height, width = easel.target.shape[:2]
     rows, columns = -(-height // PATCH) + now.shifted, -(-width // PATCH) + now.shifted
@@ -151,8 +161,16 @@ def _seen(easel: _Easel, now: Pass, painter: Looks, settings: Settings) -> Strok
     margins = (top, rows * PATCH - height - top), (left, columns * PATCH - width - left), (0, 0)
     target = np.pad(easel.target, margins, mode="symmetric")
     canvas = np.pad(easel.canvas.pixels(), margins, mode="symmetric")
-    shapes, logits = painter(_cut(target, rows, columns), _cut(canvas, rows, columns))  # (P, S, 5), (P, S)
-    row, column = np.divmod(np.arange(rows * columns), columns)
+    chosen = np.arange(rows * columns)
+    if moved is not None:
+        small = np.pad(shrunk(Image.fromarray(moved), (width, height))[..., None], margins, mode="symmetric")
+        chosen = np.flatnonzero(_cut(small, rows, columns).mean((1, 2, 3)) > _MOVED)
+    if not len(chosen):
+        return Strokes.none()
+    row, column = np.divmod(chosen, columns)
+    if moved is not None:
+        _mark(moved, column * now.side - left / easel.scale, row * now.side - top / easel.scale, now.side)
+    shapes, logits = painter(_cut(target, rows, columns)[chosen], _cut(canvas, rows, columns)[chosen])  # (P, S, 5)
     corners = np.stack((column, row), 1) * PATCH
     placed = _believable(shapes) * (PATCH, PATCH, PATCH, PATCH, 1)
     placed[..., :2] += corners[:, None]
@@ -168,6 +186,13 @@ def _seen(easel: _Easel, now: Pass, painter: Looks, settings: Settings) -> Strok
     return Strokes.make(placed, rgb, now.layer * many, settings.opacity * many, 1 / (1 + np.exp(-logits)))
 
 
+def _mark(moved: Array, x: Array, y: Array, side: float) -> None:
+    """The patches with these upper left corners as changed altogether: what a broad stroke covers needs its details."""
+    for left, top in zip(x.tolist(), y.tolist(), strict=True):
+        rows = slice(max(0, int(top)), max(0, math.ceil(top + side)))
+        moved[rows, max(0, int(left)) : max(0, math.ceil(left + side))] = 255
+
+
 def _believable(shapes: Array) -> Array:
     """Within what a painter can have learned; a stroke has some width, as in training.  Raises ArtgenError for NaN."""
     if not np.isfinite(shapes).all():
@@ -176,9 +201,9 @@ def _believable(shapes: Array) -> Array:
 
 
 def _cut(picture: Array, rows: int, columns: int) -> Array:
-    """(rows * columns, 32, 32, 3)."""
-    parts = picture.reshape(rows, PATCH, columns, PATCH, 3)
-    return parts.transpose(0, 2, 1, 3, 4).reshape(-1, PATCH, PATCH, 3)
+    """(rows * columns, 32, 32, C)."""
+    parts = picture.reshape(rows, PATCH, columns, PATCH, picture.shape[2])
+    return parts.transpose(0, 2, 1, 3, 4).reshape(-1, PATCH, PATCH, picture.shape[2])
 
 
 def _colors(picture: Array, shapes: Array) -> Array:
@@ -193,14 +218,14 @@ def _colors(picture: Array, shapes: Array) -> Array:
     return (upper * (1 - y) + lower * y) / 255
 
 
-def _wanted(found: Strokes, size: tuple[int, int], settings: Settings, mask: Array | None, last: int) -> Array:
+def wanted(found: Strokes, size: tuple[int, int], settings: Settings, mask: Array | None, last: int) -> Array:
     """Which strokes touch the picture, are long enough and lie where the mask wants their layer; (N,)."""
     x, y, w, h = found.shapes[:, :4].T
     reach = np.hypot(w, h) / 2
-    wanted = (x + reach > 0) & (y + reach > 0) & (x - reach < size[0]) & (y - reach < size[1])
-    wanted &= np.maximum(w, h) >= settings.min_stroke
+    kept = (x + reach > 0) & (y + reach > 0) & (x - reach < size[0]) & (y - reach < size[1])
+    kept &= np.maximum(w, h) >= settings.min_stroke
     if mask is not None:
         column = np.clip(x.astype(int), 0, size[0] - 1)
         row = np.clip(y.astype(int), 0, size[1] - 1)
-        wanted &= found.layers <= np.round(mask[row, column] * last)
-    return wanted
+        kept &= found.layers <= np.round(mask[row, column] * last)
+    return kept

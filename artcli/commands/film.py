@@ -1,4 +1,4 @@
-"""The film of a dream: opened before the run, and its frames kept so that an interrupted run can go on with it."""
+"""A film of a run: opened before it, and its frames kept so that an interrupted run can go on with it."""
 
 import shutil
 from collections.abc import Iterator
