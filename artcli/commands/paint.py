@@ -8,9 +8,9 @@ import typer
 from artcli import options, recipe
 from artcli.backends.paint import locate
 from artcli.backends.paint.settings import MODES, PACES, Settings
-from artcli.commands import paint_run
+from artcli.commands import paint_jobs, paint_run
 from artcli.commands.outputs import FILM_INPUTS, FILMS, PICTURES
-from artcli.commands.paint_run import Job, Request
+from artcli.commands.paint_jobs import Job, Request
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import files
@@ -170,7 +170,7 @@ def paint(
     )
     console = Console(quiet=quiet, json_lines=as_json)
     if not dry_run:
-        jobs = paint_run.check(jobs, force=force, skip_existing=skip_existing, resume=resume, console=console)
+        jobs = paint_jobs.check(jobs, force=force, skip_existing=skip_existing, resume=resume, console=console)
     paint_run.run(jobs, request, console, dry_run=dry_run)
 
 
