@@ -3,6 +3,7 @@
 MODELS = {
     "autoencoder": "artcli.backends.autoencoder",
     "clip": "artcli.backends.clip_mini",
+    "painter": "artcli.backends.painter",
     "upscaler": "artcli.backends.upscaler",
     "vae": "artcli.backends.vae",
     "vqgan": "artcli.backends.vqgan",
