@@ -118,7 +118,9 @@ class Objective:
             added = [total(column) for column in zip(*parts, strict=True)]
         leaves = [s._replace(first=s.first.requires_grad_(), products=s.products.requires_grad_()) for s in added]
         style = self._style(leaves)
-        pulls = torch.autograd.grad(style, [part for each in leaves for part in each[:2]])
+        # Gram matrices do not depend on the means
+        slopes = [part for each in leaves for part in each[:2]]
+        pulls = torch.autograd.grad(style, slopes, allow_unused=True, materialize_grads=True)
         return leaves, pulls, style.detach()
 
     def _see(self, piece: torch.Tensor) -> dict[str, torch.Tensor]:
