@@ -1,5 +1,5 @@
 """Networks whose features describe pictures ("Image Style Transfer Using Convolutional Neural Networks", Gatys et al.,
-2016): torchvision's VGG19 and SqueezeNet 1.1, and nets with VGG19's layers in other widths, recognised by their tensors.
+2016): torchvision's VGG19 and SqueezeNet 1.1, and nets with VGG19's layers in other widths, told by their tensors.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -95,4 +95,3 @@ class _Layers(nn.Module):
                 # torchvision's activations write over their input and the next one over what was found here
                 found.append(x.clone())
         return found
-

@@ -9,6 +9,7 @@ from artcli.backends.stylize import losses, tiles
 from artcli.backends.stylize.moments import Moments, Sums, moments, sums, total
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.styles import owned
+from artcli.errors import UsageError
 from artcli.nn.features import FeatureNet
 
 Terms = dict[str, torch.Tensor]
@@ -46,6 +47,12 @@ class Weights(NamedTuple):
             settings.tv * (3 * side * (side - 1) if side else 1),
             settings.histogram,
         )
+
+
+def check_taps(net: FeatureNet, settings: Settings) -> None:
+    """Raises UsageError when the net lacks a layer that the settings name."""
+    if missing := [tap for tap in (*settings.content_layers, *settings.style_layers) if tap not in net.taps]:
+        raise UsageError(f"{net.name} has no layer {missing[0]}, which the preset needs; choose another --preset")
 
 
 def _shapes(settings: Settings, net: FeatureNet) -> dict[str, torch.Size]:
@@ -97,7 +104,7 @@ class Objective:
 
         The loss depends on the tiles through those sums only, so this is the gradient of the whole.
         """
-        whole, pulls, style = self._whole(image)
+        pulls, style = self._slopes(image)
         terms = {"style": style}
         gradient = torch.zeros_like(image)
         for number, tile in enumerate(self.tiles):
@@ -111,8 +118,8 @@ class Objective:
             terms |= {name: terms.get(name, 0) + term.detach() for name, term in local.items()}
         return terms, gradient
 
-    def _whole(self, image: torch.Tensor) -> tuple[list[Sums], tuple[torch.Tensor, ...], torch.Tensor]:
-        """The sums over all tiles, the slopes of the style term to them, and the term."""
+    def _slopes(self, image: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """Of the style term to the sums over all tiles, and the term."""
         with torch.no_grad():
             parts = [self._sums(self._see(tile.cut(image)), tile) for tile in self.tiles]
             added = [total(column) for column in zip(*parts, strict=True)]
@@ -121,7 +128,7 @@ class Objective:
         # Gram matrices do not depend on the means
         slopes = [part for each in leaves for part in each[:2]]
         pulls = torch.autograd.grad(style, slopes, allow_unused=True, materialize_grads=True)
-        return leaves, pulls, style.detach()
+        return pulls, style.detach()
 
     def _see(self, piece: torch.Tensor) -> dict[str, torch.Tensor]:
         return self.net(piece, self.strides)

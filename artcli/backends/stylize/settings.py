@@ -20,8 +20,8 @@ class Settings:
     sums_at: the weights belong to sums over a square picture of this side, 0: to means.  measure: of style, one of
     MEASURES.  smooth_diagonals: tv looks along diagonals too.  size: longer side of the result, in pixels; smallest:
     that of the first of several scales, each sqrt 2 of the one before, 0: only one scale.  steps: of each scale; the
-    first of several has twice as many.  lr: in 0..1 of colours; from the part `late` of a scale on, late_lr.  ema: decay
-    of the running mean that is shown.  style_scale: size of the style's pictures, 1: as large as the photo.
+    first of several has twice as many.  lr: in 0..1 of colours; from the part `late` of a scale on, late_lr.  ema:
+    decay of the running mean that is shown.  style_scale: size of the style's pictures, 1: as large as the photo.
     strength: 1 takes the style's statistics, 0 keeps the photo's.  tile: largest side in one piece, in pixels.
     """
 

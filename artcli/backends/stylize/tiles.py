@@ -8,7 +8,7 @@ from artcli.nn.features import REACH, STRIDE
 
 
 class Span(NamedTuple):
-    """Pixels `start` to `end` of a line of `length`; `first` to `last` is what has to be seen of it for their features."""
+    """Pixels `start` to `end` of a line of `length`; `first` to `last` is what their features can see."""
 
     start: int
     end: int
