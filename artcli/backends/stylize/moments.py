@@ -11,7 +11,7 @@ class Sums(NamedTuple):
 
     first: torch.Tensor
     products: torch.Tensor
-    count: torch.Tensor
+    places: torch.Tensor
 
 
 class Moments(NamedTuple):
@@ -42,8 +42,8 @@ def total(parts: Sequence[Sums]) -> Sums:
 
 def moments(found: Sums) -> Moments:
     """A mask that is empty at this scale has no moments; all zero then."""
-    count = found.count.clamp_min(1e-6)
-    return Moments(found.first / count, found.products / count)
+    places = found.places.clamp_min(1e-6)
+    return Moments(found.first / places, found.products / places)
 
 
 def mix(several: Sequence[Moments], weights: Sequence[float]) -> Moments:

@@ -186,14 +186,14 @@ class _Painter:
             self.optimizer.param_groups[0]["lr"] = self._rate
         self.good = self.image.detach().clone() if self.by_lbfgs else self.good
         self.image.grad = gradient
-        loss = torch.stack(list(terms.values())).sum()
+        loss = float(sum(terms.values()))
         self.optimizer.step(lambda: loss)
         with torch.no_grad():
             self.image.clamp_(0, 1)
         self.average.lerp_(self.image.detach(), 1 - self.settings.ema)
         self.averaged += 1
         self.step += 1
-        return {"loss": float(loss), **{name: float(term) for name, term in terms.items()}}
+        return {"loss": loss, **{name: float(term) for name, term in terms.items()}}
 
     def _judge(self) -> tuple[objective.Terms, torch.Tensor]:
         """The terms and their gradient.  L-BFGS can leap to where they are no numbers: Adam goes on from before."""

@@ -54,7 +54,7 @@ def measure(
     picture: torch.Tensor, net: FeatureNet, settings: Settings, mask: torch.Tensor | None = None
 ) -> dict[str, Moments]:
     """The statistics of a picture (1, 3, H, W), or of where its mask (1, 1, H, W) is not 0, by style layer."""
-    pieces = tiles.cover(*picture.shape[-2:], settings.tile)
+    pieces = tiles.cover(picture.shape[2], picture.shape[3], settings.tile)
     strides = {tap: net.stride(tap) for tap in settings.style_layers}
     parts: dict[str, list[Sums]] = {tap: [] for tap in strides}
     found: dict[str, torch.Tensor] = {}
