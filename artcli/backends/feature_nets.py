@@ -9,6 +9,7 @@ from artcli import weights
 from artcli.errors import UsageError, WeightsError
 from artcli.nn.features import FeatureNet, recognise
 
+_INSTEAD = "with --net; or use --preset squeezenet (5 MB to download) or --preset modern (575 MB)"
 SLIM, FILE = "vgg-slim", "vgg-slim.safetensors"  # the latter in a folder that `artgen train vgg-slim` writes
 
 
@@ -25,7 +26,7 @@ def load(
     spec: vgg-slim, vgg19 or squeezenet1_1, a file, or a folder that `artgen train vgg-slim` wrote.
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
     """
-    found = _find(spec, weights_dirs, offline)
+    found = find_own(spec, SLIM, _INSTEAD, weights_dirs, offline)
     path = found / FILE if found.is_dir() else found
     recognised = recognise(weights.load_state(path))
     if recognised is None:
@@ -38,13 +39,15 @@ def load(
     return net.to(device).to(memory_format=torch.channels_last)
 
 
-def _find(spec: str, weights_dirs: Sequence[Path], offline: bool) -> Path:
+def find_own(spec: str, name: str, instead: str, weights_dirs: Sequence[Path], offline: bool) -> Path:
+    """A weights file or folder; where it is our own net `name`, which may not have come with artgen, says how to make
+    it, or what to do `instead`.  Raises UsageError and WeightsError as `weights.find` does."""
     try:
         return weights.find(spec, weights_dirs=weights_dirs, offline=offline)
     except UsageError:
-        if spec != SLIM or spec in weights.table():
+        if spec != name:
             raise
     raise WeightsError(
-        f"{SLIM} does not come with this version of artgen: make it with `artgen train {SLIM} PICTURES` and name its "
-        "file with --net RUN/model, or use --net squeezenet1_1 (5 MB) or --net vgg19 (575 MB)"
+        f"{name} does not come with this version of artgen: make it with `artgen train {name} PICTURES` and name its "
+        f"folder, RUN/model, {instead}"
     )

@@ -8,14 +8,20 @@ import typer
 
 from artcli import options, recipe
 from artcli.backends.stylize.settings import INITS, KEEP_COLOR, OPTIMIZERS, POOLINGS, PRESETS, Settings
-from artcli.commands import stylize_run, target
+from artcli.commands import stylize_fast, stylize_run, target
 from artcli.commands.outputs import FILMS, PICTURES
+from artcli.commands.stylize_fast import Clip, Fast
 from artcli.commands.stylize_run import Job, Request, Source
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import files
 
-STYLE, LOSS, FILM = "Style", "Loss", "Film"
+STYLE, LOSS, FILM, ONE_PASS = "Style", "Loss", "Film", "One pass"
+# What belongs to the optimisation, and means nothing in one pass.
+_OF_STEPS = (
+    "preset", "net", "steps", "init", "content_weight", "style_weights", "tv", "histogram", "pooling", "optimizer",
+    "lr", "fps", "duration", "save_every", "time_limit",
+)  # fmt: skip
 
 
 def stylize(
@@ -24,7 +30,7 @@ def stylize(
         list[str] | None,
         typer.Argument(
             metavar="PHOTO... STYLE",
-            help="Photos or folders of them, - for stdin; the last one is the style, unless there is --style.",
+            help="Photos (with --fast also films) or folders, - for stdin; the last is the style, without --style.",
         ),
     ] = None,
     out: options.Out = None,
@@ -117,6 +123,16 @@ def stylize(
     tile: Annotated[
         int, typer.Option("--tile", metavar="S", min=128, help="Larger pictures are computed in tiles of this side.")
     ] = Settings.tile,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Paint in one pass, also films.", rich_help_panel=ONE_PASS)
+    ] = False,
+    model: Annotated[
+        str, typer.Option("--model", help="Its decoder: a name, a file or a run's folder.", rich_help_panel=ONE_PASS)
+    ] = "adain",
+    steady: Annotated[
+        float,
+        typer.Option("--steady", min=0, max=0.98, help="How much less films flicker.", rich_help_panel=ONE_PASS),
+    ] = 0.8,
     fps: Annotated[
         float, typer.Option("--fps", min=1, max=120, help="Frames per second.", rich_help_panel=FILM)
     ] = 30.0,
@@ -152,6 +168,7 @@ def stylize(
 
     artgen stylize photo.jpg painting.jpg -o out.png
     """
+    _check_fast(ctx, fast)
     chosen = PRESETS[options.one_of("--preset", preset, tuple(PRESETS))]
     settings = replace(
         chosen,
@@ -171,9 +188,11 @@ def stylize(
         raise UsageError(f"there are {len(styles)} styles; --style-mask has to be given once for each")
     if histogram and (masks or settings.size > tile):
         raise UsageError("--histogram looks at whole pictures: it goes without --mask, and with --size up to --tile")
-    jobs = _jobs(photos, out)
-    if masks and len(jobs) > 1:
+    jobs = _jobs(photos, out, fast)
+    if masks and (len(jobs) > 1 or stylize_fast.is_clip(jobs[0].photo)):
         raise UsageError("--mask belongs to one photo; give one photo at a time")
+    if keep_color == "coral" and any(stylize_fast.is_clip(job.photo) for job in jobs):
+        raise UsageError("--keep-color coral follows one photo's colours; films take luminance")
     request = Request(
         settings=settings,
         styles=tuple(styles),
@@ -205,7 +224,18 @@ def stylize(
             skip_existing=skip_existing,
             console=console,
         )
-    stylize_run.run(jobs, request, console, dry_run=dry_run)
+    if fast:
+        stylize_fast.run(jobs, request, Fast(model, steady), console, dry_run=dry_run)
+    else:
+        stylize_run.run(jobs, request, console, dry_run=dry_run)
+
+
+def _check_fast(ctx: Any, fast: bool) -> None:
+    """Options that would do nothing are a mistake."""
+    idle = _OF_STEPS if fast else ("model", "steady")
+    if given := [name for name in idle if ctx.get_parameter_source(name).name == "COMMANDLINE"]:
+        asked = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{asked} {'goes without' if fast else 'needs'} --fast")
 
 
 def _changed(
@@ -287,17 +317,29 @@ def _masks(option: str, given: list[Path] | None, styles: int) -> tuple[Path, ..
     return tuple(given or ())
 
 
-def _jobs(photos: list[Path | files.Stdio], out: Path | None) -> list[Job]:
-    """Every photo, and where it goes."""
+def _jobs(photos: list[Path | files.Stdio], out: Path | None, fast: bool) -> list[Job]:
+    """Every photo or film, and where it goes."""
+    clips = [photo for photo in photos if stylize_fast.is_clip(photo)]
+    if clips and not fast:
+        raise UsageError(f"{clips[0]} is a film, which only --fast can paint")
     streamed = out is not None and str(out) == "-"
     if streamed and len(photos) > 1:
         raise UsageError("--out - takes one picture; a batch needs a folder")
     folder = out if out is not None and not streamed and out.is_dir() else None
     if out is not None and folder is None:
         if not streamed:
-            files.check_extension(out, PICTURES + FILMS)
+            files.check_extension(out, FILMS if clips else PICTURES if fast else PICTURES + FILMS)
+        if streamed and clips:
+            raise UsageError("a film cannot go to standard output; name its file")
         if len(photos) > 1:
             raise UsageError(f"--out {out} is one file, but there are {len(photos)} photos; give an existing folder")
-        return [Job(photos[0], out)]
-    stems = ["stdin" if str(photo) == "-" else Path(photo).stem for photo in photos]
-    return [Job(photo, (folder or Path()) / f"{stem}-stylized.png") for photo, stem in zip(photos, stems, strict=True)]
+        return [Clip(photos[0], out) if clips else Job(photos[0], out)]
+    return [_named(photo, folder or Path()) for photo in photos]
+
+
+def _named(photo: Path | files.Stdio, folder: Path) -> Job:
+    """A photo or film in a batch, or without a name for its result."""
+    stem = "stdin" if str(photo) == "-" else Path(photo).stem
+    if stylize_fast.is_clip(photo):
+        return Clip(photo, folder / f"{stem}-stylized.mp4")
+    return Job(photo, folder / f"{stem}-stylized.png")

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from artcli.backends.stylize.reading import Photo
-    from artcli.backends.stylize.styles import Styles
+    from artcli.backends.stylize.styles import Style, Styles
     from artcli.run import Film, Outcome, Stop
 
 _SPARE = 0.9  # of a time limit that is planned with; the rest is reading, saving, and steps that take longer
@@ -105,18 +105,10 @@ class Studio:
 
     def __init__(self, request: Request, console: Console):
         from artcli.backends import feature_nets
-        from artcli.backends.stylize import objective, reading
+        from artcli.backends.stylize import objective
 
         self.request, self.console, self.settings = request, console, request.settings
-        largest = round(self.settings.size * max(1.0, self.settings.style_scale))
-        where = request.style_masks or (None,) * len(request.styles)
-        self.given = [
-            reading.style(source.path, source.weight, largest, mask)
-            for source, mask in zip(request.styles, where, strict=True)
-        ]
-        for source, style in zip(request.styles, self.given, strict=True):
-            if reading.is_flat(style):
-                console.warn(f"{source.path} is one flat colour: it has no style beside that colour")
+        self.given = read_styles(request, console)
         self.device = device.choose(request.device)
         self.net = feature_nets.load(
             self.settings.net,
@@ -146,12 +138,12 @@ class Studio:
         seen, styles = self._colours(photo)
         saved = self._saved_state(job)
         plan = self._plan(seen, styles, started) if saved is None else [Stage(*stage) for stage in saved["stages"]]
-        recipe = self._recipe(job)
+        recipe = recipe_of(job, self.request, self.weights)
         preview = self._preview(job)
         try:
             with self._film(job, photo, plan, recipe, saved) as film:
                 outcome = self._follow(job, photo, (seen, styles), plan, film, preview, saved, stop, started)
-                self._write(job.picture, outcome.pixels, photo, recipe)
+                write(job.picture, outcome.pixels, photo, recipe)
                 if film is not None and outcome.stopped is None:
                     film.writer.hold(HOLD)
         finally:
@@ -166,14 +158,12 @@ class Studio:
 
     def _colours(self, photo: "Photo") -> "tuple[torch.Tensor, Styles]":
         """What is painted of the photo, and the styles in its colours where those are kept."""
-        from artcli.backends.stylize import colour
+        from artcli.backends.stylize import reading
 
-        how = self.request.keep_color
-        if how is None:
+        if self.request.keep_color is None:
             return photo.rgb, self.shared
-        recolour = colour.coral if how == "coral" else colour.grey_like
-        styles = self._styles_of([replace(style, picture=recolour(style.picture, photo.rgb)) for style in self.given])
-        return (photo.rgb if how == "coral" else colour.luma(photo.rgb).expand(3, -1, -1)), styles
+        seen, styles = reading.recolour(photo.rgb, self.given, self.request.keep_color)
+        return seen, self._styles_of(styles)
 
     def _plan(self, photo: "torch.Tensor", styles: "Styles", started: float) -> list[Stage]:
         from artcli.backends.stylize.optimise import seconds_per_step
@@ -211,8 +201,8 @@ class Studio:
             total=_total(plan),
             to_pixels=lambda image: images.from_tensor(photo.finish(image, self.request.keep_color)),
             film=film,
-            preview=None if preview is None else lambda pixels: self._write(preview, pixels, photo, None),
-            snapshot=lambda step, pixels: self._write(job.at_step(step), pixels, photo, None),
+            preview=None if preview is None else lambda pixels: write(preview, pixels, photo, None),
+            snapshot=lambda step, pixels: write(job.at_step(step), pixels, photo, None),
             save_every=self.request.save_every,
             save_state=None if job.streamed else lambda state: self._save_state(job, plan, state),
             time_limit=self.request.time_limit,
@@ -231,15 +221,6 @@ class Studio:
         self.console.info(f"stylize: preview in {job.preview}")
         return job.preview
 
-    def _write(self, path: Path, pixels: "np.ndarray", photo: "Photo", recipe: dict[str, Any] | None) -> None:
-        from artcli.media import images
-
-        if str(path) == "-":
-            sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=photo.alpha))
-            sys.stdout.buffer.flush()
-        else:
-            images.save(path, pixels, alpha=photo.alpha, recipe=recipe)
-
     def _report(self, job: Job, outcome: "Outcome", total: int, seconds: float) -> None:
         if outcome.stopped is None:
             shutil.rmtree(job.unfinished, ignore_errors=True)
@@ -256,18 +237,6 @@ class Studio:
             if outcome.stopped == "interrupted":
                 raise Interrupted(note)
             self.console.info(f"stylize: {note}")
-
-    def _recipe(self, job: Job) -> dict[str, Any] | None:
-        from artcli.media import record
-
-        if self.request.recipe is None:
-            return None
-        parameters = dict(self.request.recipe["parameters"])
-        styles = [] if parameters.get("style") else parameters["inputs"][-1:]
-        parameters["inputs"] = [str(job.photo), *styles]
-        made = {**self.request.recipe, "parameters": parameters, "seed": self.request.seed, "weights": self.weights}
-        record.to_text(made)  # one that is too long shows before any compute
-        return made
 
     # films and resuming ---------------------------------------------------------------------------------------------
 
@@ -343,3 +312,44 @@ class Studio:
 
 def _total(stages: Sequence[Stage]) -> int:
     return sum(stage.steps for stage in stages)
+
+
+# --- what the fast form does too ------------------------------------------------------------------------------------
+
+
+def read_styles(request: Request, console: Console) -> "list[Style]":
+    """Raises UsageError for a picture that cannot be read or seen, or a mask that does not fit."""
+    from artcli.backends.stylize import reading
+
+    largest = round(request.settings.size * max(1.0, request.settings.style_scale))
+    where = request.style_masks or (None,) * len(request.styles)
+    found = [reading.style(*source, largest, mask) for source, mask in zip(request.styles, where, strict=True)]
+    for source, style in zip(request.styles, found, strict=True):
+        if reading.is_flat(style):
+            console.warn(f"{source.path} is one flat colour: it has no style beside that colour")
+    return found
+
+
+def recipe_of(job: Job, request: Request, fingerprints: Mapping[str, str]) -> dict[str, Any] | None:
+    """The record of one job; one that is too long shows before any compute."""
+    from artcli.media import record
+
+    if request.recipe is None:
+        return None
+    parameters = dict(request.recipe["parameters"])
+    style = [] if parameters.get("style") else parameters["inputs"][-1:]
+    parameters["inputs"] = [str(job.photo), *style]
+    made = {**request.recipe, "parameters": parameters, "seed": request.seed, "weights": dict(fingerprints)}
+    record.to_text(made)
+    return made
+
+
+def write(path: Path, pixels: "np.ndarray", photo: "Photo", recipe: dict[str, Any] | None) -> None:
+    """A picture with the photo's transparency, to a file or to standard output."""
+    from artcli.media import images
+
+    if str(path) == "-":
+        sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=photo.alpha))
+        sys.stdout.buffer.flush()
+    else:
+        images.save(path, pixels, alpha=photo.alpha, recipe=recipe)

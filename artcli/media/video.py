@@ -256,6 +256,12 @@ def has_sound(path: Path) -> bool:
     return bool(re.search(r"Stream #.*: Audio: ", ffmpeg.report([*_LOCAL, "-i", f"file:{path}"])))
 
 
+def seconds(path: Path) -> float:
+    """The length that a film says it has; 0 for one that does not say."""
+    found = re.search(r"Duration: (\d+):(\d+):([\d.]+)", ffmpeg.report([*_LOCAL, "-i", f"file:{path}"]))
+    return 3600 * float(found[1]) + 60 * float(found[2]) + float(found[3]) if found else 0.0
+
+
 def _source(path: Path) -> list[str]:
     return [*_LOCAL, "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "cfr"]
 

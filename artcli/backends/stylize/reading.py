@@ -1,7 +1,7 @@
 """Pictures and masks from files to what the optimisation takes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,13 @@ def style(path: Path, weight: float, side: int, where: Path | None = None) -> St
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     rgb = _tensor(images.resize(found.rgb, size))
     return Style(rgb, weight, None if counts is None else torch.from_numpy(images.resize(counts, size).copy())[None])
+
+
+def recolour(rgb: torch.Tensor, styles: Sequence[Style], how: str) -> tuple[torch.Tensor, list[Style]]:
+    """What is painted of a photo (3, H, W) whose colours are kept, and the styles for it; how: luminance or coral."""
+    change = colour.coral if how == "coral" else colour.grey_like
+    seen = rgb if how == "coral" else colour.luma(rgb).expand(3, -1, -1)
+    return seen, [replace(style, picture=change(style.picture, rgb)) for style in styles]
 
 
 def is_flat(found: Style) -> bool:
