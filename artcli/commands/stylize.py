@@ -56,7 +56,9 @@ def stylize(
         int | None,
         typer.Option("--steps", min=1, help="For each scale, twice for the first.  [default: preset's]"),
     ] = None,
-    seed: options.Seed = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="INT", help="For --init gray, noise and style.  [default: drawn]")
+    ] = None,
     strength: Annotated[
         float, typer.Option("--strength", min=0, max=1, help="How much of the style.", rich_help_panel=STYLE)
     ] = 1.0,
@@ -199,7 +201,7 @@ def stylize(
         masks=masks,
         style_masks=style_masks,
         keep_color=keep_color,
-        seed=_seed(seed),
+        seed=_seed(seed, init),
         device=device,
         weights_dirs=tuple(weights_dirs or ()),
         offline=offline,
@@ -273,10 +275,13 @@ def _weights(text: str, layers: int) -> tuple[float, ...]:
     return found
 
 
-def _seed(text: str | None) -> int:
+def _seed(text: str | None, init: str) -> int:
+    """Drawn when it is not given and chance has a say, which only the start of a picture leaves to it."""
+    if text is None and init == "content":
+        return 0
     seeds = options.seeds(text)
     if len(seeds) > 1:
-        raise UsageError(f"--seed '{text}': stylize takes one; another --init noise differs little")
+        raise UsageError(f"--seed '{text}': stylize takes one; the styles decide more than the seed")
     return seeds[0]
 
 

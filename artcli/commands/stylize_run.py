@@ -123,7 +123,8 @@ class Studio:
         self.weights = {self.settings.net: weights.fingerprint(self.net)}
         tell_other_weights(self.weights, request.recorded_weights, console.warn)
         self.shared = self._styles_of(self.given)
-        console.info(f"stylize: {self.net.name}, {len(self.given)} styles, {device.describe(self.device)}")
+        started = "" if self.settings.init == "content" else f", seed {request.seed}"
+        console.info(f"stylize: {self.net.name}, {len(self.given)} styles, {device.describe(self.device)}{started}")
 
     def _styles_of(self, styles: "Sequence[Any]") -> "Styles":
         from artcli.backends.stylize.styles import Styles
