@@ -11,10 +11,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from artcli import run as loop
-from artcli.backends.stylize import colour, schedule
+from artcli.backends import feature_nets
+from artcli.backends.stylize import colour, reading, schedule
 from artcli.backends.stylize.objective import Objective
+from artcli.backends.stylize.optimise import _Painter
 from artcli.backends.stylize.schedule import Stage
 from artcli.backends.stylize.settings import PRESETS, Settings
+from artcli.backends.stylize.styles import Style, Styles
 from artcli.media import record, video
 from artcli.nn.features import slim_layers
 from tests.batches import seeded
@@ -171,10 +174,31 @@ def test_a_film_and_its_last_frame(stylize):
     assert Image.open("out.png").size == (64, 45)
 
 
-@pytest.mark.parametrize("name", ["modern", "vgg19"])
-def test_every_preset_of_vgg_runs(stylize, name):
-    stylize("-o", "out.png", "--preset", name)
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--preset", "modern", "--pooling", "l2"],
+        ["--preset", "vgg19", "--content-weight", 5, "--style-weights", "1e5"],
+        ["--histogram", 0.5, "--pooling", "average", "--init", "gray"],
+        ["--optimizer", "lbfgs", "--style-scale", 0.7, "--style-weights", "1,1,1,1,0", "--tv", 0],
+    ],
+)
+def test_presets_and_options_run(stylize, options):
+    facts = json.loads(stylize("-o", "out.png", "--json", *options).stdout)
     assert Image.open("out.png").size == (64, 45)
+    assert ("histogram" in facts) == ("--histogram" in options)
+
+
+def test_squeezenet_with_the_reports_weights(stylize, folder):
+    import torchvision
+
+    state = seeded(lambda: torchvision.models.squeezenet1_1(weights=None)).state_dict()
+    torch.save(state, folder / "squeezenet.pth")
+    losses = {}
+    for weights in ("200000,800,12,1", "1,1,1,1"):
+        options = ["--preset", "squeezenet", "--net", "squeezenet.pth", "--size", 64, "--style-weights", weights]
+        losses[weights] = json.loads(stylize("-o", "out.png", "-f", "--json", *options).stdout)["style"]
+    assert losses["200000,800,12,1"] > 100 * losses["1,1,1,1"] > 0
 
 
 def test_a_preset_for_another_net_says_so(stylize):
@@ -184,7 +208,9 @@ def test_a_preset_for_another_net_says_so(stylize):
 # --- stopping and going on ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", [["--size", 190], ["--optimizer", "lbfgs"], ["--init", "style", "--tile", 128]])
+@pytest.mark.parametrize(
+    "how", [["--size", 190], ["--optimizer", "lbfgs"], ["--init", "style", "--size", 150, "--tile", 128]]
+)
 def test_an_interrupted_run_goes_on_to_the_same_bytes(stylize, monkeypatch, how, folder):
     how = [*how, "--steps", 5]
     stylize("-o", "whole.png", *how)
@@ -303,6 +329,41 @@ def test_a_dry_run_writes_nothing(stylize, folder):
     facts = json.loads(stylize("-n", "--json", "-o", "out.png").stdout)
     assert facts["dry_run"] and facts["paths"] == ["out.png"] and facts["seconds"] > 0
     assert snapshot(folder) == before
+
+
+# --- styles and scales ----------------------------------------------------------------------------------------------
+
+
+def test_what_a_style_mask_leaves_out_does_not_count(net, folder):
+    half = np.zeros((64, 128), np.uint8)
+    half[:, 64:] = 255
+    Image.fromarray(half).save("half.png")
+    Image.fromarray(np.dstack((np.full((64, 128, 3), 90, np.uint8), half))).save("clear.png")
+    painting(folder / "wide.png", (128, 64))
+    loaded = feature_nets.load(str(net), torch.device("cpu"))
+    settings = Settings(size=128)
+    masked = reading.style(Path("wide.png"), 1.0, 128, Path("half.png"))
+    (found,) = Styles([masked], loaded, settings).at(128)
+    (cropped,) = Styles([Style(masked.picture[..., 64:])], loaded, settings).at(64)
+    torch.testing.assert_close(found["relu1_1"].mean, cropped["relu1_1"].mean, atol=0.02, rtol=0.05)
+    assert reading.style(Path("clear.png"), 1.0, 128).mask[0, :, :60].max() < 0.05
+
+
+def test_adam_goes_to_the_next_scale_with_what_it_knows(net):
+    loaded, rng = feature_nets.load(str(net), torch.device("cpu")), torch.Generator().manual_seed(0)
+    photo, style = (torch.rand(3, 96, 96, generator=rng) for _ in range(2))
+    settings = Settings(size=96)
+    styles = Styles([Style(style)], loaded, settings)
+    painter = _Painter(photo, styles, settings, [Stage(64, 3), Stage(96, 3)], (), 0)
+    painter.start()
+    for _ in range(3):
+        painter.advance()
+    before = painter.optimizer.state[painter.image]
+    painter.advance()
+    after = painter.optimizer.state[painter.image]
+    assert after["step"] == 4 and before["exp_avg"].shape[-1] == 64 and after["exp_avg"].shape[-1] == 96
+    assert (after["exp_avg_sq"] >= 0).all()
+    assert after["exp_avg_sq"].mean().item() == pytest.approx(before["exp_avg_sq"].mean().item(), rel=0.5)
 
 
 # --- colours --------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from artcli.training.contract import Batch
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 TAPS = (*STYLE, "relu4_2")  # the last one carries the content
 _BLOCKS = (0, 1, 2, 3, 4, 3)  # of TAPS
+_ALIKE = 1e-3  # squared difference of Gram matrices, as a part of their square, below which styles are the same
 _LEAST = 32  # pixels that half a crop needs to reach the deepest layer
 
 
@@ -146,10 +147,14 @@ def _follow(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def _halves_apart(features: torch.Tensor) -> torch.Tensor:
-    """Logarithm of the mean squared difference of the Gram matrices, (B,)."""
+    """Logarithm of the mean squared difference of the Gram matrices, (B,).
+
+    A part of their own squares is added: halves that are alike would else have a logarithm without bound.
+    """
     half = features.shape[3] // 2
     left, right = (_gram(part) for part in (features[..., :half], features[..., -half:]))
-    return (left - right).square().mean((1, 2)).clamp_min(1e-12).log()
+    apart, size = ((left + sign * right).square().mean((1, 2)) for sign in (-1, 1))
+    return (apart + _ALIKE * size + 1e-12).log()
 
 
 def _gram(features: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,9 @@ class Photo:
 
     def finish(self, image: torch.Tensor, keep_color: str | None) -> torch.Tensor:
         """A painted picture (3, h, w) of any scale at the photo's size, with its colours, and only where masks say."""
-        shown = images.resize(image.cpu(), self.size)
+        shown = image.cpu()
+        if shown.shape != self.rgb.shape:
+            shown = images.resize(shown, self.size)
         if keep_color == "luminance":
             shown = colour.with_colours_of(shown, self.rgb)
         if self.masks:
