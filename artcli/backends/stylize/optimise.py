@@ -164,7 +164,8 @@ class _Painter:
             return torch.optim.LBFGS(
                 [self.image], lr=self.settings.lr, max_iter=1, tolerance_grad=0, tolerance_change=0
             )
-        return torch.optim.Adam([self.image], lr=self._rate, betas=self.settings.betas)
+        # A pixel's part in a mean shrinks with the picture: the usual eps would stop large ones.
+        return torch.optim.Adam([self.image], lr=self._rate, betas=self.settings.betas, eps=1e-14)
 
     @property
     def _rate(self) -> float:
