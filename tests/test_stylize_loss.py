@@ -83,6 +83,29 @@ def test_the_published_nets_and_slim_ones_are_recognised_by_their_tensors():
     assert recognise({"features.0.weight": torch.zeros(4, 3, 3, 3)}) is None
 
 
+def test_the_normalised_vgg_is_recognised_and_computed_as_it_was_published():
+    """A layer for colours, then convolutions with mirrored edges."""
+    rng, widths = torch.Generator().manual_seed(0), (4, 4, 5, 5, *[6] * 4, *[7] * 4, 8)
+    places = (2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)
+    state = {"0.weight": 255 * torch.eye(3).flip(0)[..., None, None], "0.bias": torch.tensor([-104.0, -117.0, -124.0])}
+    before = 3
+    for place, width in zip(places, widths, strict=True):
+        state[f"{place}.weight"] = torch.randn(width, before, 3, 3, generator=rng) / (9 * before) ** 0.5
+        state[f"{place}.bias"], before = torch.randn(width, generator=rng), width
+    name, layers = recognise(state | {"45.weight": torch.zeros(8, 8, 3, 3)})
+    assert name == "vgg19-normalised"
+    net, image = FeatureNet(name, layers).requires_grad_(False), picture(40, 48).float()
+    x = F.conv2d(image, state["0.weight"], state["0.bias"])
+    by_hand = {}
+    for number, (place, tap) in enumerate(zip(places, [t for t in net.taps if t.startswith("relu")], strict=True)):
+        x = F.max_pool2d(x, 2) if number in (2, 4, 8, 12) else x
+        x = F.conv2d(F.pad(x, (1,) * 4, mode="reflect"), state[f"{place}.weight"], state[f"{place}.bias"]).relu()
+        by_hand[tap] = x
+    found = net(image, by_hand)
+    for tap, wanted in by_hand.items():
+        torch.testing.assert_close(found[tap], wanted, atol=1e-3 * wanted.abs().max().item(), rtol=0)
+
+
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_pooling_by_hand(pooling):
     net, x = slim(pooling), picture(4, 4)

@@ -31,8 +31,8 @@ def load(
     recognised = recognise(weights.load_state(path))
     if recognised is None:
         raise WeightsError(
-            f"{path} is no net that artgen knows: torchvision's vgg19, vgg16 or squeezenet1_1, or what "
-            "`artgen train vgg-slim` writes to RUN/model"
+            f"{path} is no net that artgen knows: torchvision's vgg19, vgg16 or squeezenet1_1, the normalised "
+            "vgg19, or what `artgen train vgg-slim` writes to RUN/model"
         )
     name, layers = recognised
     net = FeatureNet(name, layers, pooling).eval().requires_grad_(False)

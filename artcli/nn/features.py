@@ -3,7 +3,7 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +18,13 @@ STRIDE = 16  # pixels between neighbouring features of the deepest layer
 REACH = 80  # pixels around a feature that it can see, at most: 78 for relu5_1 of VGG19; a multiple of STRIDE
 
 _CONVS = (2, 2, 4, 4, 1)  # of the blocks of VGG19 up to relu5_1
+# Their places among torchvision's layers, and among those of the normalised VGG19, which pads in layers of its own.
+_PLACES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
+_NORMALISED = (2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)
 _SQUEEZENET = {"relu1_1": 1, "relu2_1": 3, "relu3_1": 6, "relu4_1": 9, "relu4_2": 10, "relu5_1": 12}
 
 
-def slim_layers(widths: Sequence[int]) -> nn.Sequential:
+def slim_layers(widths: Sequence[int], padding: Literal["zeros", "reflect"] = "zeros") -> nn.Sequential:
     """VGG19's layers up to relu5_1 with `widths` channels in its five blocks, numbered as in torchvision."""
     layers: list[nn.Module] = []
     before = 3
@@ -29,14 +32,16 @@ def slim_layers(widths: Sequence[int]) -> nn.Sequential:
         if layers:
             layers.append(nn.MaxPool2d(2, 2))
         for _ in range(count):
-            layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(before, width, 3, padding=1, padding_mode=padding), nn.ReLU(inplace=True)]
             before = width
     return nn.Sequential(*layers)
 
 
 def recognise(state: Mapping[str, torch.Tensor]) -> tuple[str, nn.Sequential] | None:
-    """The name (one of TORCHVISION, or vgg-slim) and the layers, with their weights, that a classifier's tensors
-    belong to; None for tensors of anything else."""
+    """The name (one of TORCHVISION, vgg-slim, vgg19-normalised) and the layers, with their weights, that a classifier's
+    tensors belong to; None for tensors of anything else."""
+    if _shape(state, "0.weight") == (3, 3, 1, 1) and all(f"{place}.bias" in state for place in _NORMALISED):
+        return "vgg19-normalised", _normalised(state)
     found = {key.removeprefix("features."): t for key, t in state.items() if key.startswith("features.")}
     with torch.device("meta"):  # the found tensors become the weights; there is nothing to initialise
         for name, layers in _candidates(found):
@@ -55,6 +60,32 @@ def _candidates(found: Mapping[str, torch.Tensor]):
     firsts = [found.get(f"{number}.weight") for number in (0, 5, 10, 19, 28)]
     if all(isinstance(first, torch.Tensor) and first.ndim == 4 for first in firsts):
         yield "vgg-slim", slim_layers([len(first) for first in firsts if first is not None])
+
+
+def _shape(state: Mapping[str, torch.Tensor], name: str) -> tuple[int, ...] | None:
+    found = state.get(name)
+    return tuple(found.shape) if isinstance(found, torch.Tensor) else None
+
+
+def _normalised(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
+    """VGG19 with features of mean 1, as Gatys et al. and AdaIN's authors use it: RGB in 0..1, mirrored edges.
+
+    Its first layer turns colours into those that VGG19 was trained on.  Here pictures come with ImageNet's mean and
+    deviation already taken out, so the first two layers become one that undoes this and does theirs.
+    """
+    kept = {
+        f"{place}.{part}": state[f"{number}.{part}"].float()
+        for place, number in zip(_PLACES, _NORMALISED, strict=True)
+        for part in ("weight", "bias")
+    }
+    colours, offset = state["0.weight"].float()[:, :, 0, 0], state["0.bias"].float()
+    mean, std = torch.tensor(MEAN), torch.tensor(STD)
+    kept["0.bias"] = kept["0.bias"] + kept["0.weight"].sum((2, 3)) @ (offset + colours @ mean)
+    kept["0.weight"] = torch.einsum("oikl,ij->ojkl", kept["0.weight"], colours * std)
+    with torch.device("meta"):
+        layers = slim_layers([len(kept[f"{place}.bias"]) for place in (0, 5, 10, 19, 28)], "reflect")
+    layers.load_state_dict(kept, assign=True)
+    return layers
 
 
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
