@@ -4,6 +4,7 @@ MODELS = {
     "adain": "artcli.backends.adain",
     "autoencoder": "artcli.backends.autoencoder",
     "clip": "artcli.backends.clip_mini",
+    "painter": "artcli.backends.painter",
     "upscaler": "artcli.backends.upscaler",
     "vae": "artcli.backends.vae",
     "vgg-slim": "artcli.backends.vgg_slim",

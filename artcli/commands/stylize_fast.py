@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from artcli import device, weights
 from artcli import state as state_file
-from artcli.commands.outputs import one_by_one
+from artcli.commands.outputs import FILM_INPUTS, one_by_one
 from artcli.commands.stylize_run import Job, Request, read_styles, recipe_of, write
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from artcli.backends.stylize.styles import Style
     from artcli.run import Film, Stop
 
-CLIPS = (".mp4", ".webm", ".mov", ".mkv", ".avi")  # what is taken for a film by its name
 _STATE_EVERY = 30.0  # seconds
 
 
@@ -47,7 +46,7 @@ class Fast:
 
 
 def is_clip(path: object) -> bool:
-    return str(path).lower().endswith(CLIPS)
+    return str(path).lower().endswith(FILM_INPUTS)
 
 
 def run(jobs: list[Job], request: Request, fast: Fast, console: Console, *, dry_run: bool) -> None:
@@ -117,7 +116,7 @@ class Studio:
 
     def _paint_clip(self, job: Clip) -> None:
         from artcli.backends.stylize.steady import Steady
-        from artcli.commands import dream_film
+        from artcli.commands import film as films
 
         started = time.monotonic()
         steady = Steady(self.shared, self.fast.steady)
@@ -129,8 +128,8 @@ class Studio:
         first = 0 if saved is None else saved["frame"]
         film = self._open(job)
         if first:
-            dream_film.replay(film, job.unfinished, first, self.console)
-        with dream_film.filming(film, job.unfinished):
+            films.replay(film, job.unfinished, first, self.console)
+        with films.filming(film, job.unfinished):
             done, finished = self._frames(job, steady, film, first)
         if finished:
             shutil.rmtree(job.unfinished, ignore_errors=True)
@@ -144,14 +143,14 @@ class Studio:
             raise Interrupted(f"interrupted at frame {done}; saved, --resume goes on from here")
 
     def _open(self, job: Clip) -> "Film":
-        from artcli.commands import dream_film
+        from artcli.commands import film as films
         from artcli.media import video
 
         assert isinstance(job.photo, Path)
         recipe = recipe_of(job, self.request, self.weights)
         info = video.probe(job.photo)
         size = self._size(info.size)
-        return dream_film.open_film(job.out, size, info.fps, 1, 1, recipe, job.unfinished, sound=job.photo)
+        return films.open_film(job.out, size, info.fps, 1, 1, recipe, job.unfinished, sound=job.photo)
 
     def _size(self, size: tuple[int, int]) -> tuple[int, int]:
         factor = self.request.settings.size / max(size)

@@ -249,7 +249,7 @@ class Studio:
         recipe: dict[str, Any] | None,
         saved: Mapping[str, Any] | None,
     ) -> "AbstractContextManager[Film | None]":
-        from artcli.commands import dream_film
+        from artcli.commands import film as films
 
         if job.film is None:
             return nullcontext()
@@ -257,10 +257,10 @@ class Studio:
         length = total if seconds is None else max(1, round(seconds * self.request.fps))
         if saved is None:  # frames of a run that starts over must never get into this one
             shutil.rmtree(job.unfinished, ignore_errors=True)
-        film = dream_film.open_film(job.film, photo.size, self.request.fps, total, length, recipe, job.unfinished)
+        film = films.open_film(job.film, photo.size, self.request.fps, total, length, recipe, job.unfinished)
         if saved is not None:
-            dream_film.replay(film, job.unfinished, saved["state"]["step"], self.console)
-        return dream_film.filming(film, job.unfinished)
+            films.replay(film, job.unfinished, saved["state"]["step"], self.console)
+        return films.filming(film, job.unfinished)
 
     def _key(self, job: Job) -> str:
         """What has to be the same for a run to go on: everything that shapes the picture."""
