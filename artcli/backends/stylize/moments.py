@@ -29,11 +29,11 @@ class Moments(NamedTuple):
 
 def sums(features: torch.Tensor, mask: torch.Tensor | None = None) -> Sums:
     """Of features (1, C, h, w); mask: (1, 1, h, w), how much each place counts."""
-    flat = features[0].flatten(1)
+    flat = features[0].permute(1, 2, 0).flatten(0, 1)  # (h w, C), as the nets' channels_last has it in memory
     if mask is None:
-        return Sums(flat.sum(1), flat @ flat.T, flat.new_tensor(flat.shape[1]))
-    weighted = flat * mask.flatten()
-    return Sums(weighted.sum(1), weighted @ flat.T, mask.sum().to(flat.dtype))
+        return Sums(flat.sum(0), flat.T @ flat, flat.new_tensor(len(flat)))
+    weighted = flat * mask.flatten()[:, None]
+    return Sums(weighted.sum(0), weighted.T @ flat, mask.sum().to(flat.dtype))
 
 
 def total(parts: Sequence[Sums]) -> Sums:
