@@ -2,6 +2,9 @@
 
 import io
 import json
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,7 @@ from artcli.backends.stylize.styles import Style, Styles
 from artcli.media import record, video
 from artcli.nn.features import slim_layers
 from tests.batches import seeded
-from tests.conftest import one_error_line, photograph, snapshot
+from tests.conftest import EXECUTABLE, one_error_line, photograph, snapshot
 
 TINY = ["--size", 64, "--steps", 4, "--seed", 1]
 
@@ -121,7 +124,7 @@ def test_a_mask_leaves_the_rest_of_the_photo_as_it_is(stylize, folder):
     assert changed[:, :39].max() == 0 and changed[:, 41:].mean() > 1
 
 
-def test_a_style_for_each_mask(stylize, folder):
+def test_a_style_for_each_mask(stylize, invoke, folder):
     painting("other.png", colours=((200, 30, 30), (250, 120, 90)))
     left = np.repeat(np.where(np.arange(80) < 40, 255, 0).astype(np.uint8)[None], 56, 0)
     Image.fromarray(left).save("left.png")
@@ -132,6 +135,8 @@ def test_a_style_for_each_mask(stylize, folder):
     )  # fmt: skip
     blue = pixels("out.png")[..., 2]
     assert blue[:, :28].mean() > blue[:, 36:].mean() + 10
+    assert invoke("stylize", "--from", "out.png", "-o", "again.png").exit_code == 0
+    assert (pixels("again.png") == pixels("out.png")).all()
 
 
 def test_alpha_is_kept(stylize, folder):
@@ -223,6 +228,23 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(stylize, monkeypatch, how,
         stylize("-o", "parts.png", *how, "--resume")
     assert Path("parts.png").read_bytes() == Path("whole.png").read_bytes()
     assert not (folder / "parts.png.resume").exists()
+
+
+def test_ctrl_c_leaves_a_picture_and_a_run_to_go_on_with(folder, net):
+    photograph(folder / "photo.png")
+    painting(folder / "painting.png")
+    command = [*EXECUTABLE, "stylize", "photo.png", "painting.png", "--net", net, *TINY, "-o", "out.mp4"]
+    started = subprocess.Popen(list(map(str, [*command, "--steps", 1_000_000])), stderr=subprocess.PIPE, text=True)
+    while "preview" not in started.stderr.readline():  # which is announced right before the steps begin
+        pass
+    time.sleep(1)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 130 and "--resume" in said
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "out.mp4", "out.mp4.resume", "out.png", "painting.png", "photo.png"
+    ]  # fmt: skip
+    assert len(list(video.read_frames(Path("out.mp4")))) > 0
 
 
 def test_no_number_in_lbfgs_is_caught_and_adam_goes_on(stylize, monkeypatch):

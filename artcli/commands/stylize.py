@@ -96,7 +96,12 @@ def stylize(
     ] = None,
     style_weights: Annotated[
         str | None,
-        typer.Option("--style-weights", metavar="W,W,...", help="One, or one a layer.", rich_help_panel=LOSS),
+        typer.Option(
+            "--style-weights",
+            metavar="W,W,...",
+            help="Of the layers; slim, modern: ratios.",
+            rich_help_panel=LOSS,
+        ),
     ] = None,
     tv: Annotated[
         float | None, typer.Option("--tv", metavar="W", min=0, help="Of smoothness.", rich_help_panel=LOSS)
