@@ -1,6 +1,6 @@
 """The record that every output carries, and running it again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from artcli.errors import UsageError
 _NOT_RECORDED = {
     "out", "force", "skip_existing", "quiet", "as_json", "dry_run", "from_file", "no_metadata", "weights_dirs",
     "offline", "device", "preview", "resume", "time_limit", "save_every", "best_of", "prompts_file", "story", "seed",
+    "gif", "mp4", "webm", "svg", "each_layer", "strokes_out",
 }  # fmt: skip
 
 
@@ -38,12 +39,20 @@ def parameters_of(file: Path, command: str, known: Iterable[str]) -> dict[str, A
     if found.get("command") != command:
         raise UsageError(f"{file} was made by `artgen {found.get('command')}`, not by `artgen {command}`")
     parameters, seed = found.get("parameters"), found.get("seed")
-    if not isinstance(parameters, dict) or seed is None:
+    seeded = "seed" in (known := list(known))
+    if not isinstance(parameters, dict) or (seeded and seed is None):
         raise UsageError(f"{file} carries only a part of a recipe, without parameters or seed")
     for name in parameters:
         if name not in known or name in _NOT_RECORDED:
             raise UsageError(f"the recipe in {file} (of artgen {found.get('version')}) sets '{name}', which cannot be")
-    return {**parameters, "seed": str(seed)}
+    return {**parameters, "seed": str(seed)} if seeded else parameters
+
+
+def tell_other_weights(now: Mapping[str, str], recorded: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """Warn where today's fingerprints, by name, are not those that made a file."""
+    for name, fingerprint in recorded.items():
+        if now.get(name, fingerprint) != fingerprint:
+            warn(f"{name} is not the one that the record names, so the picture will differ")
 
 
 def weights_of(file: Path) -> dict[str, str]:

@@ -9,7 +9,8 @@ from artcli import options, recipe
 from artcli.backends.dream import prompts as prompt_syntax
 from artcli.backends.dream.settings import AUGMENTATIONS, DRAWERS, LOSSES, OPTIMIZERS, STARTS, Settings
 from artcli.commands import dream_run
-from artcli.commands.dream_run import FILMS, Job, Request
+from artcli.commands.dream_run import Job, Request
+from artcli.commands.outputs import FILMS, PICTURES
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import files
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from artcli.backends.dream.travel import Camera
 
 DEFAULT = Settings()
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
 def dream(

@@ -14,10 +14,12 @@ from artcli import device, weights
 from artcli import state as state_file
 from artcli.backends.dream import prompts as prompt_syntax
 from artcli.backends.dream.settings import Settings
+from artcli.commands.outputs import FILMS, HOLD, one_by_one
 from artcli.console import Console, duration
-from artcli.errors import ArtgenError, Interrupted, UsageError
+from artcli.errors import Interrupted, UsageError
 from artcli.fetch import sha256_of
 from artcli.media import files
+from artcli.recipe import tell_other_weights
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -32,9 +34,7 @@ if TYPE_CHECKING:
     from artcli.nn.vqgan import VQGAN
     from artcli.run import Film, Outcome, Stop
 
-FILMS = (".mp4", ".webm", ".gif")
 TRAVEL = 5.0  # seconds of a film in which the picture moves
-HOLD = 1.0  # seconds that a finished film rests on its last frame
 DEFAULT_SIDE, LARGEST_INIT_SIDE = 256, 512
 
 
@@ -135,21 +135,10 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -
     console.info(_headline(jobs, request))
     from artcli.run import interruptible
 
-    failed = []
     with interruptible() as stop:
         studio = Studio(request, console)
-        for job in jobs:
-            try:
-                studio.estimate(job) if dry_run else studio.draw(job, stop)
-            except Interrupted:
-                raise
-            except ArtgenError as error:
-                if len(jobs) == 1:
-                    raise
-                console.error(f"{job.out}: {error}")
-                failed.append(job)
-    if failed:
-        raise ArtgenError(f"{len(failed)} of {len(jobs)} pictures failed; the others are done")
+        work = studio.estimate if dry_run else lambda job: studio.draw(job, stop)
+        one_by_one(jobs, work, lambda job: job.out, console)
 
 
 def _headline(jobs: Sequence[Job], request: Request) -> str:
@@ -175,9 +164,7 @@ class Studio:
         self.weights = {self.clip.name: weights.fingerprint(self.clip.model)}
         if self.vqgan is not None:
             self.weights[str(request.vqgan)] = weights.fingerprint(self.vqgan)
-        for name, fingerprint in request.recorded_weights.items():
-            if self.weights.get(name, fingerprint) != fingerprint:
-                console.warn(f"{name} is not the one that the record names, so the picture will differ")
+        tell_other_weights(self.weights, request.recorded_weights, console.warn)
         console.info(f"dream: {width}x{height}, {self.clip.name} ({self.clip.side} px), {device.describe(self.device)}")
 
     def _read_init(self) -> "Edit | None":
