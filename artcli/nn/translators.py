@@ -51,6 +51,11 @@ class Sizes:
         """The sides of pictures are multiples of it."""
         return 4 if self.kind == "resnet" else 2**self.blocks
 
+    @property
+    def least(self) -> int:
+        """The shortest side of a picture: a ResNet mirrors what it has at a quarter of it."""
+        return 8 if self.kind == "resnet" else self.factor
+
     def describe(self) -> str:
         """`ResNet-9`, `light ResNet-6` or `U-Net-256`."""
         if self.kind == "unet":
@@ -58,9 +63,9 @@ class Sizes:
         return f"{'light ' if self.depthwise else ''}ResNet-{self.blocks}"
 
 
-def build(sizes: Sizes) -> nn.Module:
+def build(sizes: Sizes) -> "Resnet | Unet":
     """Pictures (B, channels, H, W) in -1..1, sides multiples of the factor, to (B, drawn, H, W) in -1..1."""
-    made = Unet(sizes) if sizes.kind == "unet" else Resnet(sizes)
+    made: Resnet | Unet = Unet(sizes) if sizes.kind == "unet" else Resnet(sizes)
     if sizes.depthwise:
         initialise.he(made)  # the papers' small weights would vanish in layers with so few inputs
     else:
@@ -76,31 +81,39 @@ def draw(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
 class InstanceNorm(nn.Module):
     """Every channel of every picture to mean 0 and variance 1.
 
-    Usually over the picture itself.  `pooled`: over all pictures of the batch together, whose moments are kept;
-    `fixed`: by the moments that were kept, so that parts of a picture are treated alike.  See `statistics`.
+    Usually over the picture itself.  Where parts of one picture have to be treated alike, `study` takes the moments of
+    all parts in a batch together, and `fixed` goes by them from then on; see `statistics`.
     """
 
-    pooled = fixed = False
+    how = "own"
+    margins: tuple[float, ...] = (0.0, 0.0)
     moments: tuple[torch.Tensor, torch.Tensor] | None = None  # mean and variance, (C,) each
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.fixed and self.moments is not None:
-            mean, variance = (moment.to(x.device) for moment in self.moments)
-            return F.batch_norm(x, mean, variance, eps=EPSILON)
-        if self.pooled:
-            variance, mean = torch.var_mean(full(x), (0, 2, 3), correction=0)
-            self.moments = mean, variance
-        if self.pooled or len(x) == 1:  # one picture as a batch: the same numbers, and it keeps channels last
+        if self.how == "study":
+            self.moments = self._moments(x)
+        if self.how != "own" and self.moments is not None:
+            return F.batch_norm(x, *self.moments, eps=EPSILON)
+        if len(x) == 1:  # one picture as a batch: the same numbers, and it keeps channels last
             return F.batch_norm(x, None, None, training=True, eps=EPSILON)
         return F.instance_norm(x, eps=EPSILON)
 
+    def _moments(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        top, left = (round(part * side) for part, side in zip(self.margins, x.shape[2:], strict=True))
+        inside = x[:, :, top : x.shape[2] - top, left : x.shape[3] - left]
+        variance, mean = torch.var_mean(full(inside), (0, 2, 3), correction=0)
+        return mean, variance
 
-def statistics(net: nn.Module, how: str) -> None:
-    """What all instance normalisations of a network go by from now on: "own", "pooled" or "fixed" moments."""
+
+def statistics(net: nn.Module, how: str, margins: tuple[float, ...] = (0.0, 0.0)) -> None:
+    """What all instance normalisations of a network go by from now on: "own" moments, "study" or "fixed".
+
+    margins: parts of height and width, at each edge, that are not studied.
+    """
     for layer in net.modules():
         if isinstance(layer, InstanceNorm):
-            layer.pooled, layer.fixed = how == "pooled", how == "fixed"
-            layer.moments = None if how == "own" else layer.moments
+            layer.how, layer.margins = how, margins
+            layer.moments = layer.moments if how == "fixed" else None
 
 
 def _norm(sizes: Sizes, width: int) -> nn.Module:
@@ -120,6 +133,7 @@ class Resnet(nn.Module):
 
     def __init__(self, sizes: Sizes):
         super().__init__()
+        self.sizes = sizes
         width, bias = sizes.width, _biased(sizes)
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(sizes.channels, width, 7, bias=bias)]
         layers += [_norm(sizes, width), nn.ReLU()]
@@ -183,6 +197,7 @@ class Unet(nn.Module):
 
     def __init__(self, sizes: Sizes):
         super().__init__()
+        self.sizes = sizes
         widths = [sizes.width * min(2**level, 8) for level in range(sizes.blocks)]
         inside: nn.Module | None = None
         for level in reversed(range(sizes.blocks)):
