@@ -14,7 +14,7 @@ from artcli.backends import translate, translator_files
 from artcli.errors import UsageError, WeightsError
 from artcli.nn import translators
 from artcli.nn.patchgan import PatchGAN
-from artcli.nn.translators import InstanceNorm, Sizes, build, sizes_of
+from artcli.nn.translators import InstanceNorm, Sizes, Translator, sizes_of
 from tests.batches import seeded
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def in_full_precision(monkeypatch):
 
 def net(sizes, seed=0):
     """Random weights and running statistics, also where layers start at zero or one."""
-    made = seeded(lambda: build(sizes), seed)
+    made = seeded(lambda: Translator(sizes), seed)
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in made.parameters():
@@ -151,17 +151,17 @@ def test_the_networks_are_the_papers(sizes):
 
 @pytest.mark.parametrize("sizes", KINDS.values(), ids=KINDS)
 def test_sizes_are_read_off_the_tensors(sizes):
-    found = sizes_of(build(sizes).state_dict())
+    found = sizes_of(Translator(sizes).state_dict())
     assert found == sizes
     if sizes.kind == "unet":
-        assert sizes_of(build(replace(sizes, dropout=True)).state_dict()) == sizes, "dropout leaves no trace"
+        assert sizes_of(Translator(replace(sizes, dropout=True)).state_dict()) == sizes, "dropout leaves no trace"
 
 
 def test_the_published_sizes():
     """ResNet-9 11.4 million parameters, U-Net-256 54.4 million: what the papers' code prints."""
     with torch.device("meta"):
         count = {
-            name: sum(p.numel() for p in build(sizes).parameters())
+            name: sum(p.numel() for p in Translator(sizes).parameters())
             for name, sizes in {
                 "resnet": Sizes(),
                 "unet": Sizes(kind="unet", blocks=8, norm="batch"),
@@ -174,7 +174,7 @@ def test_the_published_sizes():
 
 
 def test_only_the_three_inner_levels_of_512_drop():
-    made = build(Sizes(kind="unet", width=2, blocks=8, dropout=True))
+    made = Translator(Sizes(kind="unet", width=2, blocks=8, dropout=True))
     dropping = [m.model[-1] for m in made.modules() if isinstance(m, translators.UnetLevel)]
     assert [isinstance(layer, torch.nn.Dropout) for layer in dropping] == [False] * 4 + [True] * 3 + [False]
 
@@ -242,7 +242,7 @@ def test_a_pair_of_upstream_checkpoints_is_a_folder(tmp_path):
 def test_our_own_files(tmp_path):
     sizes = replace(SMALL, depthwise=True, resize=True)
     made = net(sizes)
-    translator_files.save(tmp_path / "b-to-a.safetensors", made, sizes, direction="BtoA", default="BtoA", size=64)
+    translator_files.save(tmp_path / "b-to-a.safetensors", made, direction="BtoA", default="BtoA", size=64)
     loaded = load(tmp_path)
     assert (loaded.direction, loaded.net.sizes) == ("BtoA", sizes)
     image = torch.rand(3, 16, 16)
@@ -306,7 +306,7 @@ def photo(height, width, seed=0):
 @given(st.integers(1, 40), st.integers(1, 40))
 @settings(deadline=None, max_examples=15)
 def test_every_size_comes_back(height, width):
-    loaded = translators.build(SMALL).eval().requires_grad_(False)
+    loaded = Translator(SMALL).eval().requires_grad_(False)
     drawn = translate.whole(photo(height, width), loaded)
     assert drawn.shape == (3, height, width) and drawn.min() >= 0 and drawn.max() <= 1
 

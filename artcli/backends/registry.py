@@ -3,6 +3,8 @@
 MODELS = {
     "autoencoder": "artcli.backends.autoencoder",
     "clip": "artcli.backends.clip_mini",
+    "cyclegan": "artcli.backends.cyclegan",
+    "pix2pix": "artcli.backends.pix2pix",
     "upscaler": "artcli.backends.upscaler",
     "vae": "artcli.backends.vae",
     "vqgan": "artcli.backends.vqgan",

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from artcli.device import fast_dtype
 from artcli.nn import translators
-from artcli.nn.translators import InstanceNorm, Sizes
+from artcli.nn.translators import InstanceNorm, Sizes, Translator
 
 TILE, OVERLAP = 512, 64
 WHOLE = 1024 * 1024  # pixels of a picture that is drawn in one piece
@@ -30,7 +29,7 @@ class Step(NamedTuple):
     image: Callable[[], torch.Tensor]
 
 
-def translate(image: torch.Tensor, net: nn.Module, tile: int = TILE) -> Iterator[Step]:
+def translate(image: torch.Tensor, net: Translator, tile: int = TILE) -> Iterator[Step]:
     """(3, H, W) in 0..1 to the same: in one piece where that takes little memory, else tile by tile."""
     height, width = image.shape[1:]
     if height * width <= max(WHOLE, tile * tile):
@@ -41,14 +40,14 @@ def translate(image: torch.Tensor, net: nn.Module, tile: int = TILE) -> Iterator
 
 
 @torch.no_grad()
-def whole(image: torch.Tensor, net: nn.Module) -> torch.Tensor:
+def whole(image: torch.Tensor, net: Translator) -> torch.Tensor:
     """(3, H, W) in 0..1 to the same, on the CPU, in one piece."""
     height, width = image.shape[1:]
     return _run(_padded(image, net.sizes)[None], net)[0, :, :height, :width].cpu()
 
 
 def tiled(
-    image: torch.Tensor, net: nn.Module, tile: int, overlap: int = OVERLAP, shared: bool = True
+    image: torch.Tensor, net: Translator, tile: int, overlap: int = OVERLAP, shared: bool = True
 ) -> Iterator[Step]:
     """Yield after every tile.  tile: its side, overlap: what neighbours have in common; shared: moments."""
     height, width = image.shape[1:]
@@ -95,7 +94,7 @@ def windows(length: int, tile: int, overlap: int, factor: int) -> list[tuple[int
 
 
 @torch.no_grad()
-def _study(padded: torch.Tensor, net: nn.Module, side: int, around: int) -> None:
+def _study(padded: torch.Tensor, net: Translator, side: int, around: int) -> None:
     """Take the shared moments from parts of the picture, evenly spread and together as large as one piece may be.
 
     side, around: of a part, and how much of what surrounds it is looked at too; multiples of the factor.
@@ -123,7 +122,7 @@ def _spread(room: int, count: int, factor: int) -> list[int]:
     return [room * number // (count - 1) // factor * factor for number in range(count)]
 
 
-def _run(images: torch.Tensor, net: nn.Module) -> torch.Tensor:
+def _run(images: torch.Tensor, net: Translator) -> torch.Tensor:
     """(B, 3, H, W) in 0..1 to the same, on the network's device, in its fastest number format."""
     device = next(net.parameters()).device
     dtype = fast_dtype(device)

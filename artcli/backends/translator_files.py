@@ -7,12 +7,11 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save as to_bytes
-from torch import nn
 
 from artcli import weights
 from artcli.errors import UsageError, WeightsError
 from artcli.media import files
-from artcli.nn.translators import Sizes, build, sizes_of
+from artcli.nn.translators import Translator, sizes_of
 
 BUNDLED = "monet-mini"
 DIRECTIONS = ("AtoB", "BtoA")
@@ -37,7 +36,7 @@ class Loaded:
     direction: one of DIRECTIONS, None where the file does not say.  size: side of the pictures it has learned from.
     """
 
-    net: nn.Module
+    net: Translator
     name: str
     direction: str | None
     fingerprint: str
@@ -84,7 +83,7 @@ def find(spec: str, weights_dirs: Sequence[Path] = (), offline: bool = False) ->
         ) from None
 
 
-def save(path: Path, net: nn.Module, sizes: Sizes, *, direction: str, default: str, size: int) -> None:
+def save(path: Path, net: Translator, *, direction: str, default: str, size: int) -> None:
     """Write fp16 safetensors that say what they are.
 
     default: the direction that is taken where nobody asks for one.  size: side of the pictures learned from.
@@ -93,7 +92,7 @@ def save(path: Path, net: nn.Module, sizes: Sizes, *, direction: str, default: s
         name: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for name, tensor in net.state_dict().items()
     }
-    record = {"direction": direction, "default": default, "size": size, "sizes": asdict(sizes)}
+    record = {"direction": direction, "default": default, "size": size, "sizes": asdict(net.sizes)}
     with files.atomic(path) as temporary:
         temporary.write_bytes(to_bytes(half, metadata={"translator": json.dumps(record)}))
 
@@ -171,7 +170,7 @@ def _of_run(path: Path, description: dict, direction: str | None) -> tuple[dict[
     return mine, {"direction": chosen, "size": description["config"]["crop"]}
 
 
-def _assemble(path: Path, state: dict[str, torch.Tensor]) -> nn.Module:
+def _assemble(path: Path, state: dict[str, torch.Tensor]) -> Translator:
     try:
         sizes = sizes_of(state)
     except (KeyError, IndexError) as error:
@@ -179,7 +178,7 @@ def _assemble(path: Path, state: dict[str, torch.Tensor]) -> nn.Module:
     if {sizes.channels, sizes.drawn} - {1, 3}:
         raise WeightsError(f"{path} takes {sizes.channels} channels and draws {sizes.drawn}; pictures have 1 or 3")
     with torch.device("meta"):  # the file's tensors become the weights; there is nothing to initialise
-        net = build(sizes)
+        net = Translator(sizes)
     wanted = net.state_dict()
     what = f"{path} looks like a {sizes.describe()}, but"
     for name, tensor in wanted.items():

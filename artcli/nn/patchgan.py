@@ -42,3 +42,14 @@ class PatchGAN(nn.Module):
 def hinge(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
     """The critic's loss: real above 1 and fake below -1 are good enough."""
     return (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
+
+
+def least_squares(judged: torch.Tensor, wanted: float) -> torch.Tensor:
+    """How far judgements are from 1 for real, 0 for fake ("Least Squares Generative Adversarial Networks", Mao et al.,
+    2017)."""
+    return (judged - wanted).square().mean()
+
+
+def cross_entropy(judged: torch.Tensor, wanted: float) -> torch.Tensor:
+    """How unlikely judgements, as logits, find 1 for real or 0 for fake (Goodfellow et al., 2014)."""
+    return F.binary_cross_entropy_with_logits(judged, torch.full_like(judged, wanted))

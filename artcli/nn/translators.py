@@ -63,14 +63,20 @@ class Sizes:
         return f"{'light ' if self.depthwise else ''}ResNet-{self.blocks}"
 
 
-def build(sizes: Sizes) -> "Resnet | Unet":
+class Translator(nn.Module):
     """Pictures (B, channels, H, W) in -1..1, sides multiples of the factor, to (B, drawn, H, W) in -1..1."""
-    made: Resnet | Unet = Unet(sizes) if sizes.kind == "unet" else Resnet(sizes)
-    if sizes.depthwise:
-        initialise.he(made)  # the papers' small weights would vanish in layers with so few inputs
-    else:
-        initialise.normal(made)
-    return made
+
+    def __init__(self, sizes: Sizes):
+        super().__init__()
+        self.sizes = sizes
+        self.model = _unet(sizes) if sizes.kind == "unet" else _resnet(sizes)
+        if sizes.depthwise:
+            initialise.he(self)  # the papers' small weights would vanish in layers with so few inputs
+        else:
+            initialise.normal(self)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images)
 
 
 def draw(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -128,25 +134,17 @@ def _biased(sizes: Sizes) -> bool:
 # --- ResNets ---------------------------------------------------------------------------------------------------------
 
 
-class Resnet(nn.Module):
+def _resnet(sizes: Sizes) -> nn.Module:
     """Two convolutions of stride 2, residual blocks, and two ways back up."""
-
-    def __init__(self, sizes: Sizes):
-        super().__init__()
-        self.sizes = sizes
-        width, bias = sizes.width, _biased(sizes)
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(sizes.channels, width, 7, bias=bias)]
-        layers += [_norm(sizes, width), nn.ReLU()]
-        for before in (width, 2 * width):
-            layers += [_conv(sizes, before, 2 * before, stride=2, padding=1), _norm(sizes, 2 * before), nn.ReLU()]
-        layers += [ResnetBlock(sizes, 4 * width) for _ in range(sizes.blocks)]
-        for before in (4 * width, 2 * width):
-            layers += [_double(sizes, before), _norm(sizes, before // 2), nn.ReLU()]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, sizes.drawn, 7), nn.Tanh()]
-        self.model = nn.Sequential(*layers)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.model(images)
+    width, bias = sizes.width, _biased(sizes)
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(sizes.channels, width, 7, bias=bias)]
+    layers += [_norm(sizes, width), nn.ReLU()]
+    for before in (width, 2 * width):
+        layers += [_conv(sizes, before, 2 * before, stride=2, padding=1), _norm(sizes, 2 * before), nn.ReLU()]
+    layers += [ResnetBlock(sizes, 4 * width) for _ in range(sizes.blocks)]
+    for before in (4 * width, 2 * width):
+        layers += [_double(sizes, before), _norm(sizes, before // 2), nn.ReLU()]
+    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, sizes.drawn, 7), nn.Tanh())
 
 
 class ResnetBlock(nn.Module):
@@ -192,22 +190,14 @@ class _Repeat(nn.Conv2d):
 # --- U-Nets ----------------------------------------------------------------------------------------------------------
 
 
-class Unet(nn.Module):
+def _unet(sizes: Sizes) -> nn.Module:
     """Down to one place per `factor` pixels and up again; every level also passes on what came into it."""
-
-    def __init__(self, sizes: Sizes):
-        super().__init__()
-        self.sizes = sizes
-        widths = [sizes.width * min(2**level, 8) for level in range(sizes.blocks)]
-        inside: nn.Module | None = None
-        for level in reversed(range(sizes.blocks)):
-            outer = widths[level - 1] if level else sizes.channels
-            inside = UnetLevel(sizes, level, outer, widths[level], inside)
-        assert inside is not None
-        self.model = inside
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.model(images)
+    widths = [sizes.width * min(2**level, 8) for level in range(sizes.blocks)]
+    inside = None
+    for level in reversed(range(sizes.blocks)):
+        inside = UnetLevel(sizes, level, widths[level - 1] if level else sizes.channels, widths[level], inside)
+    assert inside is not None
+    return inside
 
 
 class UnetLevel(nn.Module):
