@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from artcli.backends import translator_files
+from artcli.backends.translator_place import DIRECTIONS
 from artcli.errors import UsageError
 from artcli.nn import checks
 from artcli.nn.history import History
@@ -74,7 +75,7 @@ def check_translator(config: Any) -> None:
     """What the settings of all translators have in common.  Raises UsageError."""
     checks.one_of(config, "net", KINDS)
     checks.one_of(config, "norm", NORMS)
-    checks.one_of(config, "direction", translator_files.DIRECTIONS)
+    checks.one_of(config, "direction", DIRECTIONS)
     if not LEAST_CROP <= config.crop <= config.size:
         raise UsageError(f"crop has to be {LEAST_CROP} to the pictures' size {config.size}, not {config.crop}")
     if config.net == "unet" and not 3 <= config.blocks <= 10:
@@ -110,7 +111,7 @@ class Model(nn.Module):
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
         self.config = config
-        self.translators = nn.ModuleDict({way: Translator(config.sizes) for way in translator_files.DIRECTIONS})
+        self.translators = nn.ModuleDict({way: Translator(config.sizes) for way in DIRECTIONS})
         self.critics, self.histories = nn.ModuleDict(), nn.ModuleDict()
         for kind in "AB":
             self.critics[kind] = PatchGAN(config.channels, config.critic_width, norm="instance")

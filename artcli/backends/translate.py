@@ -15,9 +15,8 @@ from artcli.nn import translators
 from artcli.nn.translators import InstanceNorm, Sizes, Translator
 
 TILE, OVERLAP = 512, 64
-WHOLE = 1024 * 1024  # pixels of a picture that is drawn in one piece
-_STUDIED = 768 * 1024  # pixels that the shared moments are taken from
-_PART = 256  # side of their parts
+WHOLE = 4  # tiles' pixels in a picture that is drawn in one piece
+_PART, _PARTS = 256, 16  # side and number of the parts that the shared moments are taken from
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -31,12 +30,11 @@ class Step(NamedTuple):
 
 def translate(image: torch.Tensor, net: Translator, tile: int = TILE) -> Iterator[Step]:
     """(3, H, W) in 0..1 to the same: in one piece where that takes little memory, else tile by tile."""
-    height, width = image.shape[1:]
-    if height * width <= max(WHOLE, tile * tile):
+    if image.shape[1] * image.shape[2] <= WHOLE * tile * tile:
         drawn = whole(image, net)
         yield Step(1, 1, lambda: drawn)
     else:
-        yield from tiled(image, net, tile)
+        yield from tiled(image, net, tile, min(OVERLAP, tile // 4))
 
 
 @torch.no_grad()
@@ -57,7 +55,7 @@ def tiled(
     drawn = torch.zeros(3, *padded.shape[1:])
     try:
         if shared and any(isinstance(layer, InstanceNorm) for layer in net.modules()):
-            _study(padded, net, -(-min(_PART, tile) // factor) * factor, -(-overlap // (2 * factor)) * factor)
+            _study(padded, net, tile, -(-overlap // (2 * factor)) * factor)
         for number, (top, down) in enumerate(rows):
             for place, (left, across) in enumerate(columns, 1):
                 here = (slice(None), slice(top, top + len(down)), slice(left, left + len(across)))
@@ -94,16 +92,19 @@ def windows(length: int, tile: int, overlap: int, factor: int) -> list[tuple[int
 
 
 @torch.no_grad()
-def _study(padded: torch.Tensor, net: Translator, side: int, around: int) -> None:
-    """Take the shared moments from parts of the picture, evenly spread and together as large as one piece may be.
+def _study(padded: torch.Tensor, net: Translator, tile: int, around: int) -> None:
+    """Take the shared moments from parts of the picture: all of it, or some that are evenly spread.
 
-    side, around: of a part, and how much of what surrounds it is looked at too; multiples of the factor.
+    around: how much of what surrounds a part is looked at too, a multiple of the factor.
     """
     factor, sides = net.sizes.factor, padded.shape[1:]
+    side = min(max(_PART, factor), tile)
     counts = [-(-length // side) for length in sides]
     parts = [-(-length // (count * factor)) * factor for length, count in zip(sides, counts, strict=True)]
-    fewer = min(1.0, (_STUDIED / (parts[0] * parts[1] * counts[0] * counts[1])) ** 0.5)
-    counts = [max(1, int(count * fewer)) for count in counts]
+    most = max(1, _PARTS * _PART**2 // (parts[0] * parts[1]))
+    if counts[0] * counts[1] > most:
+        counts[0] = min(most, max(1, round((most * counts[0] / counts[1]) ** 0.5)))
+        counts[1] = most // counts[0]
     wide = F.pad(padded[None], (around,) * 4, mode="replicate" if around >= min(sides) else "reflect")[0]
     batch = [
         wide[:, top : top + parts[0] + 2 * around, left : left + parts[1] + 2 * around]

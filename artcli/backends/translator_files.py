@@ -9,12 +9,11 @@ import torch
 from safetensors.torch import save as to_bytes
 
 from artcli import weights
+from artcli.backends.translator_place import DIRECTIONS, find
 from artcli.errors import UsageError, WeightsError
 from artcli.media import files
 from artcli.nn.translators import Translator, sizes_of
 
-BUNDLED = "monet-mini"
-DIRECTIONS = ("AtoB", "BtoA")
 MODELS = ("cyclegan", "pix2pix")
 NAMES = {"AtoB": "a-to-b.safetensors", "BtoA": "b-to-a.safetensors"}  # in a folder of our own
 PREFIX = "translators.{}."  # of a direction in the weights of a run
@@ -68,19 +67,6 @@ def load(
     net = net.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
     name = spec if found.is_dir() or spec in weights.table() else found.name
     return Loaded(net, name, there, weights.fingerprint(net), record.get("size"))
-
-
-def find(spec: str, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Path:
-    """The file or folder behind a name.  Raises UsageError: there is none.  WeightsError: missing or damaged."""
-    try:
-        return weights.find(spec, weights_dirs=weights_dirs, offline=offline)
-    except UsageError:
-        if spec != BUNDLED or spec in weights.table():
-            raise
-        raise WeightsError(
-            f"{BUNDLED} is not part of this artgen yet: `artgen train cyclegan paintings photos --out runs/mine` makes "
-            "a model for --model runs/mine; an upstream latest_net_G.pth works too"
-        ) from None
 
 
 def save(path: Path, net: Translator, *, direction: str, default: str, size: int) -> None:
