@@ -265,6 +265,13 @@ def test_an_interrupted_film_can_be_played(cyclegan, film, interrupt):
     assert len(list(video.read_frames(Path("a.mp4")))) == 4
 
 
+def test_a_film_without_frames(cyclegan, folder):
+    tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=1"]
+    ffmpeg.run([*tone, f"file:{folder / 'tone.mp4'}"], "make a tone")
+    assert "no picture track" in refused(cyclegan("tone.mp4", "-q", code=2))
+    assert not (folder / "tone-cyclegan.mp4").exists()
+
+
 def test_flicker():
     still, moved = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 10, np.uint8)
     found = cyclegan_run.Flicker()

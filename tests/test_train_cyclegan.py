@@ -374,3 +374,11 @@ def test_what_is_refused(invoke, sides, folder, line, message):
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in one_error_line(result.stderr)
     assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("flags", [[], ["--neighbours"], ["--reconstruct", "A/00.png"]])
+def test_sample_says_that_there_is_nothing_to_sample(invoke, sides, flags):
+    assert invoke("train", *LINES["pix2pix"], "--steps", 1, "-q", "--out", "run").exit_code == 0
+    result = invoke("sample", "run", *flags, "-q", "-o", "a.png")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "pix2pix" in one_error_line(result.stderr)

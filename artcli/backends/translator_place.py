@@ -19,6 +19,6 @@ def find(spec: str, weights_dirs: Sequence[Path] = (), offline: bool = False) ->
         if spec != BUNDLED:
             raise
         raise WeightsError(
-            f"{BUNDLED} is not part of this artgen yet: `artgen train cyclegan paintings photos --out runs/mine` makes "
+            f"{BUNDLED} is not part of this artgen yet: `artgen train cyclegan photos paintings --out runs/mine` makes "
             "a model for --model runs/mine; an upstream latest_net_G.pth works too"
         ) from None

@@ -124,12 +124,14 @@ class Studio:
 
         recipe = self._recipe(job)
         picture = images.load("-" if str(job.source) == "-" else job.source)
-        pixels = self._carried_over(_visible(picture), str(job.source))
+        image, alpha = _visible(picture), picture.alpha
+        del picture  # of a large one the colours fill a good part of the memory
+        pixels = self._carried_over(image, str(job.source))
         if job.streamed:
-            sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=picture.alpha))
+            sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=alpha))
             sys.stdout.buffer.flush()
         else:
-            images.save(job.out, pixels, alpha=picture.alpha, recipe=recipe)
+            images.save(job.out, pixels, alpha=alpha, recipe=recipe)
         return (pixels.shape[1], pixels.shape[0]), {}
 
     def _carried_over(self, image: "torch.Tensor", name: str) -> "np.ndarray":

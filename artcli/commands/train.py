@@ -96,7 +96,7 @@ def train(
 
     artgen train vae photos --preset abstract-64
     artgen train autoencoder cifar-10-batches-py --epochs 15 --out runs/cifar
-    artgen train cyclegan paintings photos --preset light
+    artgen train cyclegan photos paintings --preset light
     """
     console = Console(quiet=quiet, json_lines=as_json)
     options.one_of("MODEL", model, tuple(MODELS))

@@ -138,12 +138,12 @@ def _resnet(sizes: Sizes) -> nn.Module:
     """Two convolutions of stride 2, residual blocks, and two ways back up."""
     width, bias = sizes.width, _biased(sizes)
     layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(sizes.channels, width, 7, bias=bias)]
-    layers += [_norm(sizes, width), nn.ReLU()]
+    layers += [_norm(sizes, width), nn.ReLU(inplace=True)]
     for before in (width, 2 * width):
-        layers += [_conv(sizes, before, 2 * before, stride=2, padding=1), _norm(sizes, 2 * before), nn.ReLU()]
+        layers += [_conv(sizes, before, 2 * before, stride=2, padding=1), _norm(sizes, 2 * before), nn.ReLU(inplace=True)]
     layers += [ResnetBlock(sizes, 4 * width) for _ in range(sizes.blocks)]
     for before in (4 * width, 2 * width):
-        layers += [_double(sizes, before), _norm(sizes, before // 2), nn.ReLU()]
+        layers += [_double(sizes, before), _norm(sizes, before // 2), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, sizes.drawn, 7), nn.Tanh())
 
 
@@ -152,7 +152,7 @@ class ResnetBlock(nn.Module):
 
     def __init__(self, sizes: Sizes, width: int):
         super().__init__()
-        layers: list[nn.Module] = [nn.ReflectionPad2d(1), _conv(sizes, width, width), _norm(sizes, width), nn.ReLU()]
+        layers: list[nn.Module] = [nn.ReflectionPad2d(1), _conv(sizes, width, width), _norm(sizes, width), nn.ReLU(inplace=True)]
         layers += [nn.Dropout(_DROPPED)] if sizes.dropout else []
         layers += [nn.ReflectionPad2d(1), _conv(sizes, width, width), _norm(sizes, width)]
         self.conv_block = nn.Sequential(*layers)
@@ -208,9 +208,9 @@ class UnetLevel(nn.Module):
         self.outermost, bias = level == 0, _biased(sizes)
         back = inner if inside is None else 2 * inner
         down: list[nn.Module] = [nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=bias)]
-        after = [nn.ReLU(), nn.ConvTranspose2d(back, outer, 4, stride=2, padding=1, bias=bias)]
+        after = [nn.ReLU(inplace=True), nn.ConvTranspose2d(back, outer, 4, stride=2, padding=1, bias=bias)]
         if self.outermost:
-            after = [nn.ReLU(), nn.ConvTranspose2d(back, sizes.drawn, 4, stride=2, padding=1), nn.Tanh()]
+            after = [nn.ReLU(inplace=True), nn.ConvTranspose2d(back, sizes.drawn, 4, stride=2, padding=1), nn.Tanh()]
         else:
             down = [nn.LeakyReLU(_SLOPE), *down, *([] if inside is None else [_norm(sizes, inner)])]
             after.append(_norm(sizes, outer))
