@@ -20,7 +20,7 @@ from torch import nn
 from artcli.backends import translate, translator_files
 from artcli.device import describe, fast_dtype
 from artcli.media import images
-from artcli.nn.translators import InstanceNorm, Sizes, Translator, draw
+from artcli.nn.translators import EPSILON, InstanceNorm, Sizes, Translator, draw
 
 CPU = torch.device("cpu")
 
@@ -36,6 +36,13 @@ def picture(file: Path | None, side: int) -> torch.Tensor:
     return (soft + 0.02 * torch.randn(3, side, side, generator=rng)).clamp(0, 1)
 
 
+class Upstream(nn.Module):
+    """nn.InstanceNorm2d of any number of channels."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.instance_norm(x, eps=EPSILON)
+
+
 def plain(net: Translator) -> nn.Module:
     """The same weights as upstream would run them."""
     made = Translator(net.sizes)
@@ -43,7 +50,7 @@ def plain(net: Translator) -> nn.Module:
     for parent in list(made.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, InstanceNorm):
-                setattr(parent, name, nn.InstanceNorm2d(1))
+                setattr(parent, name, Upstream())
     return made.eval().requires_grad_(False)
 
 

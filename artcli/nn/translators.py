@@ -96,6 +96,7 @@ class InstanceNorm(nn.Module):
     moments: tuple[torch.Tensor, torch.Tensor] | None = None  # mean and variance, (C,) each
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x if self.training else full(x)  # what the blocks add up keeps more digits than bf16 has
         if self.how == "study":
             self.moments = self._moments(x)
         if self.how != "own" and self.moments is not None:
@@ -137,14 +138,26 @@ def _biased(sizes: Sizes) -> bool:
 def _resnet(sizes: Sizes) -> nn.Module:
     """Two convolutions of stride 2, residual blocks, and two ways back up."""
     width, bias = sizes.width, _biased(sizes)
-    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(sizes.channels, width, 7, bias=bias)]
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3), _Exact(sizes.channels, width, 7, bias=bias)]
     layers += [_norm(sizes, width), nn.ReLU(inplace=True)]
     for before in (width, 2 * width):
-        layers += [_conv(sizes, before, 2 * before, stride=2, padding=1), _norm(sizes, 2 * before), nn.ReLU(inplace=True)]
+        layers += [
+            _conv(sizes, before, 2 * before, stride=2, padding=1),
+            _norm(sizes, 2 * before),
+            nn.ReLU(inplace=True),
+        ]
     layers += [ResnetBlock(sizes, 4 * width) for _ in range(sizes.blocks)]
     for before in (4 * width, 2 * width):
         layers += [_double(sizes, before), _norm(sizes, before // 2), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, sizes.drawn, 7), nn.Tanh())
+
+
+class _Exact(nn.Conv2d):
+    """A convolution of pictures, whose 256 levels bf16 cannot tell apart."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(full(input))
 
 
 class ResnetBlock(nn.Module):
@@ -152,7 +165,12 @@ class ResnetBlock(nn.Module):
 
     def __init__(self, sizes: Sizes, width: int):
         super().__init__()
-        layers: list[nn.Module] = [nn.ReflectionPad2d(1), _conv(sizes, width, width), _norm(sizes, width), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(1),
+            _conv(sizes, width, width),
+            _norm(sizes, width),
+            nn.ReLU(inplace=True),
+        ]
         layers += [nn.Dropout(_DROPPED)] if sizes.dropout else []
         layers += [nn.ReflectionPad2d(1), _conv(sizes, width, width), _norm(sizes, width)]
         self.conv_block = nn.Sequential(*layers)
