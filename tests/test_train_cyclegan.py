@@ -104,6 +104,21 @@ def test_they_learn():
     assert made.validate(pair())["loss"] < 0.8 * before
 
 
+def test_cyclegan_learns_to_swap_light_and_dark():
+    made = model(replace(CYCLE, identity=0.0, cycle=2.0, batch=8, lr=2e-3, width=8, critic_width=8))
+    optimizers = made.optimizers()
+
+    def shades(seed):
+        drawn = pair(8, seed)
+        return replace(drawn, images=0.4 * drawn.images, others=0.6 + 0.4 * drawn.others)
+
+    for step in range(25):
+        train_step(made, optimizers, step, shades(step))
+    a, as_b, back_a, b, as_a, back_b = made.show(shades(99)).view(6, 8, -1).mean((1, 2)).tolist()
+    assert as_b > 0.6 and as_a < 0.4
+    assert back_a == pytest.approx(a, abs=0.1) and back_b == pytest.approx(b, abs=0.1)
+
+
 def test_critics_learn_only_from_their_own_loss():
     made = model(CYCLE)
     optimizers = made.optimizers()

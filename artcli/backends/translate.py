@@ -16,7 +16,8 @@ from artcli.nn.translators import InstanceNorm, Sizes, Translator
 
 TILE, OVERLAP = 512, 64
 WHOLE = 4  # tiles' pixels in a picture that is drawn in one piece
-_PART, _PARTS = 256, 16  # side and number of the parts that the shared moments are taken from
+_PART = 256  # side of the parts that the shared moments are taken from
+_STUDIED = 16 * (_PART + OVERLAP) ** 2  # pixels of all of them, with what surrounds them
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -101,7 +102,7 @@ def _study(padded: torch.Tensor, net: Translator, tile: int, around: int) -> Non
     side = min(max(_PART, factor), tile)
     counts = [-(-length // side) for length in sides]
     parts = [-(-length // (count * factor)) * factor for length, count in zip(sides, counts, strict=True)]
-    most = max(1, _PARTS * _PART**2 // (parts[0] * parts[1]))
+    most = max(1, _STUDIED // ((parts[0] + 2 * around) * (parts[1] + 2 * around)))
     if counts[0] * counts[1] > most:
         counts[0] = min(most, max(1, round((most * counts[0] / counts[1]) ** 0.5)))
         counts[1] = most // counts[0]

@@ -18,7 +18,7 @@ MODELS = ("cyclegan", "pix2pix")
 NAMES = {"AtoB": "a-to-b.safetensors", "BtoA": "b-to-a.safetensors"}  # in a folder of our own
 PREFIX = "translators.{}."  # of a direction in the weights of a run
 _UPSTREAM = {"AtoB": ("*_net_G_A.pth", "*_net_G.pth"), "BtoA": ("*_net_G_B.pth",)}
-_LEFT_OVER = ("running_mean", "running_var", "num_batches_tracked")  # that instance normalisation once had
+_RUNNING = ("running_mean", "running_var", "num_batches_tracked")  # which instance normalisation once had too
 _OTHERS = {  # a tensor that gives away what a file is instead
     "decoder.conv_in.weight": "a VQGAN",
     "token_embedding.weight": "a CLIP",
@@ -74,13 +74,15 @@ def save(path: Path, net: Translator, *, direction: str, default: str, size: int
 
     default: the direction that is taken where nobody asks for one.  size: side of the pictures learned from.
     """
-    half = {
-        name: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous()
-        for name, tensor in net.state_dict().items()
-    }
+    half = {name: _small(name, tensor.detach()).cpu().contiguous() for name, tensor in net.state_dict().items()}
     record = {"direction": direction, "default": default, "size": size, "sizes": asdict(net.sizes)}
     with files.atomic(path) as temporary:
         temporary.write_bytes(to_bytes(half, metadata={"translator": json.dumps(record)}))
+
+
+def _small(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Half precision for weights; running statistics may be larger than it can hold."""
+    return tensor if name.endswith(_RUNNING) else tensor.half()
 
 
 # --- which file ------------------------------------------------------------------------------------------------------
@@ -172,7 +174,7 @@ def _assemble(path: Path, state: dict[str, torch.Tensor]) -> Translator:
             raise WeightsError(f"{what} lacks {name}")
         if state[name].shape != tensor.shape:
             raise WeightsError(f"{what} {name} is {_shape(state[name])}, not {_shape(tensor)}")
-    if more := [name for name in state if name not in wanted and not name.endswith(_LEFT_OVER)]:
+    if more := [name for name in state if name not in wanted and not name.endswith(_RUNNING)]:
         raise WeightsError(f"{what} has {more[0]} too ({len(more)} such)")
     floats = {name: state[name].float() if state[name].is_floating_point() else state[name] for name in wanted}
     net.load_state_dict(floats, assign=True)

@@ -195,9 +195,9 @@ def _matched(a: Dataset, b: Dataset, called: tuple[str, ...], sizes: dict) -> Si
             pairs.append((row, partner))
     if not pairs:
         raise UsageError(f"no pair of pictures has one shape: {skipped[-1].name} {skipped[-1].reason}")
-    held = set(a.held_out.tolist())
+    training, held = set(a.training.tolist()), set(a.held_out.tolist())
     shown = [(row, partner) for row, partner in pairs if row in held]
-    learned = [(row, partner) for row, partner in pairs if row in set(a.training.tolist())] or shown
+    learned = [(row, partner) for row, partner in pairs if row in training] or shown
     a, b = (
         replace(side, training=_column(learned, column), held_out=_column(shown, column), balanced=False)
         for column, side in enumerate((a, b))
