@@ -166,7 +166,7 @@ def _assemble(path: Path, state: dict[str, torch.Tensor]) -> Translator:
     if {sizes.channels, sizes.drawn} - {1, 3}:
         raise WeightsError(f"{path} takes {sizes.channels} channels and draws {sizes.drawn}; pictures have 1 or 3")
     with torch.device("meta"):  # the file's tensors become the weights; there is nothing to initialise
-        net = Translator(sizes)
+        net = Translator(sizes, fresh=False)  # drawing start values there loads half of torch
     wanted = net.state_dict()
     what = f"{path} looks like a {sizes.describe()}, but"
     for name, tensor in wanted.items():

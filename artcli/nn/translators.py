@@ -64,15 +64,18 @@ class Sizes:
 
 
 class Translator(nn.Module):
-    """Pictures (B, channels, H, W) in -1..1, sides multiples of the factor, to (B, drawn, H, W) in -1..1."""
+    """Pictures (B, channels, H, W) in -1..1, sides multiples of the factor, to (B, drawn, H, W) in -1..1.
 
-    def __init__(self, sizes: Sizes):
+    fresh: with the start values for training; without them where weights are loaded.
+    """
+
+    def __init__(self, sizes: Sizes, fresh: bool = True):
         super().__init__()
         self.sizes = sizes
         self.model = _unet(sizes) if sizes.kind == "unet" else _resnet(sizes)
-        if sizes.depthwise:
+        if fresh and sizes.depthwise:
             initialise.he(self)  # the papers' small weights would vanish in layers with so few inputs
-        else:
+        elif fresh:
             initialise.normal(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
