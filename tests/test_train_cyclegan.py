@@ -1,5 +1,8 @@
 """CycleGAN and pix2pix: their losses by hand, the pictures they learn from, and runs through the executable."""
 
+import json
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +21,7 @@ from artcli.training.contract import Pair
 from artcli.training.data.prepare import Preparation
 from artcli.training.data.sides import PAIRED, UNPAIRED, open_sides
 from tests.batches import pictures, seeded, train_step
-from tests.conftest import one_error_line
+from tests.conftest import EXECUTABLE, one_error_line
 
 CPU = torch.device("cpu")
 SMALL = {"size": 36, "crop": 32, "width": 4, "critic_width": 4, "batch": 2}
@@ -397,3 +400,25 @@ def test_sample_says_that_there_is_nothing_to_sample(invoke, sides, flags):
     result = invoke("sample", "run", *flags, "-q", "-o", "a.png")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "pix2pix" in one_error_line(result.stderr)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo under torchrun")
+def test_two_processes_are_one(folder):
+    """Their histories too, which every process has the whole of."""
+    rng = np.random.default_rng(0)
+    for number in range(24):  # no flat colours, whose normalisation would magnify the last digits
+        place = folder / "AB"[number % 2]
+        place.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(place / f"{number}.png")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
+    line = ["train", *map(str, LINES["cyclegan"]), "--steps", "3", "-q"]
+    losses = []
+    for start, run in (([], "one"), (torchrun, "two")):
+        done = subprocess.run([*start, *EXECUTABLE, *line, "--out", run], capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr.decode()
+        rows = map(json.loads, Path(run, "metrics.jsonl").read_text().splitlines())
+        losses.append([(row["train"]["translators"], row["train"]["critics"]) for row in rows])
+    assert losses[0] == [pytest.approx(row, rel=1e-3) for row in losses[1]]
+    one, two = tensors("one"), tensors("two")
+    assert torch.equal(one["histories.A.count"], two["histories.A.count"]) and int(one["histories.A.count"]) == 3
+    torch.testing.assert_close(one["histories.A.pictures"], two["histories.A.pictures"], atol=1e-2, rtol=0)
