@@ -39,7 +39,7 @@ class History(nn.Module):
             old = 0 <= place < kept
             shown.append(self.pictures[place].to(picture) if old else picture)
             self._fresh[row] = (place, picture.detach())
-        return torch.stack(shown)
+        return torch.stack(shown).contiguous(memory_format=torch.channels_last)
 
     def keep(self, whole: int, all_sum: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """Put the step's pictures to their places.  whole: rows of all processes; all_sum: over them."""
