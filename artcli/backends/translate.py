@@ -4,7 +4,7 @@ A network that normalises each picture by its own moments would treat every tile
 moments: those of evenly spread parts of the picture, taken together.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -99,13 +99,7 @@ def _study(padded: torch.Tensor, net: Translator, tile: int, around: int) -> Non
     around: how much of what surrounds a part is looked at too, a multiple of the factor.
     """
     factor, sides = net.sizes.factor, padded.shape[1:]
-    side = min(max(_PART, factor), tile)
-    counts = [-(-length // side) for length in sides]
-    parts = [-(-length // (count * factor)) * factor for length, count in zip(sides, counts, strict=True)]
-    most = max(1, _STUDIED // ((parts[0] + 2 * around) * (parts[1] + 2 * around)))
-    if counts[0] * counts[1] > most:
-        counts[0] = min(most, max(1, round((most * counts[0] / counts[1]) ** 0.5)))
-        counts[1] = most // counts[0]
+    parts, counts = _parts(sides, min(max(_PART, factor), tile), around, factor)
     wide = F.pad(padded[None], (around,) * 4, mode="replicate" if around >= min(sides) else "reflect")[0]
     batch = [
         wide[:, top : top + parts[0] + 2 * around, left : left + parts[1] + 2 * around]
@@ -115,6 +109,17 @@ def _study(padded: torch.Tensor, net: Translator, tile: int, around: int) -> Non
     translators.statistics(net, "study", margins=tuple(around / (part + 2 * around) for part in parts))
     _run(torch.stack(batch), net)
     translators.statistics(net, "fixed")
+
+
+def _parts(sides: Sequence[int], side: int, around: int, factor: int) -> tuple[list[int], list[int]]:
+    """Height and width of the parts to study, at most about `side`, and how many there are down and across."""
+    counts = [-(-length // side) for length in sides]
+    parts = [-(-length // (count * factor)) * factor for length, count in zip(sides, counts, strict=True)]
+    most = max(1, _STUDIED // ((parts[0] + 2 * around) * (parts[1] + 2 * around)))
+    if counts[0] * counts[1] > most:
+        down = min(most, max(1, round((most * counts[0] / counts[1]) ** 0.5)))
+        counts = [down, most // down]
+    return parts, counts
 
 
 def _spread(room: int, count: int, factor: int) -> list[int]:

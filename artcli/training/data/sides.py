@@ -175,34 +175,38 @@ def _matched(a: Dataset, b: Dataset, called: tuple[str, ...], sizes: dict) -> Si
     one = a is b
     rows_a, rows_b = (_by_key(side, label if one else None) for label, side in enumerate((a, b)))
     skipped = [*a.skipped, *(() if one else b.skipped)]
-    for mine, theirs, side, where in ((rows_a, rows_b, a, called[1]), (rows_b, rows_a, b, called[0])):
-        skipped += [Skipped(side.names[mine[key]], f"has no partner in {where}") for key in mine.keys() - theirs.keys()]
-    keys = sorted(rows_a.keys() & rows_b.keys())
-    if not keys:
+    skipped += _lonely(rows_a, rows_b, a, called[1]) + _lonely(rows_b, rows_a, b, called[0])
+    pairs = [(rows_a[key], rows_b[key]) for key in sorted(rows_a.keys() & rows_b.keys())]
+    if not pairs:
         names = sorted(entry.name for entry in skipped)
-        raise UsageError(
-            f"no picture in {called[0]} has a partner of the same name in {called[1]}: {', '.join(names[:_SHOWN])}"
-            + (", ..." if len(names) > _SHOWN else "")
-        )
-    pairs = []
-    for key in keys:
-        row, partner = rows_a[key], rows_b[key]
-        first, second = sizes.get(("A", a.names[row])), sizes.get(("B", b.names[partner]))
-        if first and second and abs(first[0] * second[1] - second[0] * first[1]) > max(*first, *second):
-            reason = f"is {first[0]}x{first[1]}, its partner {second[0]}x{second[1]}"
-            skipped.append(Skipped(a.names[row], reason))
-        else:
-            pairs.append((row, partner))
+        shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        raise UsageError(f"no picture in {called[0]} has a partner of the same name in {called[1]}: {shown}")
+    odd = {row: _mismatch(sizes.get(("A", a.names[row])), sizes.get(("B", b.names[other]))) for row, other in pairs}
+    skipped += [Skipped(a.names[row], why) for row, why in odd.items() if why]
+    pairs = [pair for pair in pairs if not odd[pair[0]]]
     if not pairs:
         raise UsageError(f"no pair of pictures has one shape: {skipped[-1].name} {skipped[-1].reason}")
     training, held = set(a.training.tolist()), set(a.held_out.tolist())
-    shown = [(row, partner) for row, partner in pairs if row in held]
-    learned = [(row, partner) for row, partner in pairs if row in training] or shown
+    shown_pairs = [pair for pair in pairs if pair[0] in held]
+    learned = [pair for pair in pairs if pair[0] in training] or shown_pairs
     a, b = (
-        replace(side, training=_column(learned, column), held_out=_column(shown, column), balanced=False)
+        replace(side, training=_column(learned, column), held_out=_column(shown_pairs, column))
         for column, side in enumerate((a, b))
     )
     return Sides(a, b, True, tuple(sorted(skipped)))
+
+
+def _lonely(mine: dict[str, int], theirs: dict[str, int], side: Dataset, where: str) -> list[Skipped]:
+    """The pictures whose key only one side has."""
+    return [Skipped(side.names[mine[key]], f"has no partner in {where}") for key in mine.keys() - theirs.keys()]
+
+
+def _mismatch(first: tuple[int, int] | None, second: tuple[int, int] | None) -> str:
+    """Why two pictures do not lie on each other when both become squares, or an empty string."""
+    if first is None or second is None:
+        return ""
+    alike = abs(first[0] * second[1] - second[0] * first[1]) <= max(*first, *second)  # up to a pixel
+    return "" if alike else f"is {first[0]}x{first[1]}, its partner {second[0]}x{second[1]}"
 
 
 def _column(pairs: list[tuple[int, int]], column: int) -> Array:
