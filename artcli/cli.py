@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from artcli import __version__, config
-from artcli.commands import cyclegan, doctor, dream, models, sample, train, weights
+from artcli.commands import cyclegan, doctor, dream, models, paint, sample, train, weights
 from artcli.errors import ArtgenError
 
 # Typer carries its own Click; this is the base of its usage errors, reached through what Typer exports.
@@ -82,6 +82,7 @@ def main(
 
 
 app.command("dream")(dream.dream)
+app.command("paint")(paint.paint)
 app.command("cyclegan")(cyclegan.cyclegan)
 app.command("train")(train.train)
 app.command("sample", cls=sample.Command)(sample.sample)

@@ -1,4 +1,4 @@
-"""What the command-line tests share: an empty folder to work in, the real executable, and a tiny random CLIP."""
+"""What the command-line tests share: an empty folder to work in, the real executable, tiny random models."""
 
 import os
 
@@ -124,6 +124,25 @@ def clip(tiny_clip):
     from artcli.backends import clip
 
     return clip.load(str(tiny_clip), torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def tiny_painter(tmp_path_factory):
+    """A random painter whose strokes are of a sensible size: what `--model` takes."""
+    import torch
+
+    from artcli.backends import painter
+
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = painter.Model(painter.Config(width=32, ffn=32, layers=1))
+        model.linear_param[4].weight *= 4
+        model.linear_param[4].bias += torch.tensor([0.5, 0.5, 0.5, 0.3, 0.2])
+        model.linear_decider.bias += 1
+        model.query_pos *= 8
+    folder = tmp_path_factory.mktemp("painter")
+    model.export(folder)
+    return folder
 
 
 def photograph(path: Path, size=(80, 56), alpha=False):

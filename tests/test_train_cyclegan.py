@@ -274,6 +274,15 @@ def test_what_has_no_partner_is_listed(sides):
     assert found["02.png"] == "is 40x40, its partner 60x40" and found["00.png"] == f"has no partner in {a}"
 
 
+def test_left_out_pictures_are_told_and_written_down(invoke, sides):
+    a, b = sides
+    for number in range(7):
+        (b / f"{number:02d}.png").rename(b / f"x{number}.png")
+    said = invoke("train", *LINES["pix2pix"], "--steps", 1, "--out", "run").stderr
+    assert "left out 00.png: has no partner in" in said and "left out 9 more; run.toml" in said
+    assert len(tomllib.loads(Path("run/run.toml").read_text())["data"]["skipped"]) == 14
+
+
 def test_data_that_cannot_be_used(sides, folder):
     a, b = sides
     with pytest.raises(UsageError, match=r"two kinds .* is 12 pictures, flat folder"):

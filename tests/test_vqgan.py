@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from artcli.backends import vqgan_files
+from artcli.backends.perceptual import Perceptual
 from artcli.backends.vqgan import Config, Model
 from artcli.errors import UsageError, WeightsError
 from artcli.nn.patchgan import PatchGAN, hinge
-from artcli.nn.perceptual import Perceptual
 from artcli.nn.vqgan import VQGAN, Sizes, sizes_of
 from tests.batches import batch, copies_of, pictures, seeded, train, train_step
 

@@ -4,6 +4,7 @@ MODELS = {
     "autoencoder": "artcli.backends.autoencoder",
     "clip": "artcli.backends.clip_mini",
     "cyclegan": "artcli.backends.cyclegan",
+    "painter": "artcli.backends.painter",
     "pix2pix": "artcli.backends.pix2pix",
     "upscaler": "artcli.backends.upscaler",
     "vae": "artcli.backends.vae",

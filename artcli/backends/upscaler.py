@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import nn
 
+from artcli.backends.perceptual import Perceptual
 from artcli.media import files
 from artcli.nn import checks
 from artcli.nn.inference import inference
-from artcli.nn.perceptual import Perceptual
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
 from artcli.training.contract import Batch

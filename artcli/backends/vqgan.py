@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import nn
 
+from artcli.backends.perceptual import Perceptual
 from artcli.errors import UsageError
 from artcli.media import files
 from artcli.nn import checks
 from artcli.nn.inference import inference
 from artcli.nn.latents import lerp
 from artcli.nn.patchgan import PatchGAN, hinge
-from artcli.nn.perceptual import Perceptual
 from artcli.nn.precision import full
 from artcli.nn.quantise import VectorQuantiser
 from artcli.nn.schedule import trapezoid

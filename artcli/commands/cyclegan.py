@@ -9,20 +9,17 @@ from artcli import options, recipe
 from artcli.backends import translator_place
 from artcli.commands import cyclegan_run
 from artcli.commands.cyclegan_run import Job, Request
-from artcli.commands.outputs import FILMS, PICTURES
+from artcli.commands.outputs import FILM_INPUTS, FILMS, PICTURES
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import files
-
-# Read as films; a GIF only where a film is wanted, else its first frame counts.
-SOURCES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v")
 
 
 def cyclegan(
     ctx: typer.Context,
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PICTURE...", help="Pictures, folders of them, films; - for stdin."),
+        typer.Argument(metavar="PICTURE", help="Pictures, folders of them, films; - for stdin."),
     ] = None,
     out: options.Out = None,
     model: Annotated[
@@ -99,7 +96,7 @@ def _jobs(sources: list[Path | files.Stdio], out: Path | None) -> list[Job]:
 
 
 def _is_film(source: Path | files.Stdio) -> bool:
-    return Path(source).suffix.lower() in SOURCES
+    return Path(source).suffix.lower() in FILM_INPUTS
 
 
 def _name(source: Path | files.Stdio) -> str:
@@ -111,7 +108,7 @@ def _name(source: Path | files.Stdio) -> str:
 
 
 def _check_kind(source: Path | files.Stdio, out: Path) -> bool:
-    """Whether a film is made: films become films, pictures pictures."""
+    """Whether a film is made: films become films, pictures pictures, and a GIF what is asked for."""
     if _is_film(source):
         if str(out) == "-":
             raise UsageError("--out - takes a picture; a film needs a file")

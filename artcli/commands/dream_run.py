@@ -361,7 +361,7 @@ class Studio:
     def _film(
         self, job: Job, recipe: dict[str, Any] | None, saved: Mapping[str, Any] | None
     ) -> "AbstractContextManager[Film | None]":
-        from artcli.commands import dream_film
+        from artcli.commands import film as films
 
         if job.film is None:
             return nullcontext()
@@ -369,12 +369,12 @@ class Studio:
         hidden = 0 if self.request.camera is None else self.settings.steps
         if saved is None:  # frames of a run that starts over must never get into this one
             shutil.rmtree(job.unfinished, ignore_errors=True)
-        film = dream_film.open_film(
+        film = films.open_film(
             job.film, size, self.request.fps, self._total, self._length(), recipe, job.unfinished, hidden
         )
         if saved is not None:
-            dream_film.replay(film, job.unfinished, saved["state"]["step"], self.console)
-        return dream_film.filming(film, job.unfinished)
+            films.replay(film, job.unfinished, saved["state"]["step"], self.console)
+        return films.filming(film, job.unfinished)
 
     def _key(self, job: Job, seed: int) -> str:
         """What has to be the same for a run to go on: everything that shapes the picture."""

@@ -15,6 +15,7 @@ from artcli.errors import UsageError, did_you_mean
 _USES = {
     "clip": "dream --clip",
     "cyclegan": "cyclegan --model",
+    "painter": "paint --model",
     "pix2pix": "cyclegan --model",
     "vqgan": "dream --vqgan",
 }
@@ -23,7 +24,7 @@ _NEEDS_END = ("clip", "vqgan")  # dream takes what a run exports when it is fini
 
 def models(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="RUNS...", help="Folders with runs.  [default: runs]")
+        list[Path] | None, typer.Argument(metavar="RUNS", help="Folders with runs.  [default: runs]")
     ] = None,
     kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Only such: cyclegan, clip, vae.")] = None,
     weights_dirs: options.WeightsDirs = None,

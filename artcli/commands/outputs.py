@@ -8,6 +8,7 @@ from artcli.errors import ArtgenError, Interrupted
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 FILMS = (".mp4", ".webm", ".gif")
+FILM_INPUTS = (".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi")
 HOLD = 1.0  # seconds that a finished film rests on its last frame
 
 Item = TypeVar("Item")

@@ -13,6 +13,7 @@ from artcli import __version__, options
 from artcli.backends.registry import MODELS
 from artcli.console import Console
 from artcli.errors import UsageError, did_you_mean
+from artcli.training.source import NO_DATA
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 DATA, RUNS = "Data", "Run"
@@ -22,7 +23,10 @@ def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.")],
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="Folder of pictures, flat or a folder per class; CIFAR-10, MNIST, shards."),
+        typer.Argument(
+            metavar="DATA",
+            help="Folder of pictures, flat or a folder per class; CIFAR-10, MNIST, shards. none for painter.",
+        ),
     ],
     other: Annotated[
         Path | None,
@@ -100,7 +104,8 @@ def train(
     """
     console = Console(quiet=quiet, json_lines=as_json)
     options.one_of("MODEL", model, tuple(MODELS))
-    if not data.exists():
+    data_free = str(data) == NO_DATA and not check
+    if not data_free and not data.exists():
         raise UsageError(f"there is no folder {data} to train on")
     if other is not None and not other.exists():
         raise UsageError(f"there is no folder {other} to train on")
@@ -129,7 +134,7 @@ def train(
         "command": shlex.join(["artgen", *sys.argv[1:]]),
         "config": dataclasses.asdict(config),
         "data": {
-            "path": str(data.resolve()),
+            "path": NO_DATA if data_free else str(data.resolve()),
             "name": "-".join(folder.resolve().name for folder in (data, other) if folder is not None),
             **({} if other is None else {"other": str(other.resolve())}),
             "val_fraction": val_fraction,

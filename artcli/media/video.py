@@ -33,6 +33,7 @@ _PLAIN = ["-fflags", "+bitexact", "-flags:v", "+bitexact"]  # no dates, no versi
 # Only a local file: a playlist or container must not make ffmpeg open others or the network.
 _LOCAL = ["-protocol_whitelist", "file,pipe"]
 LOSSLESS = ["-c:v", "ffv1", "-pix_fmt", "bgr0"]
+_NARROW = ["-c:v", "png", "-pix_fmt", "rgb24"]  # lossless too, where a frame is too narrow for FFV1 to cut it up
 _ENCODERS = {".mp4": _X264, ".webm": _VP9, ".gif": LOSSLESS}
 # Encoded again, as not every container takes every codec; silence fills up what the film is longer.
 _SOUND = ["-af", "apad", "-ar", "48000", "-b:a", "192k", "-map_metadata", "0", *_PLAIN, "-flags:a", "+bitexact"]
@@ -69,7 +70,7 @@ class VideoWriter:
         self._temp = files.temporary(path)
         # A GIF needs two passes, so its frames wait in a lossless film, on the disk of the target: /tmp may be memory.
         self._stream = files.temporary(path.with_suffix(".mkv")) if self._gif else self._temp
-        self._encoder = _ENCODERS[suffix]
+        self._encoder = _NARROW if self._gif and min(size) < 16 else _ENCODERS[suffix]
         self._sound = sound if suffix in _SOUND_CODECS and sound is not None and has_sound(sound) else None
         self._last: bytes | None = None
         self._open = True

@@ -9,19 +9,23 @@ from artcli.errors import UsageError
 
 Tell = Callable[[str], None]
 
+NO_DATA = "none"  # in the place of a folder, for models that make their own data
+
 
 def open(backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell) -> Any:
     """The pictures of a run; writes what was found (classes, number, fingerprint) into the run's description.
 
     tell, warn: take one line each.  A backend with data of its own kind opens it itself (`open_data`); all others
-    learn from pictures.
+    learn from pictures.  One that is `DATA_FREE` may be given None.  Raises UsageError where data are missing.
     """
+    if what["data"]["path"] == NO_DATA and not getattr(backend, "DATA_FREE", False):
+        raise UsageError(f"{what['model']} learns from pictures: give a folder of them instead of {NO_DATA}")
     path, found = Path(what["data"]["path"]), what["data"]
     if "other" in found and not hasattr(backend, "SIDES"):
         raise UsageError(f"{what['model']} learns from one folder: leave out {found['other']}")
     if hasattr(backend, "open_data"):
         _refuse_preparation(what)
-        pictures = backend.open_data(path, config, what["seed"])
+        pictures = backend.open_data(None if found["path"] == NO_DATA else path, config, what["seed"])
         found |= {"classes": [], "preparation": {}, "augmentation": {}}
         return pictures
     if found["preparation"]["color"] == "rgb" and config.channels == 1:
@@ -34,7 +38,8 @@ def open(backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell
     for skipped in pictures.skipped[:5]:
         warn(f"left out {skipped.name}: {skipped.reason}")
     if len(pictures.skipped) > 5:
-        warn(f"left out {len(pictures.skipped) - 5} more; --check lists all")
+        everything = "run.toml in the run's folder" if hasattr(backend, "SIDES") else "--check"
+        warn(f"left out {len(pictures.skipped) - 5} more; {everything} lists all")
     for note in pictures.notes:
         tell(f"data: {note}")
     return pictures

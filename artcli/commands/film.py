@@ -1,4 +1,4 @@
-"""The film of a dream: opened before the run, and its frames kept so that an interrupted run can go on with it."""
+"""A film of a run: opened before it, and its frames kept so that an interrupted run can go on with it."""
 
 import shutil
 from collections.abc import Iterator
@@ -41,12 +41,14 @@ def open_film(
     recipe: dict[str, Any] | None,
     folder: Path,
     hidden: int = 0,
+    sound: Path | None = None,
 ) -> Film:
     """Open and check the encoders.
 
-    total: steps, of which the first `hidden` are not shown; length: frames; folder: where frames wait for a resume.
+    total: steps, of which the first `hidden` are not shown; length: frames; folder: where frames wait for a resume;
+    sound: a film whose sound is kept.
     """
-    writer = video.VideoWriter(path, size, fps, recipe)
+    writer = video.VideoWriter(path, size, fps, recipe, sound=sound)
     try:
         folder.mkdir(exist_ok=True)
         _set_aside(folder)

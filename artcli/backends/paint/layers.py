@@ -1,0 +1,231 @@
+"""From a photo to strokes, layer by layer: broad ones first, then ever smaller ones (Liu et al., 2021).
+
+In each layer the photo is cut into square patches, half as long as in the layer before, and shrunk so that each has
+the painter's 32 pixels; the painter sees what the photo has there and what is painted so far.  The last layer is
+painted twice, the second time with patches that lie across the borders of the first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from PIL import Image
+
+from artcli.backends.paint import choose
+from artcli.backends.paint.settings import Settings
+from artcli.errors import ArtgenError
+from artcli.media import raster
+from artcli.media.brushes import Brush
+from artcli.media.strokes import Strokes
+
+Array = np.ndarray[Any, Any]
+Color = tuple[float, float, float]
+
+PATCH = 32
+_SMALLEST = 4.0  # pixels of the photo that a patch of an added layer may have
+_THINNEST = 0.02  # of a patch
+_MOVED = 8  # mean change of a patch, of 255, from which on it is painted again; below is noise
+_DRAWN = 0.5  # part of a patch's strokes that is expected to be drawn
+# Patches are painted in four rounds, so that no stroke meets one of its neighbours' in the middle of a round.
+_ROUNDS = np.array([[0, 3], [2, 1]])  # by row % 2 and column % 2
+
+
+class Looks(Protocol):
+    """A painter: patches (N, 32, 32, 3) uint8 of target and canvas to strokes (N, S, 5) and logits (N, S)."""
+
+    strokes: int
+
+    def __call__(self, targets: Array, canvases: Array) -> tuple[Array, Array]: ...
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One look at the whole photo.  side: of a patch, in pixels of the photo.  shifted: by half a patch."""
+
+    layer: int
+    side: float
+    shifted: bool
+
+
+class Step(NamedTuple):
+    """The strokes after a pass, 1..total."""
+
+    step: int
+    total: int
+    strokes: Strokes
+
+
+def plan(size: tuple[int, int], settings: Settings, per_patch: int = 8) -> list[Pass]:
+    """The passes over a photo of this (width, height)."""
+    finest = PATCH / settings.detail
+    last = max(0, math.ceil(math.log2(max(size) / finest)))
+    sides = [finest * 2 ** (last - layer) for layer in range(last + 1)]
+    if settings.strokes is not None:
+        sides += _added(size, sides, settings.strokes, per_patch)
+    sides = sides[: settings.layers]
+    passes = []
+    for layer, side in enumerate(sides):
+        passes.append(Pass(layer, side, False))
+        if layer == len(sides) - 1 or settings.mode == "quality":
+            passes.append(Pass(layer, side, True))
+    return passes
+
+
+def _added(size: tuple[int, int], sides: list[float], wanted: int, per_patch: int) -> list[float]:
+    """Further layers, when those there are would hardly give the strokes that are asked for."""
+    expected = sum(patches(size, Pass(0, side, False)) for side in sides) * per_patch * _DRAWN
+    side, added = sides[-1], []
+    while expected < 1.5 * wanted and side / 2 >= _SMALLEST:
+        side /= 2
+        added.append(side)
+        expected += patches(size, Pass(0, side, False)) * per_patch * _DRAWN
+    return added
+
+
+def patches(size: tuple[int, int], now: Pass) -> int:
+    """How many patches a pass looks at."""
+    return math.prod(math.ceil(length / now.side) + now.shifted for length in size)
+
+
+def paint(
+    photo: Array, painter: Looks, settings: Settings, brush: Brush, ground: Color, mask: Array | None = None
+) -> Iterator[Step]:
+    """Yield the strokes after every pass; whoever iterates may stop at any time.
+
+    photo: (H, W, 3) uint8.  ground: the canvas.  mask: (H, W) in 0..1, white where all layers are wanted, black where
+    only the coarsest is.
+    """
+    size = (photo.shape[1], photo.shape[0])
+    passes = plan(size, settings, painter.strokes)
+    easel = Easel(photo, brush, ground)
+    strokes = Strokes.none()
+    for number, now in enumerate(passes, 1):
+        found = seen(easel, now, painter, settings)
+        found = found[wanted(found, size, settings, mask, passes[-1].layer)]
+        if settings.mode == "quality":
+            found = found[np.argsort(choose.errors(found, easel.target, brush, easel.scale), kind="stable")]
+            found = found[choose.helpful(found, easel.target, easel.canvas, brush, easel.scale)]
+        strokes = strokes + found
+        easel.add(found)
+        yield Step(number, len(passes), strokes)
+
+
+class Easel:
+    """The photo and the painting so far, at the size of the present pass.
+
+    base: (H, W, 3) uint8 that is painted on, instead of the ground.
+    """
+
+    def __init__(self, photo: Array, brush: Brush, ground: Color, base: Array | None = None):
+        self.photo, self.brush, self.ground = Image.fromarray(photo), brush, ground
+        self.base = None if base is None else Image.fromarray(base)
+        self.strokes = Strokes.none()
+        self.scale = 0.0
+
+    def resize(self, side: float) -> None:
+        """To PATCH pixels for a patch of `side` pixels of the photo; what was painted is painted again."""
+        if self.scale == PATCH / side:
+            return
+        self.scale = PATCH / side
+        size = (max(1, round(self.photo.width * self.scale)), max(1, round(self.photo.height * self.scale)))
+        self.target = shrunk(self.photo, size)
+        self.canvas = (
+            raster.Canvas(size, self.ground) if self.base is None else raster.Canvas.of(shrunk(self.base, size))
+        )
+        self.canvas.draw(self.strokes, self.brush, self.scale)
+
+    def add(self, strokes: Strokes) -> None:
+        self.strokes = self.strokes + strokes
+        self.canvas.draw(strokes, self.brush, self.scale)
+
+
+def shrunk(photo: Image.Image, size: tuple[int, int]) -> Array:
+    """(H, W, 3) uint8: areas averaged; where the photo has too few pixels, between them."""
+    smaller = size[0] < photo.width
+    return np.asarray(photo.resize(size, Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR))
+
+
+def seen(easel: Easel, now: Pass, painter: Looks, settings: Settings, moved: Array | None = None) -> Strokes:
+    """All that the painter would draw in this pass, in pixels of the photo.
+
+    moved: (H, W) uint8, how much each pixel has changed; then only patches that changed are painted, and marked in it.
+    """
+    easel.resize(now.side)
+    height, width = easel.target.shape[:2]
+    rows, columns = -(-height // PATCH) + now.shifted, -(-width // PATCH) + now.shifted
+    top, left = (rows * PATCH - height) // 2, (columns * PATCH - width) // 2
+    margins = (top, rows * PATCH - height - top), (left, columns * PATCH - width - left), (0, 0)
+    target = np.pad(easel.target, margins, mode="symmetric")
+    canvas = np.pad(easel.canvas.pixels(), margins, mode="symmetric")
+    chosen = np.arange(rows * columns)
+    if moved is not None:
+        small = np.pad(shrunk(Image.fromarray(moved), (width, height))[..., None], margins, mode="symmetric")
+        chosen = np.flatnonzero(_cut(small, rows, columns).mean((1, 2, 3)) > _MOVED)
+    if not len(chosen):
+        return Strokes.none()
+    row, column = np.divmod(chosen, columns)
+    if moved is not None:
+        _mark(moved, column * now.side - left / easel.scale, row * now.side - top / easel.scale, now.side)
+    shapes, logits = painter(_cut(target, rows, columns)[chosen], _cut(canvas, rows, columns)[chosen])  # (P, S, 5)
+    corners = np.stack((column, row), 1) * PATCH
+    placed = _believable(shapes) * (PATCH, PATCH, PATCH, PATCH, 1)
+    placed[..., :2] += corners[:, None]
+    rounds = np.broadcast_to(_ROUNDS[row % 2, column % 2][:, None], logits.shape)
+    turns = np.broadcast_to(np.arange(logits.shape[1]), logits.shape)
+    order = np.lexsort((turns.ravel(), rounds.ravel()))
+    order = order[logits.ravel()[order] > 0]
+    placed, logits = placed.reshape(-1, 5)[order], logits.ravel()[order]
+    rgb = _colors(target, placed)
+    placed[:, :2] -= (left, top)
+    placed[:, :4] /= easel.scale
+    many = np.ones(len(placed))
+    return Strokes.make(placed, rgb, now.layer * many, settings.opacity * many, 1 / (1 + np.exp(-logits)))
+
+
+def _mark(moved: Array, x: Array, y: Array, side: float) -> None:
+    """The patches with these upper left corners as changed altogether: what a broad stroke covers needs its details."""
+    for left, top in zip(x.tolist(), y.tolist(), strict=True):
+        rows = slice(max(0, int(top)), max(0, math.ceil(top + side)))
+        moved[rows, max(0, int(left)) : max(0, math.ceil(left + side))] = 255
+
+
+def _believable(shapes: Array) -> Array:
+    """Within what a painter can have learned; a stroke has some width, as in training.  Raises ArtgenError for NaN."""
+    if not np.isfinite(shapes).all():
+        raise ArtgenError("the painter's weights give no numbers: they are damaged or not trained to the end")
+    return np.clip(shapes, (-1, -1, _THINNEST, _THINNEST, -10), (2, 2, 2, 2, 10))
+
+
+def _cut(picture: Array, rows: int, columns: int) -> Array:
+    """(rows * columns, 32, 32, C)."""
+    parts = picture.reshape(rows, PATCH, columns, PATCH, picture.shape[2])
+    return parts.transpose(0, 2, 1, 3, 4).reshape(-1, PATCH, PATCH, picture.shape[2])
+
+
+def _colors(picture: Array, shapes: Array) -> Array:
+    """The colours in 0..1 at the strokes' centres, bilinearly; (N, 3)."""
+    height, width = picture.shape[:2]
+    x = np.clip(shapes[:, 0] - 0.5, 0, width - 1)
+    y = np.clip(shapes[:, 1] - 0.5, 0, height - 1)
+    left, top = np.minimum(x.astype(int), width - 2), np.minimum(y.astype(int), height - 2)
+    x, y = (x - left)[:, None], (y - top)[:, None]
+    upper = picture[top, left] * (1 - x) + picture[top, left + 1] * x
+    lower = picture[top + 1, left] * (1 - x) + picture[top + 1, left + 1] * x
+    return (upper * (1 - y) + lower * y) / 255
+
+
+def wanted(found: Strokes, size: tuple[int, int], settings: Settings, mask: Array | None, last: int) -> Array:
+    """Which strokes touch the picture, are long enough and lie where the mask wants their layer; (N,)."""
+    x, y, w, h = found.shapes[:, :4].T
+    reach = np.hypot(w, h) / 2
+    kept = (x + reach > 0) & (y + reach > 0) & (x - reach < size[0]) & (y - reach < size[1])
+    kept &= np.maximum(w, h) >= settings.min_stroke
+    if mask is not None:
+        column = np.clip(x.astype(int), 0, size[0] - 1)
+        row = np.clip(y.astype(int), 0, size[1] - 1)
+        kept &= found.layers <= np.round(mask[row, column] * last)
+    return kept

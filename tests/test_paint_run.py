@@ -1,0 +1,349 @@
+"""`artgen paint` from the command line to the files, with a tiny painter that puts a few strokes into each patch."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artcli.commands import paint_film, paint_run
+from artcli.media import record, video
+from tests.conftest import one_error_line, photograph, snapshot
+
+
+@pytest.fixture
+def photo(folder):
+    return photograph(folder / "photo.png", (100, 70))
+
+
+@pytest.fixture
+def paint(invoke, tiny_painter, photo):
+    """Fails unless it exits as expected."""
+
+    def run(*args, code=0, **options):
+        result = invoke("paint", *args, "--model", tiny_painter, **options)
+        assert result.exit_code == code, result.stderr
+        return result
+
+    return run
+
+
+@pytest.fixture
+def replay(invoke):
+    def run(*args, code=0):
+        result = invoke("paint", *args)
+        assert result.exit_code == code, result.stderr
+        return result
+
+    return run
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def visible(folder):
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("photo."))
+
+
+# --- outputs --------------------------------------------------------------------------------------------------------
+
+
+def test_the_executable_paints(artgen, tiny_painter, folder):
+    photograph(folder / "photo.png", (100, 70))
+    code, out, said = artgen("paint", "photo.png", "--gif", "--duration", 1, "--model", tiny_painter)
+    assert (code, out) == (0, "photo-painted.png\nphoto-painted.gif\n"), said
+    assert Image.open("photo-painted.png").size == video.probe(Path("photo-painted.gif")).size == (100, 70)
+    assert "strokes in" in said
+
+
+def test_every_kind_of_output(paint, folder):
+    result = paint("photo.png", "--gif", "--mp4", "--webm", "--svg", "--each-layer", "--strokes-out", "s.json",
+                   "--duration", 0.5, "--json")  # fmt: skip
+    facts = json.loads(result.stdout)
+    kinds = ["gif", "mp4", "png", "svg", "webm"]
+    layers = [f"photo-painted-layer-{n}.png" for n in (1, 2, 3)]
+    assert visible(folder) == sorted([*layers, *(f"photo-painted.{kind}" for kind in kinds), "s.json"])
+    assert sorted(facts["paths"]) == visible(folder)
+    assert facts["finished"] and facts["size"] == [100, 70] and facts["strokes"] > 20
+    assert all(Image.open(layer).mode == "RGBA" for layer in layers)
+    count = json.loads(Path("s.json").read_text())["strokes"]
+    assert len(count) == facts["strokes"] == Path("photo-painted.svg").read_text().count("<use ")
+
+
+def test_layers_laid_on_each_other_are_the_painting(paint):
+    paint("photo.png", "--each-layer", "--background", "white", "-o", "a.png")
+    whole = Image.new("RGBA", (100, 70), "white")
+    for number in (1, 2, 3):
+        whole = Image.alpha_composite(whole, Image.open(f"a-layer-{number}.png"))
+    assert np.abs(np.asarray(whole.convert("RGB")).astype(int) - pixels("a.png")).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["jpg", "tif", "webp"])
+def test_other_formats_carry_the_recipe_too(paint, kind):
+    paint("photo.png", "-o", f"a.{kind}")
+    made = record.read(Path(f"a.{kind}"))
+    assert made["command"] == "paint" and made["parameters"]["inputs"] == ["photo.png"] and made["weights"]
+
+
+def test_a_film_as_out_leaves_its_last_frame(paint, folder):
+    paint("photo.png", "-o", "a.mp4", "--duration", 1, "--fps", 10)
+    assert visible(folder) == ["a.mp4", "a.png"]
+    frames = list(video.read_frames(Path("a.mp4")))
+    assert len(frames) == 20, "a second, and a second at rest"
+    assert np.abs(frames[-1].astype(int) - pixels("a.png")).mean() < 6
+    distances = [np.abs(f.astype(int) - pixels("a.png")).mean() for f in frames]
+    assert distances[0] > distances[5] > distances[-1]
+
+
+def test_the_same_bytes_again_and_from_the_record(paint, folder):
+    paint("photo.png", "--brush", "dry", "--palette", 6, "-o", "a.png")
+    paint("photo.png", "--brush", "dry", "--palette", 6, "-o", "b.png")
+    paint("--from", "a.png", "-o", "c.png")
+    a, b, c = (Path(f"{name}.png").read_bytes() for name in "abc")
+    assert a == b == c
+    paint("--from", "a.png", "--brush", "flat", "-o", "d.png")
+    assert np.abs(pixels("a.png") - pixels("d.png")).mean() > 1
+
+
+def test_no_metadata(paint):
+    paint("photo.png", "--no-metadata", "-o", "a.png", "--strokes-out", "s.json")
+    assert "artgen" not in Image.open("a.png").info and json.loads(Path("s.json").read_text())["recipe"] is None
+
+
+# --- strokes again --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [[], ["--no-metadata"], ["--background", "transparent", "--opacity", 0.7]])
+def test_strokes_give_the_pictures_bytes(paint, replay, flags):
+    paint("photo.png", "--strokes-out", "s.json", "-o", "a.png", *flags)
+    replay("s.json", "-o", "b.png")
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+def test_strokes_give_the_pictures_bytes_with_alpha_and_a_brush_of_ones_own(paint, replay, folder):
+    photograph(folder / "photo.png", (100, 70), alpha=True)
+    y, x = np.mgrid[:60, :90]
+    Image.fromarray((255 * (((x - 45) / 45) ** 2 + ((y - 30) / 30) ** 2 > 1)).astype(np.uint8)).save("own.png")
+    paint("photo.png", "--brush", "own.png", "--strokes-out", "s.json", "-o", "a.png")
+    Path("own.png").unlink()
+    replay("s.json", "-o", "b.png")
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    assert (np.asarray(Image.open("a.png"))[..., 3] == np.asarray(Image.open("photo.png"))[..., 3]).all()
+
+
+def test_strokes_at_another_size_are_the_same_painting(paint, replay):
+    paint("photo.png", "--strokes-out", "s.json", "-o", "a.png")
+    replay("s.json", "--size", 400, "-o", "b.png")
+    paint("photo.png", "--size", 400, "-o", "c.png")
+    large = Image.open("b.png")
+    assert large.size == (400, 280)
+    assert np.abs(np.asarray(large.resize((100, 70), Image.Resampling.BOX)).astype(int) - pixels("a.png")).mean() < 4
+    assert Path("b.png").read_bytes() == Path("c.png").read_bytes(), "even the recipe: it says what --from would do"
+
+
+def test_strokes_need_no_torch(artgen, paint, folder):
+    paint("photo.png", "--strokes-out", "s.json", "-o", "a.png")
+    code = "import sys; from artcli.cli import app; app(['paint', 's.json'], standalone_mode=False)"
+    code += "; assert 'torch' not in sys.modules"
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_options_that_would_do_nothing_are_refused(paint, replay, folder):
+    paint("photo.png", "--strokes-out", "s.json", "-o", "a.png")
+    result = replay("s.json", "--mode", "quality", "--detail", 2, "-q", code=2)
+    assert "--mode, --detail" in one_error_line(result.stderr)
+    result = replay("s.json", "--background", "average", "-q", "-o", "b.png", code=2)
+    assert "name a colour" in one_error_line(result.stderr)
+
+
+# --- controls -------------------------------------------------------------------------------------------------------
+
+
+def strokes_of(path):
+    return len(json.loads(Path(path).read_text())["strokes"])
+
+
+def test_controls_do_what_they_say(paint, folder):
+    Image.fromarray(np.repeat([[0, 255]], 70, 0).repeat(50, 1).astype(np.uint8)).save("mask.png")
+    flags = {
+        "plain": [], "few": ["--strokes", 40], "fine": ["--detail", 2], "coarse": ["--layers", 1],
+        "long": ["--min-stroke", 30], "half": ["--detail-mask", "mask.png"], "slow": ["--mode", "quality"],
+    }  # fmt: skip
+    for name, more in flags.items():
+        paint("photo.png", *more, "-o", f"{name}.png", "--strokes-out", f"{name}.json", "-q")
+    count = {name: strokes_of(f"{name}.json") for name in flags}
+    assert count["few"] == 40 and max(count["coarse"], count["long"]) < count["plain"] < count["fine"]
+    assert count["half"] < count["plain"]
+    away = {name: np.abs(pixels(f"{name}.png") - pixels("photo.png")).mean() for name in flags}
+    assert away["slow"] < away["plain"] and away["plain"] < away["coarse"]
+
+
+# --- batches and streams --------------------------------------------------------------------------------------------
+
+
+def test_a_batch_goes_on_after_a_bad_file(paint, folder):
+    (folder / "photos").mkdir()
+    (folder / "done").mkdir()
+    for name in ("a", "c"):
+        photograph(folder / "photos" / f"{name}.png", (40, 30))
+    (folder / "photos" / "b.jpg").write_text("not a picture")
+    result = paint("photos", "-o", "done", "-q", code=1)
+    assert result.stdout.splitlines() == ["done/a-painted.png", "done/c-painted.png"]
+    assert "b.jpg" in result.stderr and "1 of 3 pictures failed" in result.stderr
+    before = snapshot(folder / "done")
+    paint("photos/a.png", "photos/c.png", "-o", "done", "--skip-existing")
+    assert snapshot(folder / "done") == before
+
+
+def test_from_stdin_to_stdout(paint, folder):
+    data = (folder / "photo.png").read_bytes()
+    result = paint("-", "-o", "-", "-q", input=data)
+    assert Image.open(io.BytesIO(result.stdout_bytes)).size == (100, 70)
+    assert visible(folder) == []
+
+
+def test_nothing_is_replaced_and_nothing_is_begun(paint, folder):
+    (folder / "photo-painted.gif").write_bytes(b"mine")
+    before = snapshot(folder)
+    result = paint("photo.png", "--gif", "-q", code=2)
+    assert "photo-painted.gif exists" in one_error_line(result.stderr)
+    assert snapshot(folder) == before
+    paint("photo.png", "--gif", "--duration", 0.2, "--force")
+
+
+def test_dry_run_writes_nothing(paint, folder):
+    before = snapshot(folder)
+    result = paint("photo.png", "--gif", "-n", "--json")
+    assert json.loads(result.stdout)["dry_run"] and "patches" in result.stderr
+    assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize("when", ["painting", "filming"])
+def test_ctrl_c_saves_what_there_is(paint, folder, monkeypatch, when):
+    if when == "painting":
+        real = paint_run.Studio._mask
+
+        def stopping(self, size):
+            self.stop.requested = True
+            return real(self, size)
+
+        monkeypatch.setattr(paint_run.Studio, "_mask", stopping)
+    else:
+        real_write = paint_film.write
+
+        def stopping_film(path, painting, size, pace, stop, console):
+            stop.requested = True
+            return real_write(path, painting, size, pace, stop, console)
+
+        monkeypatch.setattr(paint_film, "write", stopping_film)
+    result = paint("photo.png", "-o", "a.mp4", "--duration", 1, "-q", code=130)
+    assert "interrupted" in one_error_line(result.stderr)
+    assert visible(folder) == (["a.png"] if when == "painting" else ["a.mp4", "a.png"])
+    if when == "filming":
+        assert len(list(video.read_frames(Path("a.mp4")))) == 1
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "word"),
+    [
+        ([], 2, "name a photo"),
+        (["nothing.jpg"], 2, "no file nothing.jpg"),
+        (["photo.png", "--brush", "flatt"], 2, "Did you mean 'flat'"),
+        (["photo.png", "--background", "reed"], 2, "no colour"),
+        (["photo.png", "--palette", "x"], 2, "neither a number"),
+        (["photo.png", "--mode", "slow"], 2, "fast, quality"),
+        (["photo.png", "--pace", "x"], 2, "change, strokes"),
+        (["photo.png", "--out", "a.bmp"], 2, ".bmp"),
+        (["photo.png", "--out", "missing/a.png"], 2, "no folder missing"),
+        (["photo.png", "photo.png", "photo2.png", "--out", "a.png"], 2, "2 inputs"),
+        (["photo.png", "--strokes-out", "a.txt"], 2, ".txt"),
+        (["photo.png", "--out", "-", "--gif"], 2, "picture alone"),
+        (["photo.png", "--detail-mask", "mask.png"], 2, "no file mask.png"),
+        (["text.jpg"], 2, "a text file"),
+        (["cut.jpg"], 2, "cut short"),
+        (["large.png"], 2, "million pixels"),
+        (["photo.png", "strokes.json", "--mode", "x"], 2, "fast, quality"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(paint, folder, flags, code, word):
+    photograph(folder / "photo2.png")
+    (folder / "text.jpg").write_text("hello")
+    photograph(folder / "whole.jpg", (300, 300))
+    (folder / "cut.jpg").write_bytes((folder / "whole.jpg").read_bytes()[:3000])
+    Image.new("1", (20_000, 20_000)).save(folder / "large.png")
+    (folder / "strokes.json").write_text('{"artgen": "strokes", "version": 1, "size": [NaN, 2]}')
+    before = snapshot(folder)
+    result = paint(*flags, "-q", code=code)
+    assert word in one_error_line(result.stderr)
+    assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize("text", ['{"artgen": "strokes", "version": 1, "size": [NaN, 2]}', "{}", ""])
+def test_damaged_strokes(replay, folder, text):
+    (folder / "strokes.json").write_text(text)
+    assert "strokes.json" in one_error_line(replay("strokes.json", "-q", code=2).stderr)
+    assert visible(folder) == ["strokes.json"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (300, 2)])
+def test_thin_and_tiny_photos(paint, folder, size):
+    photograph(folder / "thin.png", size)
+    paint("thin.png", "--strokes-out", "s.json", "--gif", "--duration", 0.2, "-q")
+    assert Image.open("thin-painted.png").size == size
+
+
+def test_hidden_colours_do_not_bleed_into_the_rim(paint, folder):
+    rgba = np.zeros((60, 60, 4), np.uint8)
+    rgba[15:45, 15:45] = (250, 240, 230, 255)
+    Image.fromarray(rgba).save("logo.png")
+    paint("logo.png", "-q")
+    seen = np.asarray(Image.open("logo-painted.png"))
+    assert seen[seen[..., 3] > 0][:, :3].min() > 200
+
+
+def test_an_animation_gives_its_first_frame(paint, folder):
+    frames = [Image.new("RGB", (50, 40), color) for color in ("red", "blue")]
+    frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
+    paint("a.gif", "-q")
+    assert (pixels("a-painted.png").mean((0, 1)) - (255, 0, 0) < 25).all()
+
+
+def test_no_painter_says_how_to_get_one(artgen, folder):
+    photograph(folder / "photo.png")
+    from artcli import weights
+
+    if "painter" in weights.table():
+        pytest.skip("the bundled painter is here")
+    code, _, said = artgen("paint", "photo.png", "-q")
+    assert code == 3 and "artgen train painter none" in one_error_line(said)
+
+
+def test_a_folder_without_a_painter(invoke, folder):
+    photograph(folder / "photo.png")
+    (folder / "run").mkdir()
+    result = invoke("paint", "photo.png", "--model", "run", "-q")
+    assert result.exit_code == 2 and "holds no painter" in one_error_line(result.stderr)
+
+
+# --- pacing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("even", ["strokes", "change"])
+def test_every_frame_has_its_part_and_the_last_one_all(paint, even):
+    from artcli.media import strokes as stroke_files
+
+    paint("photo.png", "--strokes-out", "s.json", "-q")
+    painting = stroke_files.load(Path("s.json"))
+    ends = paint_film.frames(painting, 12, even)
+    assert len(ends) == 12 and ends == sorted(ends) and ends[-1] == len(painting.strokes)
+    if even == "change":
+        assert ends[2] < len(painting.strokes) / 6, "broad strokes change most, so they come slowly"
