@@ -275,7 +275,7 @@ def test_what_has_no_partner_is_listed(sides):
 
 
 def test_left_out_pictures_are_told_and_written_down(invoke, sides):
-    a, b = sides
+    _, b = sides
     for number in range(7):
         (b / f"{number:02d}.png").rename(b / f"x{number}.png")
     said = invoke("train", *LINES["pix2pix"], "--steps", 1, "--out", "run").stderr
