@@ -64,8 +64,9 @@ def offences(layers, forbidden):
         "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['paint', '--help'])",
         "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['train', '--help'])",
         "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['sample', '-h'])",
+        "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['cyclegan', '-h'])",
     ],
-    ids=["import", "help", "dream help", "stylize help", "paint help", "train help", "sample help"],
+    ids=["import", "help", "dream help", "stylize help", "paint help", "train help", "sample help", "cyclegan help"],
 )
 def test_starting_up_loads_nothing_heavy(code):
     assert not loaded_after(code) & HEAVY

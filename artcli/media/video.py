@@ -229,6 +229,13 @@ def _believable(path: Path, rate: float) -> float:
     return float(average[1]) if average and 0 < float(average[1]) < rate / 1.5 else rate
 
 
+def frame_count(path: Path, info: VideoInfo) -> int:
+    """About how many frames a film has, by its length; 1 where it does not say."""
+    told = re.search(r"Duration: (\d+):(\d+):([\d.]+)", ffmpeg.report([*_LOCAL, "-i", f"file:{path}"]))
+    seconds = sum(float(part) * unit for part, unit in zip(told.groups(), (3600, 60, 1), strict=True)) if told else 0
+    return max(1, round(seconds * info.fps))
+
+
 def read_frames(path: Path) -> Iterator[Frame]:
     """The frames of a film, (H, W, 3) uint8, one at a time, at the constant rate that `probe` reports.
 
