@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from artcli import __version__, config
-from artcli.commands import doctor, dream, paint, sample, train, weights
+from artcli.commands import cyclegan, doctor, dream, models, paint, sample, stylize, train, weights
 from artcli.errors import ArtgenError
 
 # Typer carries its own Click; this is the base of its usage errors, reached through what Typer exports.
@@ -83,7 +83,10 @@ def main(
 
 app.command("dream")(dream.dream)
 app.command("paint")(paint.paint)
+app.command("stylize")(stylize.stylize)
+app.command("cyclegan")(cyclegan.cyclegan)
 app.command("train")(train.train)
 app.command("sample", cls=sample.Command)(sample.sample)
+app.command("models")(models.models)
 app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)

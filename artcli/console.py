@@ -111,6 +111,12 @@ class _Lines(Progress):
         return f" {duration((now - self.started) / done * (self.total - step))} left"
 
 
+def columns(cells: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table whose columns are as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
 def duration(seconds: float) -> str:
     """`42s`, `3m20s` or `2h05m`."""
     whole = round(seconds)

@@ -24,6 +24,7 @@ from artcli.training.data.prepare import Preparation
 from artcli.training.trainer import Plan, Trainer
 
 BLOCK = 20
+OWN_DATA = ("clip", "cyclegan", "painter", "pix2pix")  # not from one folder of pictures
 CPU = torch.device("cpu")
 
 
@@ -59,7 +60,7 @@ def seconds(steps, count: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="autoencoder", choices=[name for name in MODELS if name != "clip"])
+    parser.add_argument("--model", default="autoencoder", choices=[name for name in MODELS if name not in OWN_DATA])
     parser.add_argument("--preset")
     parser.add_argument("--steps", type=int, default=300)
     args = parser.parse_args()

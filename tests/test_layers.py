@@ -60,11 +60,13 @@ def offences(layers, forbidden):
         "import artcli.cli",
         "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['--help'])",
         "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['dream', '--help'])",
+        "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['stylize', '-h'])",
         "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['paint', '--help'])",
         "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['train', '--help'])",
         "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['sample', '-h'])",
+        "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['cyclegan', '-h'])",
     ],
-    ids=["import", "help", "dream help", "paint help", "train help", "sample help"],
+    ids=["import", "help", "dream help", "stylize help", "paint help", "train help", "sample help", "cyclegan help"],
 )
 def test_starting_up_loads_nothing_heavy(code):
     assert not loaded_after(code) & HEAVY
@@ -98,7 +100,8 @@ def test_commands_do_not_import_the_app():
 
 
 def test_every_backend_names_its_source():
-    for name in ("artcli.backends.dream", "artcli.backends.clip", "artcli.backends.clip_mini", "artcli.backends.paint"):
+    for backend in ("dream", "clip", "clip_mini", "paint", "stylize"):
+        name = f"artcli.backends.{backend}"
         path = SOURCES.get(f"{name}.__init__") or SOURCES[name]
         first = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).splitlines()[0]
         assert "et al., " in first, f"{name}: {first}"

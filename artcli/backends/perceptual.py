@@ -1,7 +1,6 @@
 """How different two pictures look: distance of a network's features ("The Unreasonable Effectiveness of Deep Features
 as a Perceptual Metric", Zhang et al., 2018, without their learned weights)."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ from torch import nn
 
 from artcli import weights
 from artcli.errors import UsageError
+from artcli.nn.features import MEAN, STD, recognise
 from artcli.nn.precision import full
 
 # The layers after which Zhang et al. look, as places in torchvision's `features`.
 _AFTER = {"vgg19": (3, 8, 17, 26, 35), "vgg16": (3, 8, 15, 22, 29), "squeezenet1_1": (1, 4, 7, 9, 10, 11, 12)}
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Perceptual:
@@ -81,15 +80,12 @@ class _Layers(nn.Module):
 
     def __init__(self, path: Path):
         super().__init__()
-        state = weights.load_state(path)
-        found = {key.removeprefix("features."): t for key, t in state.items() if key.startswith("features.")}
-        name = next((name for name in _AFTER if _shapes(found) == _shapes(_layers(name).state_dict())), None)
-        if name is None:
+        found = recognise(weights.load_state(path))
+        if found is None or found[0] not in _AFTER:
             raise UsageError(f"{path} is none of {', '.join(_AFTER)} as torchvision has them")
-        self.layers, self.after = _layers(name), _AFTER[name]
-        self.layers.load_state_dict(found)
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1))
+        self.layers, self.after = found[1], _AFTER[found[0]]
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         x, found = (images - self.mean) / self.std, []
@@ -99,13 +95,3 @@ class _Layers(nn.Module):
                 # torchvision's activations write over their input and the next one over what was found here
                 found.append(x.clone())
         return found
-
-
-def _layers(name: str) -> nn.Sequential:
-    import torchvision
-
-    return getattr(torchvision.models, name)(weights=None).features
-
-
-def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in state.items()}

@@ -14,11 +14,12 @@ from artcli import device, weights
 from artcli import state as state_file
 from artcli.backends.dream import prompts as prompt_syntax
 from artcli.backends.dream.settings import Settings
-from artcli.commands.outputs import FILMS, HOLD, one_by_one
+from artcli.commands import target
+from artcli.commands.outputs import HOLD, one_by_one
+from artcli.commands.target import Target
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
 from artcli.fetch import sha256_of
-from artcli.media import files
 from artcli.recipe import tell_other_weights
 
 if TYPE_CHECKING:
@@ -39,38 +40,12 @@ DEFAULT_SIDE, LARGEST_INIT_SIDE = 256, 512
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Target):
     """One picture: its prompt line, its seed, its main output."""
 
     prompt: str
     seed: int
     out: Path
-
-    @property
-    def film(self) -> Path | None:
-        return self.out if self.out.suffix.lower() in FILMS else None
-
-    @property
-    def picture(self) -> Path:
-        return self.out.with_suffix(".png") if self.film else self.out
-
-    @property
-    def outputs(self) -> list[Path]:
-        return [self.film, self.picture] if self.film else [self.picture]
-
-    @property
-    def streamed(self) -> bool:
-        """Whether the picture goes to standard output."""
-        return str(self.out) == "-"
-
-    @property
-    def unfinished(self) -> Path:
-        """The folder that an interrupted run leaves, to go on from."""
-        return self.out.with_name(f"{self.out.name}.resume")
-
-    @property
-    def preview(self) -> Path:
-        return self.out.with_name(f"{self.out.stem}.preview.png")
 
 
 @dataclass(frozen=True)
@@ -104,24 +79,15 @@ class Request:
 
 def check(jobs: list[Job], request: Request, *, skip_existing: bool, console: Console) -> list[Job]:
     """Refuse, before any compute, what could not be written; the jobs that are left to do."""
-    going_on = [job for job in jobs if request.resume and job.unfinished.is_dir()]
-    fresh = [job for job in jobs if job not in going_on]
-    if request.save_every and any(job.streamed for job in jobs):
-        raise UsageError("--save-every needs files to write to, but --out is -")
-    outputs = [path for job in fresh for path in (*job.outputs, *_snapshots(job, request))]
-    files.check_outputs(outputs, force=request.force, skip_existing=skip_existing)
-    files.check_outputs([p for job in going_on for p in job.outputs], force=True)
-    for job in fresh:
-        if job.unfinished.exists() and not request.force:
-            raise UsageError(
-                f"an interrupted run of {job.out} waits in {job.unfinished}: add --resume to go on with it, or --force "
-                "to start over"
-            )
-    if not skip_existing:
-        return jobs
-    left = [job for job in jobs if job in going_on or not all(path.exists() for path in job.outputs)]
-    console.info(f"dream: {len(jobs) - len(left)} of {len(jobs)} exist already") if len(left) < len(jobs) else None
-    return left
+    return target.check(
+        jobs,
+        lambda job: _snapshots(job, request),
+        label="dream",
+        resume=request.resume,
+        force=request.force,
+        skip_existing=skip_existing,
+        console=console,
+    )
 
 
 def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -> None:
@@ -268,7 +234,7 @@ class Studio:
             to_pixels=self._to_pixels,
             film=film,
             preview=None if preview is None else lambda pixels: self._write(preview, pixels, None),
-            snapshot=lambda step, pixels: self._write(_step_name(job.picture, step), pixels, None),
+            snapshot=lambda step, pixels: self._write(job.at_step(step), pixels, None),
             save_every=self.request.save_every,
             save_state=None if job.streamed else lambda state: self._save_state(job, seed, state),
             time_limit=self.request.time_limit,
@@ -430,15 +396,11 @@ class Studio:
 def _snapshots(job: Job, request: Request) -> list[Path]:
     """The pictures that --save-every leaves beside the last one."""
     every, steps = request.save_every, request.settings.steps
-    return [_step_name(job.picture, step) for step in range(every, steps, every)] if every else []
+    return [job.at_step(step) for step in range(every, steps, every)] if every else []
 
 
 def _fingerprint(file: Path | None) -> str | None:
     return None if file is None or str(file) == "-" else sha256_of(file)
-
-
-def _step_name(path: Path, step: int) -> Path:
-    return path.with_name(f"{path.stem}-step{step:05d}{path.suffix}")
 
 
 def _differences(saved: str, now: str) -> str:

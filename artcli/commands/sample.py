@@ -8,8 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from artcli import options, recipe
-from artcli.commands.dream import PICTURES
-from artcli.commands.dream_run import FILMS
+from artcli.commands.outputs import FILMS, PICTURES
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import files

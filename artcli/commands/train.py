@@ -28,6 +28,10 @@ def train(
             help="Folder of pictures, flat or a folder per class; CIFAR-10, MNIST, shards. none for painter.",
         ),
     ],
+    other: Annotated[
+        Path | None,
+        typer.Argument(metavar="OTHER", help="For cyclegan and pix2pix: a second folder, B, where DATA is A alone."),
+    ] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", help="Settings under a name; a wrong one lists all.")
     ] = None,
@@ -96,14 +100,19 @@ def train(
 
     artgen train vae photos --preset abstract-64
     artgen train autoencoder cifar-10-batches-py --epochs 15 --out runs/cifar
+    artgen train cyclegan photos paintings --preset light
     """
     console = Console(quiet=quiet, json_lines=as_json)
     options.one_of("MODEL", model, tuple(MODELS))
     data_free = str(data) == NO_DATA and not check
     if not data_free and not data.exists():
         raise UsageError(f"there is no folder {data} to train on")
+    if other is not None and not other.exists():
+        raise UsageError(f"there is no folder {other} to train on")
     if check:
-        return _check(data, console)
+        for folder in (data, *(() if other is None else (other,))):
+            _check(folder, console)
+        return
     options.one_of("--precision", precision, PRECISIONS)
     options.one_of("--color", color, ("rgb", "ycbcr", "grey"))
     options.one_of("--filter", filter, ("lanczos", "box"))
@@ -126,7 +135,8 @@ def train(
         "config": dataclasses.asdict(config),
         "data": {
             "path": NO_DATA if data_free else str(data.resolve()),
-            "name": data.resolve().name,
+            "name": "-".join(folder.resolve().name for folder in (data, other) if folder is not None),
+            **({} if other is None else {"other": str(other.resolve())}),
             "val_fraction": val_fraction,
             "balanced": balanced,
             "preparation": preparation,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from artcli import weights
-from artcli.console import Console
+from artcli.console import Console, columns
 from artcli.errors import UsageError, WeightsError
 from artcli.weights import Weight, human
 
@@ -31,9 +31,8 @@ def list_(folders: Folders = None, as_json: AsJson = False) -> None:
             typer.echo(json.dumps(row))
         return
     cells = [("NAME", "KIND", "WHERE", "SIZE", "LICENCE"), *map(_cells, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for line in columns(cells):
+        typer.echo(line)
 
 
 def _facts(weight: Weight, folders: list[Path]) -> dict[str, Any]:

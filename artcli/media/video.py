@@ -229,6 +229,13 @@ def _believable(path: Path, rate: float) -> float:
     return float(average[1]) if average and 0 < float(average[1]) < rate / 1.5 else rate
 
 
+def frame_count(path: Path, info: VideoInfo) -> int:
+    """About how many frames a film has, by its length; 1 where it does not say."""
+    told = re.search(r"Duration: (\d+):(\d+):([\d.]+)", ffmpeg.report([*_LOCAL, "-i", f"file:{path}"]))
+    seconds = sum(float(part) * unit for part, unit in zip(told.groups(), (3600, 60, 1), strict=True)) if told else 0
+    return max(1, round(seconds * info.fps))
+
+
 def read_frames(path: Path) -> Iterator[Frame]:
     """The frames of a film, (H, W, 3) uint8, one at a time, at the constant rate that `probe` reports.
 
@@ -255,6 +262,12 @@ def read_frames(path: Path) -> Iterator[Frame]:
 def has_sound(path: Path) -> bool:
     """Whether a film has a sound track."""
     return bool(re.search(r"Stream #.*: Audio: ", ffmpeg.report([*_LOCAL, "-i", f"file:{path}"])))
+
+
+def seconds(path: Path) -> float:
+    """The length that a film says it has; 0 for one that does not say."""
+    found = re.search(r"Duration: (\d+):(\d+):([\d.]+)", ffmpeg.report([*_LOCAL, "-i", f"file:{path}"]))
+    return 3600 * float(found[1]) + 60 * float(found[2]) + float(found[3]) if found else 0.0
 
 
 def _source(path: Path) -> list[str]:

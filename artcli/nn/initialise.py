@@ -1,4 +1,4 @@
-"""Start values of layers that have no normalisation."""
+"""Start values of layers."""
 
 from torch import nn
 
@@ -22,3 +22,16 @@ def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
         return layer.in_features
     taps = layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]
     return taps / (layer.stride[0] * layer.stride[1]) if isinstance(layer, nn.ConvTranspose2d) else taps
+
+
+def normal(net: nn.Module, std: float = 0.02) -> None:
+    """Weights from N(0, std), scales of BatchNorm from N(1, std), biases 0, as GANs begin (Radford et al., 2015)."""
+    for layer in net.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(layer.weight, std=std)
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, 1.0, std)
+        else:
+            continue
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

@@ -1,7 +1,8 @@
 """What a model that can be trained looks like to the trainer and to `artgen sample`.
 
 A backend file holds `Config` (a frozen dataclass whose defaults are the first preset), `PRESETS` (name to Config) and
-`Model(config, classes)`, a plain nn.Module with the methods below.  There is no base class: what a model lacks it
+`Model(config, classes)`, a plain nn.Module with the methods below.  `SIDES` in the file says that it learns from two
+kinds of pictures: "paired" or "unpaired"; its batches are a `Pair`.  There is no base class: what a model lacks it
 does not offer, and the verb says so.
 """
 
@@ -67,6 +68,25 @@ class Batch:
         ]
 
 
+@dataclass(frozen=True)
+class Pair(Batch):
+    """A batch of two kinds of pictures.  images: of A.  others: of B, (B, C, H, W) in 0..1; see `Sides`."""
+
+    others: torch.Tensor
+
+    def looks(self, side: int, *, flip: bool, together: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Random parts (B, C, side, side) of both, every second one mirrored; `together`: the same parts of both."""
+        if together:
+            both = replace(self, images=torch.cat((self.images, self.others), 1))
+            a, b = both._look(side, flip).chunk(2, 1)
+            return a, b
+        return self._look(side, flip), replace(self, images=self.others)._look(side, flip)
+
+    def _look(self, side: int, flip: bool) -> torch.Tensor:
+        images = self.crops(side).contiguous(memory_format=torch.channels_last)  # a third faster on CPUs
+        return torch.where(self.uniform(1, 1, 1) < 0.5, images.flip(3), images) if flip else images
+
+
 class Config(Protocol):
     """What every model's settings have; sizes in pixels."""
 
@@ -104,6 +124,7 @@ class Model(Protocol):
     #   average: float                      decay of the running mean of the weights that samples are drawn from
     #   worst_step(total) -> int            the step that needs the most memory (a lazy regulariser's first)
     #   fit(batches: Iterator[Batch])       look at training pictures before samples are drawn (latent statistics)
+    #   show(batch) -> pictures             (R * B, C, H, W), rows of what becomes of the pictures of a held-out batch
     #   export(folder)                      write the finished model in another program's format
     #   warnings() -> list[str]             what looks wrong (dead codes, a collapsed posterior), with advice
 

@@ -31,7 +31,9 @@ def write(run: Path, step: int, model: Any, source: Any, classes: int, device: t
         _save(path(run, "samples", step), pictures, COLUMNS)
         drawn = (pictures.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     held = next(source.validation(REBUILT, device=device, limit=REBUILT), None)
-    if hasattr(model, "reconstruct") and held is not None:
+    if hasattr(model, "show") and held is not None:
+        _save(path(run, "reconstructions", step), to_rgb(model.show(held).float(), color), len(held))
+    elif hasattr(model, "reconstruct") and held is not None:
         both = to_rgb(torch.cat((held.images, model.reconstruct(held.images))).float(), color)
         _save(path(run, "reconstructions", step), both, len(held))
     return drawn

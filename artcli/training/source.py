@@ -21,6 +21,8 @@ def open(backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell
     if what["data"]["path"] == NO_DATA and not getattr(backend, "DATA_FREE", False):
         raise UsageError(f"{what['model']} learns from pictures: give a folder of them instead of {NO_DATA}")
     path, found = Path(what["data"]["path"]), what["data"]
+    if "other" in found and not hasattr(backend, "SIDES"):
+        raise UsageError(f"{what['model']} learns from one folder: leave out {found['other']}")
     if hasattr(backend, "open_data"):
         _refuse_preparation(what)
         pictures = backend.open_data(None if found["path"] == NO_DATA else path, config, what["seed"])
@@ -29,12 +31,15 @@ def open(backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell
     if found["preparation"]["color"] == "rgb" and config.channels == 1:
         found["preparation"]["color"] = "grey"
     found["preparation"]["size"] = config.size
+    if hasattr(backend, "SIDES"):
+        found["sides"] = backend.SIDES
     pictures = _dataset(found, what["seed"], tell)
     found |= pictures.describe()
     for skipped in pictures.skipped[:5]:
         warn(f"left out {skipped.name}: {skipped.reason}")
     if len(pictures.skipped) > 5:
-        warn(f"left out {len(pictures.skipped) - 5} more; --check lists all")
+        everything = "run.toml in the run's folder" if hasattr(backend, "SIDES") else "--check"
+        warn(f"left out {len(pictures.skipped) - 5} more; {everything} lists all")
     for note in pictures.notes:
         tell(f"data: {note}")
     return pictures
@@ -50,24 +55,30 @@ def _refuse_preparation(what: dict[str, Any]) -> None:
 
 
 def reopen(data: dict[str, Any], seed: int) -> Any:
-    """The pictures that a finished model was trained on.  Raises UsageError when they are gone."""
+    """The pictures that a finished model was trained on, of two kinds the first.  Raises UsageError: they are gone."""
     if not Path(data["path"]).exists():
         raise UsageError(f"the pictures it was trained on are gone: there is no {data['path']}")
-    return _dataset(data, seed, lambda line: None)
+    found = _dataset(data, seed, lambda line: None)
+    return found.a if "sides" in data else found
 
 
 def _dataset(data: dict[str, Any], seed: int, tell: Tell) -> Any:
     from artcli.training.data import Augmentation, Preparation, open_dataset
 
-    return open_dataset(
-        Path(data["path"]),
-        Preparation(**_with_paths(data["preparation"])),
-        val_fraction=data["val_fraction"],
-        balanced=data["balanced"],
-        augment=Augmentation(**data["augmentation"]),
-        seed=seed,
-        progress=_Reading(tell),
-    )
+    path, preparation = Path(data["path"]), Preparation(**_with_paths(data["preparation"]))
+    how: dict[str, Any] = {
+        "val_fraction": data["val_fraction"],
+        "balanced": data["balanced"],
+        "augment": Augmentation(**data["augmentation"]),
+        "seed": seed,
+        "progress": _Reading(tell),
+    }
+    if "sides" not in data:
+        return open_dataset(path, preparation, **how)
+    from artcli.training.data.sides import open_sides
+
+    other = Path(data["other"]) if "other" in data else None
+    return open_sides(path, other, preparation, data["sides"], **how)
 
 
 def _with_paths(preparation: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ COLORS = ("rgb", "ycbcr", "grey")
 CROPS = ("center", "stretch")
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
 CUTOUTS = ("none", "box", "maskrcnn")
+HALVES = ("", "left", "right")
 
 MaskOf = Callable[[str, Array], Array]  # (name, rgb (H, W, 3) uint8) to (H, W) float in 0..1, 1 is the object
 
@@ -33,6 +34,7 @@ class Preparation:
     masks: a folder of masks, white on black; the object is cut out, scaled to fill the square up to a `margin` (part
     of its longer side), its edge softened by a Gaussian of `mask_blur` pixels of the result, and laid on `background`,
     which is also what shows through where pictures are transparent.
+    half: "left" or "right" takes this half of every picture first, where two lie side by side.
     cutout: without masks, "box" finds the object inside `box` (left, top, right, bottom as parts of the picture),
     "maskrcnn" with torchvision's Mask R-CNN, whose weights are in the file `maskrcnn`.
     Raises UsageError: a value that is not possible.
@@ -50,12 +52,14 @@ class Preparation:
     maskrcnn: Path | None = None
     margin: float = 0.05
     mask_blur: float = 0.0
+    half: str = ""
 
     def __post_init__(self) -> None:
         _one_of("color", self.color, COLORS)
         _one_of("crop", self.crop, CROPS)
         _one_of("filter", self.filter, tuple(FILTERS))
         _one_of("cutout", self.cutout, CUTOUTS)
+        _one_of("half", self.half, HALVES)
         if not 4 <= self.size <= 4096:
             raise UsageError(f"pictures of {self.size} pixels cannot be trained on: choose a size of 4 to 4096.")
         if self.crop_pixels is not None and self.crop_pixels < 1:
@@ -90,6 +94,8 @@ class Preparation:
     def as_dict(self) -> dict[str, Any]:
         """For a record or a TOML file: numbers, strings, and None where nothing is chosen."""
         fields = asdict(self)
+        if not self.half:  # whole pictures have the fingerprints and caches that they had before there were halves
+            del fields["half"]
         return {key: str(value) if isinstance(value, Path) else value for key, value in fields.items()}
 
 
@@ -123,6 +129,9 @@ def apply(rgb: Array, mask: Array | None, preparation: Preparation) -> Array:
 
     Raises UsageError: the mask is empty.
     """
+    if preparation.half:
+        width = rgb.shape[1] // 2
+        rgb = rgb[:, :width] if preparation.half == "left" else rgb[:, rgb.shape[1] - width :]
     if preparation.crop_pixels is not None:
         rgb = _middle(rgb, preparation.crop_pixels, preparation.crop_pixels)
         mask = None if mask is None else _middle(mask, preparation.crop_pixels, preparation.crop_pixels)

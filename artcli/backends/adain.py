@@ -1,0 +1,184 @@
+"""Style in one pass ("Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", Huang and Belongie,
+2017): a photo's features get the style's means and deviations, and a decoder that is learned here paints them."""
+
+import functools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save
+from torch import nn
+
+from artcli.backends import feature_nets
+from artcli.errors import UsageError
+from artcli.media import files, images
+from artcli.nn import checks
+from artcli.nn.features import FeatureNet
+from artcli.nn.inference import inference
+from artcli.nn.initialise import he
+from artcli.nn.precision import full
+from artcli.nn.schedule import trapezoid
+from artcli.training.contract import Batch
+
+FILE = "adain.safetensors"
+TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+_FACTOR = 8  # pixels of a feature of relu4_1
+_CONVS = (1, 4, 2, 1)  # of the decoder's blocks, the mirrored encoder's
+
+
+@dataclass(frozen=True)
+class Config:
+    """size: of the pictures; crop: side of the random parts of them that are painted.
+
+    net: the encoder, a name or a file.  styles: folder of pictures whose style is learned.  widths: channels of the
+    decoder's blocks, the deepest first.  style: weight of the style's moments beside the content.
+    """
+
+    size: int = 256
+    crop: int = 192
+    channels: int = 3
+    net: str = "vgg-slim"
+    styles: str = ""
+    widths: tuple[int, ...] = (192, 128, 64, 32)
+    style: float = 10.0
+    batch: int = 8
+    epochs: int = 20
+    lr: float = 1e-4
+
+    def __post_init__(self) -> None:
+        checks.positive(self, {"style"})
+        checks.divisible(self.crop, _FACTOR)
+        if len(self.widths) != len(_CONVS):
+            raise UsageError(f"widths are those of four blocks, such as 192,128,64,32, not {self.widths}")
+        if not 32 <= self.crop <= self.size:
+            raise UsageError(f"crop has to be 32 to the pictures' size {self.size}, not {self.crop}")
+        if self.channels != 3:
+            raise UsageError("style is learned from colour pictures: channels=3")
+
+
+PRESETS = {"default": Config()}
+
+
+class Decoder(nn.Sequential):
+    """Features (B, width, h, w) to pictures (B, 3, 8 h, 8 w), roughly in 0..1."""
+
+    def __init__(self, width: int, widths: Sequence[int]):
+        layers: list[nn.Module] = []
+        for number, (own, count) in enumerate(zip(widths, _CONVS, strict=True)):
+            if number:
+                layers.append(nn.Upsample(scale_factor=2))  # transposed convolutions would leave a chequered pattern
+            for _ in range(count):
+                layers += [nn.Conv2d(width, own, 3, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True)]
+                width = own
+        super().__init__(*layers, nn.Conv2d(width, 3, 3, padding=1, padding_mode="reflect"))
+        he(self)
+
+
+def moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Means and deviations over the places of features (B, C, h, w), each (B, C, 1, 1)."""
+    mean = features.mean((2, 3), keepdim=True)
+    return mean, ((features - mean).square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
+
+
+def adapt(content: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
+    """The features with other means and deviations (equation 8)."""
+    own_mean, own_deviation = moments(content)
+    return (content - own_mean) / own_deviation * deviation + mean
+
+
+class Model(nn.Module):
+    """classes: of the training pictures, which do not matter."""
+
+    def __init__(self, config: Config, classes: int = 0):
+        super().__init__()
+        self.config = config
+        with torch.no_grad():
+            found = self._encoder(torch.zeros(1, 3, 32, 32), TAPS)
+        self.decoder = Decoder(found[TAPS[-1]].shape[1], config.widths)
+        self._last: dict[str, float] = {}
+
+    @functools.cached_property
+    def _encoder(self) -> FeatureNet:
+        net = feature_nets.load(self.config.net, torch.device("cpu"))
+        if net.name == "squeezenet1_1":
+            raise UsageError("adain's decoder mirrors a VGG; set net=vgg19 or a vgg-slim")
+        return net
+
+    @functools.cached_property
+    def _styles(self) -> torch.Tensor:
+        """Every style in the middle of a square, (N, 3, crop, crop) uint8."""
+        if not self.config.styles:
+            raise UsageError("adain learns from a second folder, of pictures with style: --set styles=PAINTINGS")
+        found = [_square(path, self.config.crop) for path in files.expand_inputs([self.config.styles])]
+        return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"adain": torch.optim.Adam(self.decoder.parameters(), self.config.lr)}
+
+    def learning_rate(self, step: int, total: int) -> dict[str, float]:
+        return {"adain": trapezoid(step, total, min(500, total // 20), fall=0.5)}
+
+    def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
+        drawn = (batch.uniform() * len(self._styles)).long().cpu()
+        parts = self._errors(batch.crops(self.config.crop), self._styles[drawn])
+        self._last = {name: float(value.detach()) for name, value in parts.items()}
+        yield "adain", self._loss(parts)
+
+    def _errors(self, photos: torch.Tensor, styles: torch.Tensor) -> dict[str, torch.Tensor]:
+        """content: of the painted picture's features from those that were painted; style: of its moments."""
+        encoder = self._encoder.to(photos.device)
+        with torch.no_grad():
+            wanted = {tap: moments(f) for tap, f in encoder(styles.to(photos.device) / 255, TAPS).items()}
+            target = adapt(encoder(photos, TAPS[-1:])[TAPS[-1]], *wanted[TAPS[-1]])
+        found = encoder(full(self.decoder(target)), TAPS)
+        style = [
+            F.mse_loss(own, other) for tap in TAPS for own, other in zip(moments(found[tap]), wanted[tap], strict=True)
+        ]
+        return {"content": F.mse_loss(found[TAPS[-1]], target), "style": torch.stack(style).sum()}
+
+    def _loss(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
+        return parts["content"] + self.config.style * parts["style"]
+
+    @inference
+    def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """loss; content; style: with the first styles, one for each picture."""
+        photos = batch.images[..., : self.config.size // _FACTOR * _FACTOR, : self.config.size // _FACTOR * _FACTOR]
+        parts = self._errors(photos, self._styles[torch.arange(len(photos)) % len(self._styles)])
+        return {"loss": self._loss(parts), **parts}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return self._last
+
+    @inference
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) in 0..1 in the first styles, one for each picture."""
+        encoder = self._encoder.to(images.device)
+        chosen = self._styles[torch.arange(len(images)) % len(self._styles)].to(images.device) / 255
+        content, style = (encoder(x, TAPS[-1:])[TAPS[-1]] for x in (images, chosen))
+        return full(self.decoder(adapt(content, *moments(style)))).clamp(0, 1)
+
+    def export(self, folder: Path) -> None:
+        """Write fp16 safetensors of the decoder with the encoder that it belongs to, up to relu4_1."""
+        encoder = self._encoder
+        layers = encoder.layers[: encoder.taps[TAPS[-1]] + 1].state_dict()
+        state = {f"encoder.{name}": t for name, t in layers.items()}
+        state |= {f"decoder.{name}": t for name, t in self.decoder.state_dict().items()}
+        half = {name: tensor.detach().half().cpu().contiguous() for name, tensor in state.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        with files.atomic(folder / FILE) as temporary:
+            temporary.write_bytes(save(half, metadata={"adain": json.dumps({"widths": self.config.widths})}))
+
+
+def _square(path: Path | files.Stdio, side: int) -> np.ndarray:
+    """(side, side, 3) uint8, from the middle."""
+    rgb = images.load(path).rgb
+    height, width = rgb.shape[:2]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    found = images.resize(np.ascontiguousarray(rgb[top : top + edge, left : left + edge]), (side, side))
+    return np.floor(found * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,222 @@
+"""CycleGAN ("Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", Zhu et al., 2017).
+
+Two translators, from A to B and back, learn from two heaps of pictures that have nothing to do with each other: what
+goes there and back should be what it was, and critics of patches should take what arrives for pictures of its kind.
+`export` writes the translators alone, each with what it needs to be applied.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from artcli.backends import translator_files
+from artcli.backends.translator_place import DIRECTIONS
+from artcli.errors import UsageError
+from artcli.nn import checks
+from artcli.nn.history import History
+from artcli.nn.inference import inference
+from artcli.nn.patchgan import PatchGAN, least_squares
+from artcli.nn.precision import full
+from artcli.nn.schedule import trapezoid
+from artcli.nn.translators import KINDS, NORMS, Sizes, Translator, draw
+from artcli.training import parallel
+from artcli.training.contract import Pair
+
+SIDES = "unpaired"
+LEAST_CROP = 32  # pixels that the critic's layers need
+
+
+@dataclass(frozen=True)
+class Config:
+    """The paper's, for 256 pixels.
+
+    size: of the pictures; crop: side of the random parts of them that training looks at.  net to depthwise: of the
+    translators, see nn.translators.Sizes.  critic_width: channels of the critics' first layer.  cycle: weight of the
+    way there and back; identity: weight, as a part of that, of leaving pictures alone that are of the right kind
+    already, which keeps colours; 0 saves a quarter of the time.  pool: old pictures that the critics see again.
+    flip: mirror every second picture.  direction: AtoB or BtoA, what `artgen cyclegan` takes unless it is told.
+    """
+
+    size: int = 286
+    crop: int = 256
+    channels: int = 3
+    net: str = "resnet"
+    width: int = 64
+    blocks: int = 9
+    norm: str = "instance"
+    dropout: bool = False
+    resize: bool = False
+    depthwise: bool = False
+    critic_width: int = 64
+    cycle: float = 10.0
+    identity: float = 0.5
+    pool: int = 50
+    flip: bool = True
+    direction: str = "AtoB"
+    batch: int = 1
+    epochs: int = 200
+    lr: float = 2e-4
+
+    def __post_init__(self) -> None:
+        checks.positive(self, {"identity", "pool"})
+        check_translator(self)
+
+    @property
+    def sizes(self) -> Sizes:
+        return sizes(self)
+
+
+def check_translator(config: Any) -> None:
+    """What the settings of all translators have in common.  Raises UsageError."""
+    checks.one_of(config, "net", KINDS)
+    checks.one_of(config, "norm", NORMS)
+    checks.one_of(config, "direction", DIRECTIONS)
+    if not LEAST_CROP <= config.crop <= config.size:
+        raise UsageError(f"crop has to be {LEAST_CROP} to the pictures' size {config.size}, not {config.crop}")
+    if config.net == "unet" and not 3 <= config.blocks <= 10:
+        raise UsageError(f"a U-Net halves the sides 3 to 10 times: blocks has to say so, not {config.blocks}")
+    if config.crop % config.sizes.factor:
+        raise UsageError(f"crop has to be a multiple of {config.sizes.factor} for this net, not {config.crop}")
+
+
+def sizes(config: Any) -> Sizes:
+    return Sizes(
+        kind=config.net,
+        width=config.width,
+        blocks=config.blocks,
+        norm=config.norm,
+        dropout=config.dropout,
+        resize=config.net == "resnet" and (config.resize or config.depthwise),
+        depthwise=config.net == "resnet" and config.depthwise,
+        channels=config.channels,
+        drawn=config.channels,
+    )
+
+
+PRESETS = {
+    "paper": Config(),
+    "paper-128": Config(size=143, crop=128, blocks=6),
+    "light": Config(size=143, crop=128, width=32, blocks=6, resize=True, depthwise=True, critic_width=32),
+}
+
+
+class Model(nn.Module):
+    """classes: of the training pictures, which are none: the kinds of pictures are A and B."""
+
+    def __init__(self, config: Config, classes: int = 0):
+        super().__init__()
+        self.config = config
+        self.translators = nn.ModuleDict({way: Translator(config.sizes) for way in DIRECTIONS})
+        self.critics, self.histories = nn.ModuleDict(), nn.ModuleDict()
+        for kind in "AB":
+            self.critics[kind] = PatchGAN(config.channels, config.critic_width, norm="instance")
+            self.histories[kind] = History(config.pool, config.channels, config.crop)
+        self._last: dict[str, float] = {}
+        self._whole = 0
+
+    # training -------------------------------------------------------------------------------------------------------
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        trained = {"translators": self.translators, "critics": self.critics}
+        return {name: torch.optim.Adam(net.parameters(), self.config.lr, (0.5, 0.999)) for name, net in trained.items()}
+
+    def learning_rate(self, step: int, total: int) -> dict[str, float]:
+        """Constant for the first half, then straight to 0."""
+        return dict.fromkeys(("translators", "critics"), trapezoid(step, total, fall=0.5))
+
+    def train_step(self, batch: Pair) -> Iterator[tuple[str, torch.Tensor]]:
+        a, b = (2 * side - 1 for side in batch.looks(self.config.crop, flip=self.config.flip, together=False))
+        chance = batch.uniform(2, 2)
+        self._whole = batch.whole
+        there, back = self.translators["AtoB"], self.translators["BtoA"]
+        self.critics.requires_grad_(False)  # their gradients are not wanted yet
+        drawn = {"B": full(there(a)), "A": full(back(b))}
+        parts = {
+            "cycle": _far(back(drawn["B"]), a) + _far(there(drawn["A"]), b),
+            "fooled": self._judge("A", drawn["A"], 1.0) + self._judge("B", drawn["B"], 1.0),
+        }
+        loss = parts["fooled"] + self.config.cycle * parts["cycle"]
+        if self.config.identity:
+            parts["identity"] = _far(there(b), b) + _far(back(a), a)
+            loss = loss + self.config.cycle * self.config.identity * parts["identity"]
+        self._last = {name: float(value.detach()) for name, value in parts.items()}
+        yield "translators", loss
+        self.critics.requires_grad_(True)
+        judged = torch.zeros((), device=a.device)
+        for number, (kind, real) in enumerate((("A", a), ("B", b))):
+            fake = self._history(kind).mix(drawn[kind].detach(), batch.first, chance[:, number])
+            judged = judged + (self._judge(kind, real, 1.0) + self._judge(kind, fake, 0.0)) / 2
+        yield "critics", judged
+
+    def _judge(self, kind: str, images: torch.Tensor, wanted: float) -> torch.Tensor:
+        return least_squares(full(self.critics[kind](images)), wanted)
+
+    def _history(self, kind: str) -> History:
+        history = self.histories[kind]
+        assert isinstance(history, History)
+        return history
+
+    def after_step(self, step: int) -> None:
+        for kind in "AB":
+            self._history(kind).keep(self._whole, parallel.all_sum)
+
+    @inference
+    def validate(self, batch: Pair) -> dict[str, torch.Tensor]:
+        """loss: of the way there and back, which says nothing of how well the look is met; psnr of A and back, dB."""
+        a, b = (middle(side, self.config.crop) for side in (batch.images, batch.others))
+        back_a, back_b = self._there_and_back(a, "AtoB")[1], self._there_and_back(b, "BtoA")[1]
+        return {"loss": _far(back_a, a) + _far(back_b, b), "psnr": psnr(back_a, a)}
+
+    def _there_and_back(self, images: torch.Tensor, way: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures in 0..1 on the other side, and back from there."""
+        other = "BtoA" if way == "AtoB" else "AtoB"
+        drawn = draw(self.translators[way], images).clamp(0, 1)
+        return drawn, draw(self.translators[other], drawn).clamp(0, 1)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of the last step: cycle and identity, mean distances in -1..1 of both ways; fooled: what the critics say."""
+        return self._last
+
+    # results --------------------------------------------------------------------------------------------------------
+
+    @inference
+    def show(self, batch: Pair) -> torch.Tensor:
+        """Rows: A, A as B, back to A, B, B as A, back to B."""
+        rows = []
+        for images, way in ((batch.images, "AtoB"), (batch.others, "BtoA")):
+            images = middle(images, self.config.crop)
+            rows += [images, *self._there_and_back(images, way)]
+        return torch.cat(rows)
+
+    def export(self, folder: Path) -> None:
+        export(self.translators, self.config, folder)
+
+
+def _far(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    return F.l1_loss(full(drawn), real)
+
+
+def psnr(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Mean over pictures in 0..1, in dB."""
+    return -10 * (drawn - real).square().flatten(1).mean(1).clamp_min(1e-10).log10().mean()
+
+
+def middle(images: torch.Tensor, side: int) -> torch.Tensor:
+    """(B, C, side, side) from the middle of square pictures: what training takes parts of, without chance."""
+    edge = (images.shape[-1] - side) // 2
+    return images[:, :, edge : edge + side, edge : edge + side]
+
+
+def export(translators: nn.ModuleDict, config: Any, folder: Path) -> None:
+    """Write every translator with what it needs to be applied."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for way, net in translators.items():
+        assert isinstance(net, Translator)
+        path = folder / translator_files.NAMES[way]
+        translator_files.save(path, net, direction=way, default=config.direction, size=config.crop)

@@ -1,0 +1,53 @@
+"""Loading the networks that describe pictures (VGG: Simonyan et al., 2015; SqueezeNet: Iandola et al., 2016)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from artcli import weights
+from artcli.errors import UsageError, WeightsError
+from artcli.nn.features import FeatureNet, recognise
+
+_INSTEAD = "with --net; or use --preset squeezenet (5 MB to download) or --preset modern (575 MB)"
+SLIM, FILE = "vgg-slim", "vgg-slim.safetensors"  # the latter in a folder that `artgen train vgg-slim` writes
+
+
+def load(
+    spec: str,
+    device: torch.device,
+    *,
+    pooling: str = "max",
+    weights_dirs: Sequence[Path] = (),
+    offline: bool = False,
+) -> FeatureNet:
+    """A net in evaluation mode, without gradients to its weights.
+
+    spec: vgg-slim, vgg19 or squeezenet1_1, a file, or a folder that `artgen train vgg-slim` wrote.
+    Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
+    """
+    found = find_own(spec, SLIM, _INSTEAD, weights_dirs, offline)
+    path = found / FILE if found.is_dir() else found
+    recognised = recognise(weights.load_state(path))
+    if recognised is None:
+        raise WeightsError(
+            f"{path} is no net that artgen knows: torchvision's vgg19, vgg16 or squeezenet1_1, the normalised "
+            "vgg19, or what `artgen train vgg-slim` writes to RUN/model"
+        )
+    name, layers = recognised
+    net = FeatureNet(name, layers, pooling).eval().requires_grad_(False)
+    return net.to(device).to(memory_format=torch.channels_last)
+
+
+def find_own(spec: str, name: str, instead: str, weights_dirs: Sequence[Path], offline: bool) -> Path:
+    """A weights file or folder; where it is our own net `name`, which may not have come with artgen, says how to make
+    it, or what to do `instead`.  Raises UsageError and WeightsError as `weights.find` does."""
+    try:
+        return weights.find(spec, weights_dirs=weights_dirs, offline=offline)
+    except UsageError:
+        if spec != name:
+            raise
+    raise WeightsError(
+        f"{name} does not come with this version of artgen: make it with `artgen train {name} PICTURES` and name its "
+        f"folder, RUN/model, {instead}"
+    )

@@ -1,0 +1,139 @@
+"""Style in one pass through a trained decoder (Huang and Belongie, 2017; trained by `artgen train adain`)."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from artcli import weights
+from artcli.backends import feature_nets
+from artcli.backends.adain import FILE, TAPS, Decoder
+from artcli.backends.stylize import tiles
+from artcli.backends.stylize.moments import moments, sums, total
+from artcli.backends.stylize.schedule import fit
+from artcli.backends.stylize.settings import Settings
+from artcli.backends.stylize.styles import Style, owned, resize
+from artcli.errors import WeightsError
+from artcli.nn.features import FeatureNet, slim_layers
+from artcli.nn.precision import full
+
+NAME = "adain"
+_TAP, _STRIDE = TAPS[-1], 8
+_INSTEAD = "with --model; or leave out --fast"
+
+
+class Scale(NamedTuple):
+    """Means and deviations of features, each (1, C, 1, 1)."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+
+class Stylist(nn.Module):
+    """The encoder and the decoder that belongs to it."""
+
+    def __init__(self, encoder: nn.Sequential, decoder: Decoder):
+        super().__init__()
+        self.encoder, self.decoder = FeatureNet(feature_nets.SLIM, encoder), decoder
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """(1, 3, H, W) in 0..1 to features (1, C, H/8, W/8)."""
+        return self.encoder(images, [_TAP])[_TAP]
+
+
+def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Stylist:
+    """spec: a name, a file, or a folder that `artgen train adain` wrote.
+
+    Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
+    """
+    found = feature_nets.find_own(spec, NAME, _INSTEAD, weights_dirs, offline)
+    path = found / FILE if found.is_dir() else found
+    with weights.open_safetensors(path) as file:
+        sizes = (file.metadata() or {}).get("adain")
+    if sizes is None:
+        raise WeightsError(f"{path} is no decoder of styles; `artgen train adain` writes one to RUN/model")
+    state = {name: tensor.float() for name, tensor in weights.load_state(path).items()}
+    encoder = {name.removeprefix("encoder."): t for name, t in state.items() if name.startswith("encoder.")}
+    widths = [len(encoder[f"{number}.weight"]) for number in (0, 5, 10, 19)]
+    layers = slim_layers([*widths, widths[-1]])[:21]  # up to relu4_1
+    layers.load_state_dict(encoder)
+    decoder = Decoder(widths[-1], json.loads(sizes)["widths"])
+    decoder.load_state_dict({n.removeprefix("decoder."): t for n, t in state.items() if n.startswith("decoder.")})
+    stylist = Stylist(layers, decoder).eval().requires_grad_(False)
+    return stylist.to(device).to(memory_format=torch.channels_last)
+
+
+class Painter:
+    """Paints pictures in some styles, whose statistics are computed once."""
+
+    def __init__(self, stylist: Stylist, styles: Sequence[Style], settings: Settings):
+        self.stylist, self.settings = stylist, settings
+        self.device = next(stylist.parameters()).device
+        self.weights = [style.weight for style in styles]
+        self.wanted = [self._of_style(style) for style in styles]
+
+    def _of_style(self, style: Style) -> Scale:
+        side = max(32, round(self.settings.size * self.settings.style_scale))
+        size = fit((style.picture.shape[1], style.picture.shape[2]), side)
+        mask = None if style.mask is None else resize(style.mask[None].to(self.device), size)
+        return self.scale(resize(style.picture[None].to(self.device), size), mask)
+
+    @torch.no_grad()
+    def scale(self, picture: torch.Tensor, mask: torch.Tensor | None = None) -> Scale:
+        """The statistics of (1, 3, H, W), or of where a mask (1, 1, H, W) is not 0."""
+        parts = []
+        for tile in tiles.cover(picture.shape[2], picture.shape[3], self.settings.tile):
+            features = self.stylist.encode(tile.cut(picture))
+            parts.append(sums(*owned(tile, features, mask, _STRIDE)))
+        found = moments(total(parts))
+        spread = (found.second.diagonal() - found.mean.square()).clamp_min(0)
+        return Scale(found.mean.view(1, -1, 1, 1), (spread + 1e-5).sqrt().view(1, -1, 1, 1))
+
+    @torch.no_grad()
+    def __call__(
+        self, photo: torch.Tensor, masks: Sequence[torch.Tensor] = (), own: Scale | None = None
+    ) -> torch.Tensor:
+        """(3, H, W) in 0..1 to the same, on the CPU.
+
+        masks: (1, H, W) in 0..1, where each style goes when there are several.  own: the photo's statistics, where
+        they are known.
+        """
+        height, width = photo.shape[1:]
+        whole = _padded(photo[None].to(self.device))
+        places = [_padded(mask[None].to(self.device)) for mask in masks] if len(masks) > 1 else []
+        own = own or self.scale(whole)
+        drawn = torch.empty(whole.shape)
+        for tile in tiles.cover(whole.shape[2], whole.shape[3], self.settings.tile):
+            features = self.stylist.encode(tile.cut(whole))
+            target = self._target((features - own.mean) / own.deviation, [tile.cut(place) for place in places])
+            target = features + self.settings.strength * (target - features)
+            rows, columns = tile.rows, tile.columns
+            result = tile.own(full(self.stylist.decoder(target)))
+            drawn[..., rows.start : rows.end, columns.start : columns.end] = result.cpu()
+        return drawn[0, :, :height, :width].clamp(0, 1)
+
+    def _target(self, plain: torch.Tensor, places: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Features without mean and deviation get those of the styles: a mixture, or one style in each place."""
+        if not places:
+            parts = [
+                torch.full((1, 1, 1, 1), weight / sum(self.weights), device=plain.device) for weight in self.weights
+            ]
+        else:
+            soft = [
+                weight * F.interpolate(place, plain.shape[-2:], mode="area") + 1e-6
+                for weight, place in zip(self.weights, places, strict=True)
+            ]
+            parts = [part / torch.stack(soft).sum(0) for part in soft]
+        pairs = list(zip(parts, self.wanted, strict=True))
+        mean = torch.stack([part * wanted.mean for part, wanted in pairs]).sum(0)
+        return plain * torch.stack([part * wanted.deviation for part, wanted in pairs]).sum(0) + mean
+
+
+def _padded(image: torch.Tensor) -> torch.Tensor:
+    """(1, C, H, W) to sides that the decoder can reach, at least 32, by repeating the edge."""
+    height, width = (max(32, -(-side // _STRIDE) * _STRIDE) for side in image.shape[-2:])
+    return F.pad(image, (0, width - image.shape[3], 0, height - image.shape[2]), mode="replicate")

@@ -1,0 +1,237 @@
+"""The optimisation loop of stylize: from coarse to fine, towards the style's statistics (Gatys et al., 2016)."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from artcli.backends.frame import Frame
+from artcli.backends.stylize import colour, objective
+from artcli.backends.stylize.moments import Moments, mix
+from artcli.backends.stylize.objective import Objective, Region
+from artcli.backends.stylize.schedule import Stage, fit
+from artcli.backends.stylize.settings import Settings
+from artcli.backends.stylize.styles import Styles, measure, resize
+from artcli.device import is_out_of_memory
+from artcli.errors import ArtgenError
+from artcli.nn.features import FeatureNet
+
+_WORTH_TIMING = 0.03  # of the time there is: larger scales are estimated by their pixels
+
+
+def stylize(
+    photo: torch.Tensor,
+    styles: Styles,
+    settings: Settings,
+    stages: Sequence[Stage],
+    *,
+    masks: Sequence[torch.Tensor] = (),
+    seed: int = 0,
+    state: Mapping[str, Any] | None = None,
+) -> Iterator[Frame]:
+    """Paint the photo (3, H, W) in the styles; yields a Frame after every step, of the size of the scale in work.
+
+    masks: (1, H, W) in 0..1, one for each style, where it goes; a single one for all styles; or none.
+    state: of an earlier Frame, lets the run go on where another stopped, to the same bytes.
+    Raises ArtgenError when the loss is not finite, or memory runs out.
+    """
+    painter = _Painter(photo, styles, settings, stages, masks, seed)
+    painter.start() if state is None else painter.load(state)
+    total = sum(stage.steps for stage in stages)
+    try:
+        while painter.step < total:
+            metrics = painter.advance()
+            yield Frame(painter.step, total, painter.picture, metrics, painter.state)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise ArtgenError("out of memory; try a smaller --size or a smaller --tile") from error
+        raise
+
+
+def seconds_per_step(
+    photo: torch.Tensor, styles: Styles, settings: Settings, stages: Sequence[Stage], limit: float
+) -> list[float]:
+    """Of each scale, as far as trying does not itself use up the time limit; beyond that by the number of pixels."""
+    found: list[float] = []
+    for number, stage in enumerate(stages):
+        guess = found[-1] * (stage.side / stages[number - 1].side) ** 2 if found else 0.0
+        if guess > limit * _WORTH_TIMING:
+            found.append(guess)
+            continue
+        trial = _Painter(photo, styles, settings, [Stage(stage.side, 2)], (), 0)
+        trial.start()
+        trial.advance()
+        started = time.monotonic()
+        trial.advance()
+        found.append(time.monotonic() - started)
+    return found
+
+
+class _Painter:
+    """What a run carries from step to step."""
+
+    def __init__(
+        self,
+        photo: torch.Tensor,
+        styles: Styles,
+        settings: Settings,
+        stages: Sequence[Stage],
+        masks: Sequence[torch.Tensor],
+        seed: int,
+    ):
+        self.net: FeatureNet = styles.net
+        device = self.net.mean.device
+        self.photo, self.masks = photo[None].to(device), [mask[None].to(device) for mask in masks]
+        self.styles, self.settings, self.stages, self.seed = styles, settings, stages, seed
+        self.weights = objective.Weights.of(settings, self.net)
+        self.step, self.stage = 0, 0
+        self.by_lbfgs = settings.optimizer == "lbfgs"
+
+    # scales ---------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.image = self._first(self._size)
+        self._begin()
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return fit(tuple(self.photo.shape[-2:]), self.stages[self.stage].side)  # type: ignore[arg-type]
+
+    def _begin(self) -> None:
+        """A new objective, optimizer and running mean, for the picture at its present size."""
+        photo = resize(self.photo, self._size)
+        self.objective = Objective(self.net, self.settings, self.weights, photo, self._regions(photo))
+        self.optimizer = self._new_optimizer()
+        self.average, self.averaged = torch.zeros_like(self.image), 0
+        self.good = self.image.detach()
+
+    def _first(self, size: tuple[int, int]) -> torch.Tensor:
+        rng = torch.Generator().manual_seed(self.seed)
+        how = self.settings.init
+        if how == "content":
+            return resize(self.photo, size).clone()
+        if how == "style":
+            drawn = colour.noise_like(self.styles.styles[0].picture, size, rng)
+        else:
+            drawn = torch.rand(3, *size, generator=rng)
+            drawn = drawn if how == "noise" else 0.5 + (drawn - 0.5) / 128  # of an even grey nothing can be learned
+        return drawn[None].to(self.photo)
+
+    def _regions(self, photo: torch.Tensor) -> list[Region]:
+        """One for each mask when there are several, with the style that goes there; otherwise one for all styles."""
+        known, weights = self.styles.at(self.stages[self.stage].side), self.styles.weights
+        masks = [resize(mask, self._size) for mask in self.masks]
+        if len(masks) > 1:
+            return [
+                Region(self._softened(wanted, photo, mask), mask, weight)
+                for wanted, mask, weight in zip(known, masks, weights, strict=True)
+            ]
+        mixed = {tap: mix([style[tap] for style in known], weights) for tap in known[0]}
+        mask = masks[0] if masks else None
+        return [Region(self._softened(mixed, photo, mask), mask)]
+
+    def _softened(
+        self, wanted: dict[str, Moments], photo: torch.Tensor, mask: torch.Tensor | None
+    ) -> dict[str, Moments]:
+        """Between the photo's own statistics and the style's, by the strength."""
+        strength = self.settings.strength
+        if strength == 1:
+            return wanted
+        own = measure(photo, self.net, self.settings, mask)
+        return {tap: mix([own[tap], wanted[tap]], [1 - strength, strength]) for tap in wanted}
+
+    def _grow(self) -> None:
+        """To the next scale: the picture, and what Adam knows of its gradients, at the new size."""
+        before = self.optimizer.state.get(self.image, {})
+        self.stage += 1
+        self.image = resize(self.image.detach(), self._size)
+        self._begin()
+        if "exp_avg" not in before:
+            return
+        self.optimizer.state[self.image] = {
+            "step": before["step"],
+            "exp_avg": F.interpolate(before["exp_avg"], self._size, mode="bicubic", align_corners=False),
+            "exp_avg_sq": F.interpolate(
+                before["exp_avg_sq"], self._size, mode="bilinear", align_corners=False
+            ).clamp_min(0),
+        }
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        if self.by_lbfgs:
+            # One evaluation a step; the gradients of means are far below the default tolerances.
+            return torch.optim.LBFGS(
+                [self.image], lr=self.settings.lr, max_iter=1, tolerance_grad=0, tolerance_change=0
+            )
+        # A pixel's part in a mean shrinks with the picture: the usual eps would stop large ones.
+        return torch.optim.Adam([self.image], lr=self._rate, betas=self.settings.betas, eps=1e-14)
+
+    @property
+    def _rate(self) -> float:
+        """Of Adam, at this step; it also takes over from L-BFGS, whose rates are no lengths."""
+        settings = self.settings
+        if settings.optimizer == "lbfgs":
+            return Settings.lr
+        done = (self.step - sum(stage.steps for stage in self.stages[: self.stage])) / self.stages[self.stage].steps
+        return settings.lr if done < settings.late else settings.late_lr
+
+    # steps ----------------------------------------------------------------------------------------------------------
+
+    def advance(self) -> dict[str, float]:
+        """One optimizer step; the terms of the loss before it."""
+        if self.step == sum(stage.steps for stage in self.stages[: self.stage + 1]):
+            self._grow()
+        terms, gradient = self._judge()
+        if not self.by_lbfgs:
+            self.optimizer.param_groups[0]["lr"] = self._rate
+        self.good = self.image.detach().clone() if self.by_lbfgs else self.good
+        self.image.grad = gradient
+        loss = float(sum(terms.values()))
+        self.optimizer.step(lambda: loss)
+        with torch.no_grad():
+            self.image.clamp_(0, 1)
+        self.average.lerp_(self.image.detach(), 1 - self.settings.ema)
+        self.averaged += 1
+        self.step += 1
+        return {"loss": loss, **{name: float(term) for name, term in terms.items()}}
+
+    def _judge(self) -> tuple[objective.Terms, torch.Tensor]:
+        """The terms and their gradient.  L-BFGS can leap to where they are no numbers: Adam goes on from before."""
+        terms, gradient = self.objective.gradient(self.image)
+        if _finite(terms, gradient):
+            return terms, gradient
+        if self.by_lbfgs:
+            self.by_lbfgs = False
+            self.image = self.good.clone()
+            self.optimizer = self._new_optimizer()
+            terms, gradient = self.objective.gradient(self.image)
+        if not _finite(terms, gradient):
+            raise ArtgenError(f"the loss is not finite at step {self.step + 1}; try a lower --lr")
+        return terms, gradient
+
+    def picture(self) -> torch.Tensor:
+        """(3, h, w) in 0..1: the running mean of the steps of this scale."""
+        decay = self.settings.ema
+        return (self.average[0] / (1 - decay**self.averaged)).clamp(0, 1)
+
+    # resuming -------------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "step": self.step, "stage": self.stage, "by_lbfgs": self.by_lbfgs, "image": self.image.detach(),
+            "good": self.good, "average": self.average, "averaged": self.averaged,
+            "optimizer": self.optimizer.state_dict(),
+        }  # fmt: skip
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.step, self.stage, self.by_lbfgs = state["step"], state["stage"], state["by_lbfgs"]
+        self.image = state["image"].to(self.photo.device).clone()
+        self._begin()
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.good, self.average = (state[name].to(self.photo.device).clone() for name in ("good", "average"))
+        self.averaged = state["averaged"]
+
+
+def _finite(terms: objective.Terms, gradient: torch.Tensor) -> bool:
+    return all(bool(term.isfinite()) for term in terms.values()) and bool(gradient.isfinite().all())

@@ -1,0 +1,163 @@
+"""A slim net with VGG19's layers that sees style as VGG19 does ("FitNets: Hints for Thin Deep Nets", Romero et al.,
+2015, for features; the distances of styles as in "Relational Knowledge Distillation", Park et al., 2019).
+
+Learned linear maps take the slim net's features to the teacher's, layer by layer.  Maps alone leave open how the slim
+net's own features are stretched, and so what a style loss on them is worth; so its Gram matrices learn to be as far
+apart as the teacher's, with a style loss of the same size.
+"""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from artcli.backends import feature_nets
+from artcli.errors import UsageError
+from artcli.media import files
+from artcli.nn import checks
+from artcli.nn.features import FeatureNet, slim_layers
+from artcli.nn.inference import inference
+from artcli.nn.initialise import he
+from artcli.nn.precision import full
+from artcli.nn.schedule import trapezoid
+from artcli.training.contract import Batch
+
+STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+TAPS = (*STYLE, "relu4_2")  # the last one carries the content
+_BLOCKS = (0, 1, 2, 3, 4, 3)  # of TAPS
+_ALIKE = 1e-3  # squared difference of Gram matrices, as a part of their square, below which styles are the same
+_LEAST = 32  # pixels that half a crop needs to reach the deepest layer
+
+
+@dataclass(frozen=True)
+class Config:
+    """size: of the pictures; crop: side of the random parts of them that are looked at.
+
+    widths: channels of the five blocks; these make 3.6 MB in fp16.  teacher: whose features are learned, a name or a
+    file.  features, distances: weights of the two terms.
+    """
+
+    size: int = 256
+    crop: int = 192
+    channels: int = 3
+    widths: tuple[int, ...] = (16, 48, 96, 192, 192)
+    teacher: str = "vgg19"
+    features: float = 1.0
+    distances: float = 0.1
+    batch: int = 16
+    epochs: int = 20
+    lr: float = 1e-3
+
+    def __post_init__(self) -> None:
+        checks.positive(self, {"features", "distances"})
+        if len(self.widths) != 5:
+            raise UsageError(f"widths are those of five blocks, such as 16,48,96,192,192, not {self.widths}")
+        if not 2 * _LEAST <= self.crop <= self.size:
+            raise UsageError(f"crop has to be {2 * _LEAST} to the pictures' size {self.size}, not {self.crop}")
+        if self.channels != 3:
+            raise UsageError("style is learned from colour pictures: channels=3")
+
+
+PRESETS = {"default": Config(), "tiny": Config(widths=(8, 16, 32, 64, 64))}
+
+
+class Model(nn.Module):
+    """classes: of the training pictures, which do not matter."""
+
+    def __init__(self, config: Config, classes: int = 0):
+        super().__init__()
+        self.config = config
+        layers = slim_layers(config.widths)
+        he(layers)
+        self.net = FeatureNet(feature_nets.SLIM, layers)
+        self.maps = nn.ModuleList(
+            nn.Conv2d(config.widths[block], width, 1)
+            for block, width in zip(_BLOCKS, self._teacher_widths(), strict=True)
+        )
+        self._last: dict[str, float] = {}
+
+    @functools.cached_property
+    def _teacher(self) -> FeatureNet:
+        net = feature_nets.load(self.config.teacher, torch.device("cpu"))
+        if missing := [tap for tap in TAPS if tap not in net.taps]:
+            raise UsageError(f"the teacher {self.config.teacher} has no layer {missing[0]}; vgg19 has")
+        return net
+
+    def _teacher_widths(self) -> list[int]:
+        with torch.no_grad():
+            found = self._teacher(torch.zeros(1, 3, _LEAST, _LEAST), TAPS)
+        return [found[tap].shape[1] for tap in TAPS]
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"vgg-slim": torch.optim.Adam(self.parameters(), self.config.lr)}
+
+    def learning_rate(self, step: int, total: int) -> dict[str, float]:
+        return {"vgg-slim": trapezoid(step, total, min(500, total // 20), fall=0.5)}
+
+    def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
+        parts = self._errors(batch.crops(self.config.crop))
+        self._last = {name: float(value.detach()) for name, value in parts.items()}
+        yield "vgg-slim", self._loss(parts)
+
+    def _errors(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """features: the mapped ones' squared error, as a part of the teacher's square; distances: see `_follow`."""
+        teacher = self._teacher.to(images.device)
+        with torch.no_grad():
+            wanted = teacher(images, TAPS)
+        found = self.net(images, TAPS)
+        errors = []
+        for tap, mapped in zip(TAPS, self.maps, strict=True):
+            apart = (full(mapped(found[tap])) - wanted[tap]).square().flatten(1).mean(1)
+            errors.append((apart / wanted[tap].square().flatten(1).mean(1).clamp_min(1e-6)).mean())
+        follow = torch.stack([_follow(found[tap], wanted[tap]) for tap in STYLE]).mean()
+        return {"features": torch.stack(errors).mean(), "distances": follow}
+
+    def _loss(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.config.features * parts["features"] + self.config.distances * parts["distances"]
+
+    @inference
+    def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """loss; features; distances."""
+        parts = self._errors(batch.images)
+        return {"loss": self._loss(parts), **parts}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return self._last
+
+    def export(self, folder: Path) -> None:
+        """Write fp16 safetensors with torchvision's names."""
+        state = self.net.layers.state_dict()
+        half = {f"features.{name}": tensor.detach().half().cpu().contiguous() for name, tensor in state.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        with files.atomic(folder / feature_nets.FILE) as temporary:
+            temporary.write_bytes(save(half))
+
+
+def _follow(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """How far, as squared difference of logarithms, the distances of styles are from the teacher's.
+
+    Each picture gives one distance, between the styles of its left and its right half: whatever the batch it is in.
+    """
+    return (_halves_apart(found) - _halves_apart(wanted)).square().mean()
+
+
+def _halves_apart(features: torch.Tensor) -> torch.Tensor:
+    """Logarithm of the mean squared difference of the Gram matrices, (B,).
+
+    A part of their own squares is added: halves that are alike would else have a logarithm without bound.
+    """
+    half = features.shape[3] // 2
+    left, right = (_gram(part) for part in (features[..., :half], features[..., -half:]))
+    apart, size = ((left + sign * right).square().mean((1, 2)) for sign in (-1, 1))
+    return (apart + _ALIKE * size + 1e-12).log()
+
+
+def _gram(features: torch.Tensor) -> torch.Tensor:
+    """(B, C, C): mean products of channels."""
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / flat.shape[2]

@@ -1,0 +1,122 @@
+"""`artgen cyclegan`: pictures and films carried over to another look by a trained translator."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from artcli import options, recipe
+from artcli.backends import translator_place
+from artcli.commands import cyclegan_run
+from artcli.commands.cyclegan_run import Job, Request
+from artcli.commands.outputs import FILM_INPUTS, FILMS, PICTURES
+from artcli.console import Console
+from artcli.errors import UsageError
+from artcli.media import files
+
+
+def cyclegan(
+    ctx: typer.Context,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PICTURE", help="Pictures, folders of them, films; - for stdin."),
+    ] = None,
+    out: options.Out = None,
+    model: Annotated[
+        str, typer.Option("--model", help="Bundled name, run folder, weights file or upstream net_G.pth.")
+    ] = translator_place.BUNDLED,
+    direction: Annotated[
+        str | None, typer.Option("--direction", metavar="WAY", help="AtoB or BtoA.  [default: the model's own]")
+    ] = None,
+    strength: Annotated[
+        float, typer.Option("--strength", min=0, max=1, help="Below 1 a part of the photo stays.")
+    ] = 1.0,
+    keep_color: Annotated[
+        bool, typer.Option("--keep-color", help="Only brightness changes, colours stay the photo's.")
+    ] = False,
+    tile: Annotated[
+        int,
+        typer.Option(
+            "--tile", metavar="PX", min=128, max=8192, help="Large pictures in parts; smaller need less memory."
+        ),
+    ] = 512,
+    from_file: options.FromFile = None,
+    device: options.Device = "auto",
+    weights_dirs: options.WeightsDirs = None,
+    offline: options.Offline = False,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    no_metadata: options.NoMetadata = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Carry photos over to the world of paintings, and back (CycleGAN, pix2pix).
+
+    artgen cyclegan photo.jpg -o monet.png
+    """
+    sources = files.expand_inputs(inputs or [])
+    if not sources:
+        raise UsageError("name a picture to carry over, a folder of them, or a film")
+    jobs = _jobs(sources, out)
+    request = Request(
+        model=model,
+        direction=None if direction is None else _direction(direction),
+        strength=strength,
+        keep_color=keep_color,
+        tile=tile,
+        device=device,
+        weights_dirs=tuple(weights_dirs or ()),
+        offline=offline,
+        recipe=None if no_metadata else recipe.make("cyclegan", options.given(ctx)),
+        recorded_weights={} if from_file is None else recipe.weights_of(from_file),
+    )
+    console = Console(quiet=quiet, json_lines=as_json)
+    if not dry_run:
+        jobs = cyclegan_run.check(jobs, force=force, skip_existing=skip_existing, console=console)
+    cyclegan_run.run(jobs, request, console, dry_run=dry_run)
+
+
+def _direction(text: str) -> str:
+    known = {way.lower(): way for way in translator_place.DIRECTIONS}
+    return options.one_of("--direction", known.get(text.lower(), text), translator_place.DIRECTIONS)
+
+
+def _jobs(sources: list[Path | files.Stdio], out: Path | None) -> list[Job]:
+    """Every input and where it goes."""
+    streamed = out is not None and str(out) == "-"
+    if streamed and len(sources) > 1:
+        raise UsageError("--out - takes one picture; a batch needs a folder")
+    folder = out if out is not None and not streamed and out.is_dir() else None
+    if out is None or folder is not None:
+        return [Job(source, (folder or Path()) / _name(source), _is_film(source)) for source in sources]
+    if len(sources) > 1:
+        raise UsageError(f"--out {out} is one file, but there are {len(sources)} inputs; give an existing folder")
+    return [Job(sources[0], out, _check_kind(sources[0], out))]
+
+
+def _is_film(source: Path | files.Stdio) -> bool:
+    return Path(source).suffix.lower() in FILM_INPUTS
+
+
+def _name(source: Path | files.Stdio) -> str:
+    stem = "stdin" if source == "-" else Path(source).stem
+    if not _is_film(source):
+        return f"{stem}-cyclegan.png"
+    suffix = Path(source).suffix.lower()
+    return f"{stem}-cyclegan{suffix if suffix in FILMS else '.mp4'}"
+
+
+def _check_kind(source: Path | files.Stdio, out: Path) -> bool:
+    """Whether a film is made: films become films, pictures pictures, and a GIF what is asked for."""
+    if _is_film(source):
+        if str(out) == "-":
+            raise UsageError("--out - takes a picture; a film needs a file")
+        files.check_extension(out, FILMS)
+        return True
+    if str(out) == "-":
+        return False
+    moving = Path(source).suffix.lower() == ".gif" and out.suffix.lower() in FILMS
+    if not moving:
+        files.check_extension(out, PICTURES)
+    return moving

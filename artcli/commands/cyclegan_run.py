@@ -1,0 +1,266 @@
+"""Build, run and save what `artgen cyclegan` was asked for."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artcli import device
+from artcli.backends import translator_place
+from artcli.commands.outputs import one_by_one
+from artcli.console import Console, duration
+from artcli.errors import Interrupted
+from artcli.media import files
+from artcli.recipe import tell_other_weights
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from artcli.media.images import Picture
+    from artcli.run import Stop
+
+_TRIED = 256  # pixels of the side of a part whose time tells that of all
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and where it goes.  out: "-" for standard output.  film: whether every frame is carried over."""
+
+    source: Path | files.Stdio
+    out: Path
+    film: bool = False
+
+    @property
+    def streamed(self) -> bool:
+        return str(self.out) == "-"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that all jobs of a call share."""
+
+    model: str
+    direction: str | None
+    strength: float
+    keep_color: bool
+    tile: int
+    device: str
+    weights_dirs: tuple[Path, ...]
+    offline: bool
+    recipe: dict[str, Any] | None
+    recorded_weights: Mapping[str, str]
+
+
+def check(jobs: list[Job], *, force: bool, skip_existing: bool, console: Console) -> list[Job]:
+    """Refuse, before any compute, what could not be written; the jobs that are left to do."""
+    files.check_outputs([job.out for job in jobs], force=force, skip_existing=skip_existing)
+    if not skip_existing:
+        return jobs
+    left = [job for job in jobs if job.streamed or not job.out.exists()]
+    console.info(f"cyclegan: {len(jobs) - len(left)} of {len(jobs)} exist already") if len(left) < len(jobs) else None
+    return left
+
+
+def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -> None:
+    """Load the translator once, then carry over one input after another.
+
+    A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
+    """
+    jobs = device.my_share(jobs)
+    if not jobs:
+        return
+    translator_place.find(request.model, request.weights_dirs, request.offline)
+    from artcli.run import interruptible
+
+    with interruptible() as stop:
+        studio = Studio(request, console, stop)
+        one_by_one(jobs, studio.estimate if dry_run else studio.work, lambda job: job.source, console)
+
+
+class Studio:
+    """The loaded translator and the checked options; works on one job after another."""
+
+    def __init__(self, request: Request, console: Console, stop: "Stop"):
+        from artcli.backends import translator_files
+
+        self.request, self.console, self.stop = request, console, stop
+        where = device.choose(request.device)
+        self.translator = translator_files.load(
+            request.model,
+            where,
+            direction=request.direction,
+            weights_dirs=request.weights_dirs,
+            offline=request.offline,
+        )
+        self.net = self.translator.net
+        self.weights = {self.translator.name: self.translator.fingerprint}
+        tell_other_weights(self.weights, request.recorded_weights, console.warn)
+        way = f" {self.translator.direction}" if self.translator.direction else ""
+        console.info(f"cyclegan: {self.translator.name}{way} ({self.net.sizes.describe()}), {device.describe(where)}")
+
+    def work(self, job: Job) -> None:
+        if self.stop.requested:
+            raise Interrupted(f"interrupted before {job.source}")
+        started = time.monotonic()
+        size, facts = self._film(job) if job.film else self._picture(job)
+        spent = time.monotonic() - started
+        if not job.streamed:
+            self.console.result(
+                [job.out], source=str(job.source), size=list(size), seconds=round(spent, 2), model=self.translator.name,
+                direction=self.translator.direction, **facts,
+            )  # fmt: skip
+        self.console.info(f"cyclegan: {size[0]}x{size[1]} in {duration(spent)}")
+        if job.film and self.stop.requested:
+            raise Interrupted(f"interrupted; {job.out} is what there was of {job.source}")
+
+    # pictures -------------------------------------------------------------------------------------------------------
+
+    def _picture(self, job: Job) -> tuple[tuple[int, int], dict[str, Any]]:
+        from artcli.media import images
+
+        recipe = self._recipe(job)
+        picture = images.load("-" if str(job.source) == "-" else job.source)
+        image, alpha = _visible(picture), picture.alpha
+        del picture  # of a large one the colours fill a good part of the memory
+        pixels = self._carried_over(image, str(job.source))
+        if job.streamed:
+            sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=alpha))
+            sys.stdout.buffer.flush()
+        else:
+            images.save(job.out, pixels, alpha=alpha, recipe=recipe)
+        return (pixels.shape[1], pixels.shape[0]), {}
+
+    def _carried_over(self, image: "torch.Tensor", name: str) -> "np.ndarray":
+        """(3, H, W) in 0..1 to (H, W, 3) uint8, tile by tile with progress.  Raises Interrupted."""
+        from artcli.backends import translate
+        from artcli.media import images
+
+        steps = translate.translate(image, self.net, self.request.tile)
+        first = next(steps)
+        with self.console.progress("cyclegan", first.total) as progress:
+            for step in chain([first], steps):
+                progress.update(step.done)
+                if self.stop.requested and step.done < step.total:
+                    raise Interrupted(f"interrupted at part {step.done} of {step.total} of {name}; it was not written")
+        return images.from_tensor(self._mixed(image, step.image()))
+
+    def _mixed(self, image: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        from artcli.backends import translate
+
+        if self.request.keep_color:
+            drawn = translate.keep_color(image, drawn)
+        return drawn if self.request.strength == 1 else image.lerp(drawn, self.request.strength)
+
+    def _recipe(self, job: Job) -> dict[str, Any] | None:
+        from artcli.media import record
+
+        if self.request.recipe is None:
+            return None
+        parameters = {**self.request.recipe["parameters"], "inputs": [str(job.source)]}
+        made = {**self.request.recipe, "parameters": parameters, "weights": self.weights}
+        record.to_text(made)  # one that is too long shows before any compute
+        return made
+
+    # films ----------------------------------------------------------------------------------------------------------
+
+    def _film(self, job: Job) -> tuple[tuple[int, int], dict[str, Any]]:
+        """Every frame by itself, with the sound of the source; how much more it flickers than that."""
+        from artcli.media import video
+
+        assert isinstance(job.source, Path)
+        info = video.probe(job.source)
+        flicker = Flicker()
+        with video.VideoWriter(job.out, info.size, info.fps, self._recipe(job), sound=job.source) as writer:
+            for frame, pixels in self._frames(job.source, video.frame_count(job.source, info)):
+                writer.write(pixels)
+                flicker.see(frame, pixels)
+        ratio = flicker.ratio()
+        self.console.info(
+            f"cyclegan: {writer.frames} frames, from one to the next {ratio:.2f} times the source's change"
+        )
+        return info.size, {"frames": writer.frames, "flicker": round(ratio, 3), "finished": not self.stop.requested}
+
+    def _frames(self, source: Path, total: int) -> "Iterator[tuple[np.ndarray, np.ndarray]]":
+        """Frames before and after, (H, W, 3) uint8, until the film or the user's patience ends."""
+        import torch
+
+        from artcli.backends import translate
+        from artcli.media import images, video
+
+        with self.console.progress("cyclegan", total) as progress:
+            for number, frame in enumerate(video.read_frames(source), 1):
+                image = torch.from_numpy(frame.transpose(2, 0, 1) / 255).float()
+                for step in translate.translate(image, self.net, self.request.tile):
+                    drawn = step.image
+                yield frame, images.from_tensor(self._mixed(image, drawn()))
+                progress.update(number)
+                if self.stop.requested:
+                    return
+
+    # dry run --------------------------------------------------------------------------------------------------------
+
+    def estimate(self, job: Job) -> None:
+        """Time a part and say what the whole would cost."""
+        import psutil
+        import torch
+
+        from artcli.backends import translate
+        from artcli.media import images, video
+
+        if job.film:
+            assert isinstance(job.source, Path)
+            info = video.probe(job.source)
+            (width, height), frames = info.size, video.frame_count(job.source, info)
+        else:
+            height, width = images.load("-" if str(job.source) == "-" else job.source).rgb.shape[:2]
+            frames = 1
+        part = torch.rand(3, _TRIED, _TRIED)
+        translate.whole(part, self.net)
+        started = time.monotonic()
+        translate.whole(part, self.net)
+        seconds = (time.monotonic() - started) * width * height * frames / _TRIED**2
+        whole = width * height <= translate.WHOLE * self.request.tile**2
+        seconds *= 1.0 if whole else 1.4  # tiles overlap
+        memory = (psutil.Process().memory_info().rss + 60 * width * height) / 1e9
+        what = f"{frames} frames of {width}x{height}" if job.film else f"{width}x{height}"
+        self.console.info(f"dry run: {what}, about {duration(seconds)}, {memory:.1f} GB; would write")
+        self.console.result([job.out], dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
+
+
+class Flicker:
+    """How much more successive frames differ after than before: 1 where a film moves as its source does."""
+
+    def __init__(self) -> None:
+        self.last: tuple[np.ndarray, np.ndarray] | None = None
+        self.changes = [0.0, 0.0]
+
+    def see(self, before: "np.ndarray", after: "np.ndarray") -> None:
+        import numpy as np
+
+        now = before, after
+        if self.last is not None:
+            for side, (new, old) in enumerate(zip(now, self.last, strict=True)):
+                self.changes[side] += float(np.abs(new.astype(np.int16) - old).mean())
+        self.last = now
+
+    def ratio(self) -> float:
+        return self.changes[1] / self.changes[0] if self.changes[0] else 1.0
+
+
+def _visible(picture: "Picture") -> "torch.Tensor":
+    """(3, H, W) in 0..1; where nothing shows, whatever colour lies there becomes the mean of what does."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from artcli.media import images
+
+    if picture.alpha is not None:
+        shown = picture.alpha > 0
+        mean = picture.rgb[shown].mean(0) if shown.any() else np.float32(0.5)
+        picture = replace(picture, rgb=np.where(shown[..., None], picture.rgb, mean).astype(np.float32))
+    return images.to_tensor(picture)

@@ -1,0 +1,356 @@
+"""Build, run and save what `artgen stylize` was asked for."""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from artcli import device, weights
+from artcli import state as state_file
+from artcli.backends.stylize import schedule
+from artcli.backends.stylize.schedule import Stage
+from artcli.backends.stylize.settings import Settings
+from artcli.commands.outputs import HOLD, one_by_one
+from artcli.commands.target import Target
+from artcli.console import Console, duration
+from artcli.errors import Interrupted, UsageError
+from artcli.fetch import sha256_of
+from artcli.media import files
+from artcli.recipe import tell_other_weights
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import numpy as np
+    import torch
+
+    from artcli.backends.stylize.reading import Photo
+    from artcli.backends.stylize.styles import Style, Styles
+    from artcli.run import Film, Outcome, Stop
+
+_SPARE = 0.9  # of a time limit that is planned with; the rest is reading, saving, and steps that take longer
+
+
+class Source(NamedTuple):
+    """A style's file and weight."""
+
+    path: Path
+    weight: float
+
+
+@dataclass(frozen=True)
+class Job(Target):
+    """One photo and its main output."""
+
+    photo: Path | files.Stdio
+    out: Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that all jobs of a call share."""
+
+    settings: Settings
+    styles: tuple[Source, ...]
+    masks: tuple[Path, ...]
+    style_masks: tuple[Path, ...]
+    keep_color: str | None
+    seed: int
+    device: str
+    weights_dirs: tuple[Path, ...]
+    offline: bool
+    fps: float
+    duration: float | None
+    save_every: int
+    time_limit: float | None
+    preview: bool
+    resume: bool
+    force: bool
+    recipe: dict[str, Any] | None
+    recorded_weights: Mapping[str, str]
+
+    def snapshots(self, job: Job) -> list[Path]:
+        """The pictures that --save-every leaves beside the last one."""
+        if not self.save_every:
+            return []
+        return [
+            job.at_step(step)
+            for step in range(self.save_every, _total(schedule.stages(self.settings)), self.save_every)
+        ]
+
+
+def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -> None:
+    """Load the net and the styles once, then paint photo after photo.
+
+    A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
+    """
+    jobs = device.my_share(jobs)
+    if not jobs:
+        return
+    from artcli.run import interruptible
+
+    with interruptible() as stop:
+        studio = Studio(request, console)
+        work = studio.estimate if dry_run else lambda job: studio.paint(job, stop)
+        one_by_one(jobs, work, lambda job: job.photo, console)
+
+
+class Studio:
+    """The loaded net and styles; paints photos one after another."""
+
+    def __init__(self, request: Request, console: Console):
+        from artcli.backends import feature_nets
+        from artcli.backends.stylize import objective
+
+        self.request, self.console, self.settings = request, console, request.settings
+        self.given = read_styles(request, console)
+        self.device = device.choose(request.device)
+        self.net = feature_nets.load(
+            self.settings.net,
+            self.device,
+            pooling=self.settings.pooling,
+            weights_dirs=request.weights_dirs,
+            offline=request.offline,
+        )
+        objective.check_taps(self.net, self.settings)
+        if self.settings.optimizer == "adam":  # L-BFGS compares gradients, which rounding would spoil
+            self.net.dtype = device.fast_dtype(self.device)
+        self.weights = {self.settings.net: weights.fingerprint(self.net)}
+        tell_other_weights(self.weights, request.recorded_weights, console.warn)
+        self.shared = self._styles_of(self.given)
+        started = "" if self.settings.init == "content" else f", seed {request.seed}"
+        console.info(f"stylize: {self.net.name}, {len(self.given)} styles, {device.describe(self.device)}{started}")
+
+    def _styles_of(self, styles: "Sequence[Any]") -> "Styles":
+        from artcli.backends.stylize.styles import Styles
+
+        return Styles(styles, self.net, self.settings)
+
+    # one photo ------------------------------------------------------------------------------------------------------
+
+    def paint(self, job: Job, stop: "Stop") -> None:
+        started = time.monotonic()
+        photo = self._read(job)
+        seen, styles = self._colours(photo)
+        saved = self._saved_state(job)
+        plan = self._plan(seen, styles, started) if saved is None else [Stage(*stage) for stage in saved["stages"]]
+        recipe = recipe_of(job, self.request, self.weights)
+        preview = self._preview(job)
+        try:
+            with self._film(job, photo, plan, recipe, saved) as film:
+                outcome = self._follow(job, photo, (seen, styles), plan, film, preview, saved, stop, started)
+                write(job.picture, outcome.pixels, photo, recipe)
+                if film is not None and outcome.stopped is None:
+                    film.writer.hold(HOLD)
+        finally:
+            if preview is not None:
+                preview.unlink(missing_ok=True)
+        self._report(job, outcome, _total(plan), time.monotonic() - started)
+
+    def _read(self, job: Job) -> "Photo":
+        from artcli.backends.stylize import reading
+
+        return reading.photo(job.photo, self.settings.size, self.request.masks)
+
+    def _colours(self, photo: "Photo") -> "tuple[torch.Tensor, Styles]":
+        """What is painted of the photo, and the styles in its colours where those are kept."""
+        from artcli.backends.stylize import reading
+
+        if self.request.keep_color is None:
+            return photo.rgb, self.shared
+        seen, styles = reading.recolour(photo.rgb, self.given, self.request.keep_color)
+        return seen, self._styles_of(styles)
+
+    def _plan(self, photo: "torch.Tensor", styles: "Styles", started: float) -> list[Stage]:
+        from artcli.backends.stylize.optimise import seconds_per_step
+
+        stages, limit = schedule.stages(self.settings), self.request.time_limit
+        if limit is None:
+            return stages
+        seconds = seconds_per_step(photo, styles, self.settings, stages, limit)
+        left = max(0.0, limit - (time.monotonic() - started)) * _SPARE
+        plan = schedule.within(stages, seconds, left)
+        told = ", ".join(f"{stage.steps} at {stage.side}" for stage in plan)
+        self.console.info(f"stylize: steps that fit into {duration(limit)}: {told} pixels")
+        return plan
+
+    def _follow(
+        self,
+        job: Job,
+        photo: "Photo",
+        what: "tuple[torch.Tensor, Styles]",
+        plan: list[Stage],
+        film: "Film | None",
+        preview: Path | None,
+        saved: Mapping[str, Any] | None,
+        stop: "Stop",
+        started: float,
+    ) -> "Outcome":
+        from artcli.backends.stylize.optimise import stylize
+        from artcli.media import images
+        from artcli.run import Watch, follow
+
+        masks, state = photo.masks, saved and saved["state"]
+        watch = Watch(
+            console=self.console,
+            label="stylize",
+            total=_total(plan),
+            to_pixels=lambda image: images.from_tensor(photo.finish(image, self.request.keep_color)),
+            film=film,
+            preview=None if preview is None else lambda pixels: write(preview, pixels, photo, None),
+            snapshot=lambda step, pixels: write(job.at_step(step), pixels, photo, None),
+            save_every=self.request.save_every,
+            save_state=None if job.streamed else lambda state: self._save_state(job, plan, state),
+            time_limit=self.request.time_limit,
+            started=started,
+        )
+        frames = stylize(*what, self.settings, plan, masks=masks, seed=self.request.seed, state=state)
+        return follow(frames, watch, stop)
+
+    def _preview(self, job: Job) -> Path | None:
+        """Where the preview goes; None without one, and where a file of the user has its name."""
+        if not self.request.preview or job.streamed:
+            return None
+        if job.preview.exists() and not (self.request.force or self.request.resume):
+            self.console.info(f"stylize: {job.preview} exists, so there is no preview (--force replaces it)")
+            return None
+        self.console.info(f"stylize: preview in {job.preview}")
+        return job.preview
+
+    def _report(self, job: Job, outcome: "Outcome", total: int, seconds: float) -> None:
+        if outcome.stopped is None:
+            shutil.rmtree(job.unfinished, ignore_errors=True)
+        facts = {
+            "photo": str(job.photo), "seed": self.request.seed, "steps": outcome.step, "seconds": round(seconds, 2),
+            "finished": outcome.stopped is None, **{k: float(f"{v:.4g}") for k, v in outcome.metrics.items()},
+        }  # fmt: skip
+        if not job.streamed:
+            self.console.result(job.outputs, **facts)
+        self.console.info(f"stylize: {outcome.step} steps in {duration(seconds)}")
+        if outcome.stopped is not None:
+            later = "" if job.streamed else "; saved, --resume goes on from here"
+            note = f"{outcome.stopped} at step {outcome.step} of {total}{later}"
+            if outcome.stopped == "interrupted":
+                raise Interrupted(note)
+            self.console.info(f"stylize: {note}")
+
+    # films and resuming ---------------------------------------------------------------------------------------------
+
+    def _film(
+        self,
+        job: Job,
+        photo: "Photo",
+        plan: list[Stage],
+        recipe: dict[str, Any] | None,
+        saved: Mapping[str, Any] | None,
+    ) -> "AbstractContextManager[Film | None]":
+        from artcli.commands import film as films
+
+        if job.film is None:
+            return nullcontext()
+        seconds, total = self.request.duration, _total(plan)
+        length = total if seconds is None else max(1, round(seconds * self.request.fps))
+        if saved is None:  # frames of a run that starts over must never get into this one
+            shutil.rmtree(job.unfinished, ignore_errors=True)
+        film = films.open_film(job.film, photo.size, self.request.fps, total, length, recipe, job.unfinished)
+        if saved is not None:
+            films.replay(film, job.unfinished, saved["state"]["step"], self.console)
+        return films.filming(film, job.unfinished)
+
+    def _key(self, job: Job) -> str:
+        """What has to be the same for a run to go on: everything that shapes the picture."""
+        request = self.request
+        pictures = [job.photo, *(style.path for style in request.styles), *request.masks, *request.style_masks]
+        what = {
+            "seed": request.seed, "settings": asdict(self.settings), "weights": self.weights,
+            "keep_color": request.keep_color, "style weights": [style.weight for style in request.styles],
+            "pictures": [None if str(path) == "-" else sha256_of(Path(path)) for path in pictures],
+            "film": job.film and (request.fps, request.duration),
+        }  # fmt: skip
+        return json.dumps(what, sort_keys=True)
+
+    def _save_state(self, job: Job, plan: list[Stage], state: dict[str, Any]) -> None:
+        job.unfinished.mkdir(exist_ok=True)
+        content = {"key": self._key(job), "stages": [tuple(stage) for stage in plan], "state": state}
+        state_file.save(job.unfinished / state_file.NAME, content)
+
+    def _saved_state(self, job: Job) -> Mapping[str, Any] | None:
+        path = job.unfinished / state_file.NAME
+        if not self.request.resume or not path.is_file():
+            return None
+        saved = state_file.load(path)
+        before, now = json.loads(saved["key"]), json.loads(self._key(job))
+        if changed := [name for name in now if before.get(name) != now[name]]:
+            raise UsageError(
+                f"{job.unfinished} holds a run with other {', '.join(changed)}; run the same command again, or --force "
+                "to start over"
+            )
+        self.console.info(f"stylize: going on from step {saved['state']['step']}")
+        return saved
+
+    # dry run --------------------------------------------------------------------------------------------------------
+
+    def estimate(self, job: Job) -> None:
+        """Time a step of the scales and say what the whole would cost."""
+        import psutil
+
+        from artcli.backends.stylize.optimise import seconds_per_step
+
+        seen, styles = self._colours(self._read(job))
+        stages = schedule.stages(self.settings)
+        seconds = seconds_per_step(seen, styles, self.settings, stages, self.request.time_limit or 60.0)
+        total = sum(stage.steps * each for stage, each in zip(stages, seconds, strict=True))
+        total = min(total, self.request.time_limit or total)
+        memory = psutil.Process().memory_info().rss / 1e9
+        self.console.info(f"dry run: {_total(stages)} steps, about {duration(total)}, {memory:.1f} GB; would write")
+        self.console.result(job.outputs, dry_run=True, seconds=round(total, 1), memory_gb=round(memory, 2))
+
+
+def _total(stages: Sequence[Stage]) -> int:
+    return sum(stage.steps for stage in stages)
+
+
+# --- what the fast form does too ------------------------------------------------------------------------------------
+
+
+def read_styles(request: Request, console: Console) -> "list[Style]":
+    """Raises UsageError for a picture that cannot be read or seen, or a mask that does not fit."""
+    from artcli.backends.stylize import reading
+
+    largest = round(request.settings.size * max(1.0, request.settings.style_scale))
+    where = request.style_masks or (None,) * len(request.styles)
+    found = [reading.style(*source, largest, mask) for source, mask in zip(request.styles, where, strict=True)]
+    for source, style in zip(request.styles, found, strict=True):
+        if reading.is_flat(style):
+            console.warn(f"{source.path} is one flat colour: it has no style beside that colour")
+    return found
+
+
+def recipe_of(job: Job, request: Request, fingerprints: Mapping[str, str]) -> dict[str, Any] | None:
+    """The record of one job; one that is too long shows before any compute."""
+    from artcli.media import record
+
+    if request.recipe is None:
+        return None
+    parameters = dict(request.recipe["parameters"])
+    style = [] if parameters.get("style") else parameters["inputs"][-1:]
+    parameters["inputs"] = [str(job.photo), *style]
+    made = {**request.recipe, "parameters": parameters, "seed": request.seed, "weights": dict(fingerprints)}
+    record.to_text(made)
+    return made
+
+
+def write(path: Path, pixels: "np.ndarray", photo: "Photo", recipe: dict[str, Any] | None) -> None:
+    """A picture with the photo's transparency, to a file or to standard output."""
+    from artcli.media import images
+
+    if str(path) == "-":
+        sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=photo.alpha))
+        sys.stdout.buffer.flush()
+    else:
+        images.save(path, pixels, alpha=photo.alpha, recipe=recipe)

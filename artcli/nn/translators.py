@@ -1,0 +1,288 @@
+"""Networks that carry a picture over to another look: ResNets ("Unpaired Image-to-Image Translation using
+Cycle-Consistent Adversarial Networks", Zhu et al., 2017, appendix) and U-Nets ("Image-to-Image Translation with
+Conditional Adversarial Networks", Isola et al., 2017, appendix).
+
+Parameters carry the names that the papers' own checkpoints (pytorch-CycleGAN-and-pix2pix) use, so that these load as
+they are.  A ResNet of separable convolutions ("MobileNets", Howard et al., 2017) is the light form for CPUs.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from artcli.nn import initialise
+from artcli.nn.precision import full
+
+KINDS = ("resnet", "unet")
+NORMS = ("instance", "batch")
+EPSILON = 1e-5  # of the normalisations
+_SLOPE = 0.2  # of the leaky ReLUs
+_DROPPED = 0.5
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a translator is made of.
+
+    kind: one of KINDS.  width: channels at the full resolution of a ResNet, at half of it in a U-Net.  blocks: residual
+    blocks of a ResNet; how often a U-Net halves the sides.  norm: one of NORMS.  dropout: in every block, or in the
+    U-Net's inner levels.  resize: a ResNet doubles the sides by repeating pixels before a convolution, which leaves no
+    checkerboards ("Deconvolution and Checkerboard Artifacts", Odena et al., 2016).  depthwise: all but the first and
+    the last convolution work on each channel by itself and then on each place by itself; it implies resize.
+    channels: of the pictures.  drawn: of the results.
+    """
+
+    kind: str = "resnet"
+    width: int = 64
+    blocks: int = 9
+    norm: str = "instance"
+    dropout: bool = False
+    resize: bool = False
+    depthwise: bool = False
+    channels: int = 3
+    drawn: int = 3
+
+    @property
+    def factor(self) -> int:
+        """The sides of pictures are multiples of it."""
+        return 4 if self.kind == "resnet" else 2**self.blocks
+
+    @property
+    def least(self) -> int:
+        """The shortest side of a picture: a ResNet mirrors what it has at a quarter of it."""
+        return 8 if self.kind == "resnet" else self.factor
+
+    def describe(self) -> str:
+        """`ResNet-9`, `light ResNet-6` or `U-Net-256`."""
+        if self.kind == "unet":
+            return f"U-Net-{self.factor}"
+        return f"{'light ' if self.depthwise else ''}ResNet-{self.blocks}"
+
+
+class Translator(nn.Module):
+    """Pictures (B, channels, H, W) in -1..1, sides multiples of the factor, to (B, drawn, H, W) in -1..1.
+
+    fresh: with the start values for training; without them where weights are loaded.
+    """
+
+    def __init__(self, sizes: Sizes, fresh: bool = True):
+        super().__init__()
+        self.sizes = sizes
+        self.model = _unet(sizes) if sizes.kind == "unet" else _resnet(sizes)
+        if fresh and sizes.depthwise:
+            initialise.he(self)  # the papers' small weights would vanish in layers with so few inputs
+        elif fresh:
+            initialise.normal(self)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images)
+
+
+def draw(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """The same for pictures in 0..1, which is what everything around the networks works with."""
+    return full(net(images * 2 - 1)) / 2 + 0.5
+
+
+class InstanceNorm(nn.Module):
+    """Every channel of every picture to mean 0 and variance 1.
+
+    Usually over the picture itself.  Where parts of one picture have to be treated alike, `study` takes the moments of
+    all parts in a batch together, and `fixed` goes by them from then on; see `statistics`.
+    """
+
+    how = "own"
+    margins: tuple[float, ...] = (0.0, 0.0)
+    moments: tuple[torch.Tensor, torch.Tensor] | None = None  # mean and variance, (C,) each
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x if self.training else full(x)  # what the blocks add up keeps more digits than bf16 has
+        if self.how == "study":
+            self.moments = self._moments(x)
+        if self.how != "own" and self.moments is not None:
+            return F.batch_norm(x, *self.moments, eps=EPSILON)
+        if len(x) == 1:  # one picture as a batch: the same numbers, and it keeps channels last
+            return F.batch_norm(x, None, None, training=True, eps=EPSILON)
+        return F.instance_norm(x, eps=EPSILON)
+
+    def _moments(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        top, left = (round(part * side) for part, side in zip(self.margins, x.shape[2:], strict=True))
+        inside = x[:, :, top : x.shape[2] - top, left : x.shape[3] - left]
+        variance, mean = torch.var_mean(full(inside), (0, 2, 3), correction=0)
+        return mean, variance
+
+
+def statistics(net: nn.Module, how: str, margins: tuple[float, ...] = (0.0, 0.0)) -> None:
+    """What all instance normalisations of a network go by from now on: "own" moments, "study" or "fixed".
+
+    margins: parts of height and width, at each edge, that are not studied.
+    """
+    for layer in net.modules():
+        if isinstance(layer, InstanceNorm):
+            layer.how, layer.margins = how, margins
+            layer.moments = layer.moments if how == "fixed" else None
+
+
+def _norm(sizes: Sizes, width: int) -> nn.Module:
+    return nn.BatchNorm2d(width, eps=EPSILON) if sizes.norm == "batch" else InstanceNorm()
+
+
+def _biased(sizes: Sizes) -> bool:
+    """Whether convolutions before a normalisation have a bias: in the papers' code those before one without weights."""
+    return sizes.norm == "instance"
+
+
+# --- ResNets ---------------------------------------------------------------------------------------------------------
+
+
+def _resnet(sizes: Sizes) -> nn.Module:
+    """Two convolutions of stride 2, residual blocks, and two ways back up."""
+    width, bias = sizes.width, _biased(sizes)
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3), _Exact(sizes.channels, width, 7, bias=bias)]
+    layers += [_norm(sizes, width), nn.ReLU(inplace=True)]
+    for before in (width, 2 * width):
+        layers += [
+            _conv(sizes, before, 2 * before, stride=2, padding=1),
+            _norm(sizes, 2 * before),
+            nn.ReLU(inplace=True),
+        ]
+    layers += [ResnetBlock(sizes, 4 * width) for _ in range(sizes.blocks)]
+    for before in (4 * width, 2 * width):
+        layers += [_double(sizes, before), _norm(sizes, before // 2), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, sizes.drawn, 7), nn.Tanh())
+
+
+class _Exact(nn.Conv2d):
+    """A convolution of pictures, whose 256 levels bf16 cannot tell apart."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(full(input))
+
+
+class ResnetBlock(nn.Module):
+    """Two convolutions on top of what comes in; nothing follows the sum."""
+
+    def __init__(self, sizes: Sizes, width: int):
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(1),
+            _conv(sizes, width, width),
+            _norm(sizes, width),
+            nn.ReLU(inplace=True),
+        ]
+        layers += [nn.Dropout(_DROPPED)] if sizes.dropout else []
+        layers += [nn.ReflectionPad2d(1), _conv(sizes, width, width), _norm(sizes, width)]
+        self.conv_block = nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conv_block(x)
+
+
+def _conv(sizes: Sizes, before: int, after: int, stride: int = 1, padding: int = 0) -> nn.Module:
+    if not sizes.depthwise:
+        return nn.Conv2d(before, after, 3, stride, padding, bias=_biased(sizes))
+    each = nn.Conv2d(before, before, 3, stride, padding, groups=before, bias=False)
+    return nn.Sequential(each, nn.Conv2d(before, after, 1, bias=_biased(sizes)))
+
+
+def _double(sizes: Sizes, before: int) -> nn.Module:
+    after, bias = before // 2, _biased(sizes)
+    if sizes.depthwise:  # the places first: they are a quarter as many before the sides are doubled
+        return nn.Sequential(nn.Conv2d(before, after, 1, bias=False), _Repeat(after, after, groups=after, bias=bias))
+    if sizes.resize:
+        return _Repeat(before, after, bias=bias)
+    return nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1, bias=bias)
+
+
+class _Repeat(nn.Conv2d):
+    """Every pixel four times, then a convolution."""
+
+    def __init__(self, before: int, after: int, groups: int = 1, bias: bool = True):
+        super().__init__(before, after, 3, padding=1, groups=groups, bias=bias, padding_mode="reflect")
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(F.interpolate(input, scale_factor=2.0, mode="nearest"))
+
+
+# --- U-Nets ----------------------------------------------------------------------------------------------------------
+
+
+def _unet(sizes: Sizes) -> nn.Module:
+    """Down to one place per `factor` pixels and up again; every level also passes on what came into it."""
+    widths = [sizes.width * min(2**level, 8) for level in range(sizes.blocks)]
+    inside = None
+    for level in reversed(range(sizes.blocks)):
+        inside = UnetLevel(sizes, level, widths[level - 1] if level else sizes.channels, widths[level], inside)
+    assert inside is not None
+    return inside
+
+
+class UnetLevel(nn.Module):
+    """A convolution down, what is inside, a transposed convolution up.  level: 0 for the outermost."""
+
+    def __init__(self, sizes: Sizes, level: int, outer: int, inner: int, inside: nn.Module | None):
+        super().__init__()
+        self.outermost, bias = level == 0, _biased(sizes)
+        back = inner if inside is None else 2 * inner
+        down: list[nn.Module] = [nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=bias)]
+        after = [nn.ReLU(inplace=True), nn.ConvTranspose2d(back, outer, 4, stride=2, padding=1, bias=bias)]
+        if self.outermost:
+            after = [nn.ReLU(inplace=True), nn.ConvTranspose2d(back, sizes.drawn, 4, stride=2, padding=1), nn.Tanh()]
+        else:
+            down = [nn.LeakyReLU(_SLOPE), *down, *([] if inside is None else [_norm(sizes, inner)])]
+            after.append(_norm(sizes, outer))
+            dropped = sizes.dropout and 4 <= level < sizes.blocks - 1
+            after += [nn.Dropout(_DROPPED)] if dropped else []
+        self.model = nn.Sequential(*down, *([] if inside is None else [inside]), *after)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model(x) if self.outermost else torch.cat((x, self.model(x)), 1)
+
+
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def sizes_of(state: Mapping[str, torch.Tensor]) -> Sizes:
+    """Read the sizes off the tensors of a checkpoint.
+
+    A U-Net's dropout leaves no trace in them, and does nothing in a finished network.
+    Raises KeyError: a tensor is missing, so it is neither of the two.
+    """
+    return _unet_sizes(state) if "model.model.0.weight" in state else _resnet_sizes(state)
+
+
+def _resnet_sizes(state: Mapping[str, torch.Tensor]) -> Sizes:
+    blocks = len({name.split(".")[1] for name in state if re.match(r"model\.\d+\.conv_block\.", name)})
+    first, last = state["model.1.weight"], state[f"model.{blocks + 17}.weight"]
+    depthwise = "model.4.0.weight" in state
+    up = None if depthwise else state[f"model.{blocks + 10}.weight"]
+    return Sizes(
+        kind="resnet",
+        width=len(first),
+        blocks=blocks,
+        norm="batch" if "model.2.weight" in state else "instance",
+        dropout=blocks > 0 and not any(name.startswith("model.10.conv_block.5.") for name in state),
+        resize=up is None or len(up) < up.shape[1],  # a transposed convolution has its inputs first
+        depthwise=depthwise,
+        channels=first.shape[1],
+        drawn=len(last),
+    )
+
+
+def _unet_sizes(state: Mapping[str, torch.Tensor]) -> Sizes:
+    first = state["model.model.0.weight"]
+    levels, inner = 1, "model.model.1.model"
+    while f"{inner}.1.weight" in state:
+        levels, inner = levels + 1, f"{inner}.3.model"
+    return Sizes(
+        kind="unet",
+        width=len(first),
+        blocks=levels,
+        norm="batch" if "model.model.1.model.2.weight" in state else "instance",
+        channels=first.shape[1],
+        drawn=state["model.model.3.weight"].shape[1],
+    )

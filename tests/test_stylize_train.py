@@ -1,0 +1,166 @@
+"""The nets of stylize that are trained: a slim VGG from a teacher, and AdaIN's decoder."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from artcli.backends import adain, feature_nets, vgg_slim
+from artcli.errors import UsageError, WeightsError
+from artcli.nn.features import FeatureNet, slim_layers
+from tests.batches import batch, pictures, seeded, train
+from tests.conftest import photograph
+from tests.test_stylize_run import painting, weights_file
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory):
+    return weights_file(tmp_path_factory.mktemp("teacher") / "wide.safetensors", (8, 8, 12, 12, 12))
+
+
+@pytest.fixture
+def slim(teacher):
+    config = vgg_slim.Config(size=64, crop=64, widths=(4, 4, 6, 6, 6), teacher=str(teacher), batch=4, lr=5e-3)
+    return seeded(lambda: vgg_slim.Model(config))
+
+
+@pytest.fixture
+def painter(teacher, folder):
+    (folder / "paintings").mkdir()
+    for number, colours in enumerate((((30, 40, 120), (240, 200, 60)), ((200, 30, 30), (250, 120, 90)))):
+        painting(folder / "paintings" / f"{number}.png", colours=colours)
+    config = adain.Config(
+        size=64, crop=32, net=str(teacher), styles="paintings", widths=(12, 12, 8, 8), batch=4, lr=3e-3
+    )
+    return seeded(lambda: adain.Model(config))
+
+
+def noisy(count, size=64):
+    """Pictures whose left and right halves differ in colour and in grain."""
+    rng = torch.Generator().manual_seed(0)
+    grain = torch.rand(count, 3, size, size, generator=rng) * torch.linspace(0.05, 0.5, size)
+    return (0.6 * pictures(count, size) + grain).clamp(0, 1)
+
+
+# --- vgg-slim -------------------------------------------------------------------------------------------------------
+
+
+def test_it_learns_the_teachers_features_and_distances(slim):
+    images = noisy(4)
+    before = slim.validate(batch(images))
+    train(slim, images, 60)
+    after = slim.validate(batch(images))
+    assert after["features"] < 0.7 * before["features"]
+    assert after["distances"] < 0.7 * before["distances"]
+
+
+def test_a_net_that_is_its_teacher_has_the_teachers_distances(slim, teacher):
+    same = feature_nets.load(str(teacher), CPU)
+    images = noisy(2)
+    with torch.no_grad():
+        found = same(images, vgg_slim.TAPS)
+    assert all(vgg_slim._follow(found[tap], found[tap]) == 0 for tap in vgg_slim.STYLE)
+    twice = vgg_slim._follow(2**0.5 * found["relu3_1"], found["relu3_1"])  # products twice, their square four times
+    assert twice.item() == pytest.approx(torch.tensor(4.0).log().square().item(), rel=1e-4)
+
+
+def test_parts_of_a_batch_are_the_batch(slim):
+    images = noisy(4)
+    whole = train(slim, images, 1)[0]["vgg-slim"]
+    slim = seeded(lambda: vgg_slim.Model(slim.config))
+    assert train(slim, images, 1, parts=2)[0]["vgg-slim"] == pytest.approx(whole, rel=1e-5)
+
+
+def test_the_teacher_is_no_part_of_the_model(slim):
+    train(slim, noisy(4), 1)
+    assert not [name for name in slim.state_dict() if "teacher" in name]
+
+
+def test_what_is_exported_is_found_again(slim, tmp_path):
+    slim.export(tmp_path)
+    net = feature_nets.load(str(tmp_path), CPU)
+    images = noisy(1)
+    with torch.no_grad():
+        wanted, found = (each(images, ["relu5_1"])["relu5_1"] for each in (slim.net, net))
+    assert net.name == "vgg-slim"
+    torch.testing.assert_close(found, wanted, atol=0.02 * wanted.abs().max().item(), rtol=0)
+
+
+def test_the_default_is_small_enough_to_ship():
+    numbers = sum(p.numel() for p in slim_layers(vgg_slim.Config().widths).parameters())
+    assert 2 * numbers < 6e6
+
+
+# --- adain ----------------------------------------------------------------------------------------------------------
+
+
+def test_adapted_features_have_the_styles_moments():
+    content, style = torch.randn(2, 5, 9, 8), 3 + 2 * torch.randn(2, 5, 6, 7)
+    found = adain.moments(adain.adapt(content, *adain.moments(style)))
+    for own, wanted in zip(found, adain.moments(style), strict=True):
+        torch.testing.assert_close(own, wanted, atol=1e-3, rtol=1e-3)
+
+
+def test_the_decoder_learns(painter):
+    images = noisy(4)
+    losses = train(painter, images, 80)
+    assert losses[-1]["adain"] < 0.7 * losses[0]["adain"]
+    assert painter.reconstruct(images).shape == images.shape
+    assert not [name for name in painter.state_dict() if not name.startswith("decoder.")]
+
+
+def test_parts_of_a_batch_get_the_same_styles(painter):
+    images = noisy(4)
+    whole = train(painter, images, 1)[0]["adain"]
+    again = seeded(lambda: adain.Model(painter.config))
+    assert train(again, images, 1, parts=4)[0]["adain"] == pytest.approx(whole, rel=1e-4)
+
+
+def test_the_decoder_is_exported_with_its_encoder(painter, tmp_path):
+    painter.export(tmp_path)
+    state = load_file(tmp_path / adain.FILE)
+    assert {name.split(".")[0] for name in state} == {"encoder", "decoder"}
+    assert sum(tensor.nbytes for tensor in state.values()) < 8e6
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+def test_settings_that_cannot_work(teacher, folder):
+    for config, changed, words in (
+        (vgg_slim.Config(), {"widths": (1, 2)}, "five blocks"),
+        (vgg_slim.Config(), {"crop": 300}, "crop"),
+        (adain.Config(), {"widths": (1, 2)}, "four blocks"),
+        (adain.Config(), {"crop": 100}, "multiple of 8"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            replace(config, **changed)
+    model = seeded(lambda: adain.Model(adain.Config(size=64, crop=32, net=str(teacher))))
+    with pytest.raises(UsageError, match="styles=PAINTINGS"):
+        train(model, noisy(2), 1)
+    with pytest.raises(WeightsError, match="artgen train vgg-slim"):
+        adain.Model(adain.Config())
+
+
+def test_both_are_trained_from_the_command_line(invoke, folder, teacher):
+    (folder / "photos").mkdir()
+    for number in range(4):
+        photograph(folder / "photos" / f"{number}.png", (64 + number, 64))
+    sizes = ["--set", "size=64", "--set", "crop=64", "--set", "batch=2", "--steps", 2, "-q"]
+    slim = ["--set", f"teacher={teacher}", "--set", "widths=4,4,6,6,6"]
+    result = invoke("train", "vgg-slim", "photos", "--out", "slim", *sizes, *slim)
+    assert result.exit_code == 0, result.stderr
+    decoder = ["--set", "net=slim/model", "--set", "styles=photos", "--set", "widths=6,6,4,4"]
+    result = invoke("train", "adain", "photos", "--out", "fast", *sizes, *decoder)
+    assert result.exit_code == 0, result.stderr
+    assert (folder / "slim" / "model" / feature_nets.FILE).is_file()
+    assert (folder / "fast" / "model" / adain.FILE).is_file()
+
+
+def test_the_layers_of_a_net_in_training_can_be_tapped():
+    net = FeatureNet("vgg-slim", slim_layers((2, 2, 2, 2, 2)))
+    found = net(torch.rand(1, 3, 32, 32), ["conv1_1", "relu5_1"])
+    assert found["relu5_1"].requires_grad and (found["conv1_1"] < 0).any()

@@ -1,0 +1,350 @@
+"""The translators' networks against a plain reading of the upstream layout, and the files that hold them."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from artcli.backends import translate, translator_files
+from artcli.errors import UsageError, WeightsError
+from artcli.nn import translators
+from artcli.nn.patchgan import PatchGAN
+from artcli.nn.translators import InstanceNorm, Sizes, Translator, sizes_of
+from tests.batches import seeded
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def in_full_precision(monkeypatch):
+    monkeypatch.setattr(translate, "fast_dtype", lambda device: torch.float32)
+
+
+def net(sizes, seed=0):
+    """Random weights and running statistics, also where layers start at zero or one."""
+    made = seeded(lambda: Translator(sizes), seed)
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=rng))
+        for buffer in made.buffers():
+            if buffer.is_floating_point():  # not how many batches there were
+                buffer.add_(0.3 * torch.rand(buffer.shape, generator=rng))
+    return made.eval().requires_grad_(False)
+
+
+# --- the networks, against the layout read plainly -------------------------------------------------------------------
+
+
+class Plain:
+    """The papers' networks straight from a checkpoint's tensors, one operation after the other."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def has(self, name):
+        return f"{name}.weight" in self.state
+
+    def conv(self, x, name, stride=1, padding=0, groups=1):
+        return F.conv2d(x, self.state[f"{name}.weight"], self.state.get(f"{name}.bias"), stride, padding, groups=groups)
+
+    def norm(self, x, name):
+        """By the running statistics where there are weights, else each picture's channels by themselves."""
+        if self.has(name):
+            mean, variance = self.state[f"{name}.running_mean"], self.state[f"{name}.running_var"]
+            weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
+            mean, variance, weight, bias = (t[None, :, None, None] for t in (mean, variance, weight, bias))
+            return (x - mean) / (variance + 1e-5).sqrt() * weight + bias
+        mean = x.mean((2, 3), keepdim=True)
+        variance = (x - mean).square().mean((2, 3), keepdim=True)
+        return (x - mean) / (variance + 1e-5).sqrt()
+
+    @staticmethod
+    def mirrored(x, margin):
+        x = torch.cat((x[:, :, 1 : margin + 1].flip(2), x, x[:, :, -margin - 1 : -1].flip(2)), 2)
+        return torch.cat((x[..., 1 : margin + 1].flip(3), x, x[..., -margin - 1 : -1].flip(3)), 3)
+
+    def three(self, x, name, stride=1, padding=0):
+        """A 3x3 convolution, or one of each channel and one of each place."""
+        if self.has(name):
+            return self.conv(x, name, stride, padding)
+        return self.conv(self.conv(x, f"{name}.0", stride, padding, groups=x.shape[1]), f"{name}.1")
+
+    def resnet(self, x, blocks, dropout):
+        def layer(number):
+            return f"model.{number}"
+
+        x = self.norm(self.conv(self.mirrored(x, 3), layer(1)), layer(2)).relu()
+        for number in (4, 7):
+            x = self.norm(self.three(x, layer(number), 2, 1), layer(number + 1)).relu()
+        for number in range(10, 10 + blocks):
+            inside, second = f"{layer(number)}.conv_block", 6 if dropout else 5
+            kept = self.norm(self.three(self.mirrored(x, 1), f"{inside}.1"), f"{inside}.2").relu()
+            x = x + self.norm(self.three(self.mirrored(kept, 1), f"{inside}.{second}"), f"{inside}.{second + 1}")
+        for number in (10 + blocks, 13 + blocks):
+            x = self.norm(self.up(x, layer(number)), layer(number + 1)).relu()
+        return self.conv(self.mirrored(x, 3), layer(blocks + 17)).tanh()
+
+    def up(self, x, name):
+        if not self.has(name):
+            x = self.conv(x, f"{name}.0")
+            x = self.mirrored(x.repeat_interleave(2, 2).repeat_interleave(2, 3), 1)
+            return self.conv(x, f"{name}.1", groups=x.shape[1])
+        weight = self.state[f"{name}.weight"]
+        if len(weight) < weight.shape[1]:
+            return self.conv(self.mirrored(x.repeat_interleave(2, 2).repeat_interleave(2, 3), 1), name)
+        return F.conv_transpose2d(x, weight, self.state.get(f"{name}.bias"), 2, 1, 1)
+
+    def unet(self, x, name="model"):
+        outermost, inner = name == "model", f"{name}.model"
+        first = 0 if outermost else 1
+        kept = x if outermost else F.leaky_relu(x, 0.2)
+        down = self.conv(kept, f"{inner}.{first}", 2, 1)
+        innermost = self.state.get(f"{inner}.3.weight") is not None and not outermost
+        if innermost:
+            inside, last = down, 3
+        else:
+            down = down if outermost else self.norm(down, f"{inner}.2")
+            inside, last = self.unet(down, f"{inner}.{1 if outermost else 3}"), 3 if outermost else 5
+        weight, bias = self.state[f"{inner}.{last}.weight"], self.state.get(f"{inner}.{last}.bias")
+        found = F.conv_transpose2d(inside.relu(), weight, bias, 2, 1)
+        return found.tanh() if outermost else torch.cat((kept, self.norm(found, f"{inner}.{last + 1}")), 1)
+
+    def __call__(self, x, sizes):
+        return self.unet(x) if sizes.kind == "unet" else self.resnet(x, sizes.blocks, sizes.dropout)
+
+
+NORMALISED = [Sizes(width=4, norm=norm) for norm in translators.NORMS]
+KINDS = {
+    f"{sizes.describe()} {sizes.norm} {'dropout' if sizes.dropout else ''} {'resize' if sizes.resize else ''}": sizes
+    for base in NORMALISED
+    for sizes in (
+        *(replace(base, blocks=blocks, dropout=dropout) for blocks in (6, 9) for dropout in (False, True)),
+        replace(base, blocks=2, resize=True),
+        replace(base, blocks=2, resize=True, depthwise=True),
+        replace(base, blocks=2, channels=1),
+        replace(base, kind="unet", blocks=7),
+        replace(base, kind="unet", blocks=8, drawn=1),
+    )
+}
+
+
+def of(sizes):
+    """Two pictures that the network takes; the inner levels of a U-Net need two places."""
+    side = sizes.factor * (2 if sizes.kind == "unet" else 6)
+    return torch.rand(2, sizes.channels, side, side + sizes.factor, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@pytest.mark.parametrize("sizes", KINDS.values(), ids=KINDS)
+def test_the_networks_are_the_papers(sizes):
+    made, images = net(sizes), of(sizes)
+    drawn = made(images)
+    assert drawn.shape == (2, sizes.drawn, *images.shape[2:]) and drawn.std() > 0.01
+    torch.testing.assert_close(drawn, Plain(made.state_dict())(images, sizes), rtol=0, atol=1e-4)
+    torch.testing.assert_close(made(images[:1]), drawn[:1], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", KINDS.values(), ids=KINDS)
+def test_sizes_are_read_off_the_tensors(sizes):
+    found = sizes_of(Translator(sizes).state_dict())
+    assert found == sizes
+    if sizes.kind == "unet":
+        assert sizes_of(Translator(replace(sizes, dropout=True)).state_dict()) == sizes, "dropout leaves no trace"
+
+
+def test_the_published_sizes():
+    """ResNet-9 11.4 million parameters, U-Net-256 54.4 million: what the papers' code prints."""
+    with torch.device("meta"):
+        count = {
+            name: sum(p.numel() for p in Translator(sizes).parameters())
+            for name, sizes in {
+                "resnet": Sizes(),
+                "unet": Sizes(kind="unet", blocks=8, norm="batch"),
+                "light": Sizes(width=32, blocks=6, depthwise=True, resize=True),
+            }.items()
+        }
+    assert count["resnet"] == 11_378_179
+    assert count["unet"] == 54_413_955
+    assert 200_000 < count["light"] < 500_000
+
+
+def test_only_the_three_inner_levels_of_512_drop():
+    made = Translator(Sizes(kind="unet", width=2, blocks=8, dropout=True))
+    dropping = [m.model[-1] for m in made.modules() if isinstance(m, translators.UnetLevel)]
+    assert [isinstance(layer, torch.nn.Dropout) for layer in dropping] == [False] * 4 + [True] * 3 + [False]
+
+
+def test_instance_normalisation():
+    layer, x = InstanceNorm(), torch.randn(3, 4, 8, 6) * 3 + 1
+    torch.testing.assert_close(layer(x), F.instance_norm(x))
+    torch.testing.assert_close(layer(x[:1]), F.instance_norm(x)[:1])
+    translators.statistics(layer, "study", margins=(0.25, 0.0))
+    together = layer(x)
+    torch.testing.assert_close(together[:, :, 2:6].mean((0, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0)
+    translators.statistics(layer, "fixed")
+    torch.testing.assert_close(layer(x[:1]), together[:1])
+    translators.statistics(layer, "own")
+    torch.testing.assert_close(layer(x), F.instance_norm(x))
+
+
+def test_the_critic_can_normalise_each_picture():
+    critic = seeded(lambda: PatchGAN(3, 4, norm="instance"))
+    images = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(critic(images)[:1], critic(images[:1]))
+    assert not any("running" in name for name in critic.state_dict())
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+SMALL = Sizes(width=4, blocks=1)
+
+
+def load(path, **how):
+    return translator_files.load(str(path), CPU, **how)
+
+
+@pytest.mark.parametrize("sizes", [SMALL, Sizes(kind="unet", width=2, blocks=7, norm="batch")], ids=["resnet", "unet"])
+@pytest.mark.parametrize("kind", [".pth", ".safetensors"])
+def test_upstream_checkpoints_load_as_they_are(tmp_path, sizes, kind):
+    made = net(sizes)
+    state = {name: tensor.contiguous() for name, tensor in made.state_dict().items()}
+    path = tmp_path / f"latest_net_G{kind}"
+    (torch.save if kind == ".pth" else save_file)(state, path)
+    loaded = load(path)
+    assert loaded.net.sizes == sizes and loaded.name == path.name and loaded.direction is None
+    image = of(sizes)[0] / 2 + 0.5
+    wanted = (Plain(state)(image[None] * 2 - 1, sizes)[0] + 1) / 2
+    torch.testing.assert_close(translate.whole(image, loaded.net), wanted, atol=1e-4, rtol=0)
+
+
+def test_old_and_wrapped_names_load_too(tmp_path):
+    """Data-parallel wrapping, and the moments that PyTorch 0.3 kept for instance normalisation."""
+    made = net(SMALL)
+    state = {f"module.{name}": tensor for name, tensor in made.state_dict().items()}
+    state |= {"module.model.2.running_mean": torch.zeros(4), "module.model.2.running_var": torch.ones(4)}
+    torch.save(state, tmp_path / "G.pth")
+    assert load(tmp_path / "G.pth").net.sizes == SMALL
+
+
+def test_a_pair_of_upstream_checkpoints_is_a_folder(tmp_path):
+    for name, seed in (("latest_net_G_A.pth", 1), ("latest_net_G_B.pth", 2)):
+        torch.save(net(SMALL, seed).state_dict(), tmp_path / name)
+    there, back = load(tmp_path), load(tmp_path, direction="BtoA")
+    assert (there.direction, back.direction) == ("AtoB", "BtoA")
+    assert there.fingerprint != back.fingerprint == load(tmp_path / "latest_net_G_B.pth").fingerprint
+
+
+def test_our_own_files(tmp_path):
+    sizes = replace(SMALL, depthwise=True, resize=True)
+    made = net(sizes)
+    translator_files.save(tmp_path / "b-to-a.safetensors", made, direction="BtoA", default="BtoA", size=64)
+    loaded = load(tmp_path)
+    assert (loaded.direction, loaded.net.sizes) == ("BtoA", sizes)
+    image = torch.rand(3, 16, 16)
+    wanted = translators.draw(made, image[None])[0]
+    torch.testing.assert_close(translate.whole(image, loaded.net), wanted, atol=5e-3, rtol=0)
+    with pytest.raises(UsageError, match="only BtoA"):
+        load(tmp_path, direction="AtoB")
+    with pytest.raises(UsageError, match="BtoA, not AtoB"):
+        load(tmp_path / "b-to-a.safetensors", direction="AtoB")
+
+
+OTHERS = {
+    "critic": (PatchGAN(3, 4, norm="instance").layers.state_dict(), "discriminator"),
+    "vgg": ({"features.0.weight": torch.zeros(4, 3, 3, 3)}, "image classifier"),
+    "vqgan": ({"decoder.conv_in.weight": torch.zeros(1)}, "VQGAN"),
+    "nothing known": ({"a": torch.zeros(1)}, "neither a ResNet nor a U-Net"),
+    "not normalised": (
+        {n: t for n, t in net(replace(SMALL, norm="batch")).state_dict().items() if "2." not in n},
+        "lacks|neither",
+    ),
+    "four channels": (net(replace(SMALL, channels=4)).state_dict(), "4 channels"),
+    "too much": (net(SMALL).state_dict() | {"model.99.weight": torch.zeros(1)}, "model.99.weight"),
+    "another shape": (net(SMALL).state_dict() | {"model.4.weight": torch.zeros(8, 5, 3, 3)}, "4.weight is 8x5x3x3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("state, message", OTHERS.values(), ids=OTHERS)
+def test_other_checkpoints_are_refused(tmp_path, state, message):
+    torch.save({name: tensor.clone() for name, tensor in state.items()}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=message) as raised:
+        load(tmp_path / "other.pth")
+    assert "\n" not in str(raised.value) and "other.pth" in str(raised.value)
+
+
+def test_what_else_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="artgen train cyclegan"):
+        load("monet-mini")
+    with pytest.raises(UsageError, match="neither a file nor known"):
+        load("nowhere")
+    with pytest.raises(UsageError, match="holds no translator"):
+        load(tmp_path)
+    (tmp_path / "half.pth").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(WeightsError, match="damaged"):
+        load(tmp_path / "half.pth")
+    save_file(net(SMALL).state_dict(), tmp_path / "x.safetensors", {"artgen": json.dumps({"model": "vae"})})
+    with pytest.raises(WeightsError, match="a vae"):
+        load(tmp_path / "x.safetensors")
+    assert asdict(SMALL)["width"] == 4
+
+
+# --- any size --------------------------------------------------------------------------------------------------------
+
+
+def photo(height, width, seed=0):
+    """Soft colours with some grain, so that its parts differ."""
+    rng = torch.Generator().manual_seed(seed)
+    soft = F.interpolate(torch.rand(1, 3, 5, 4, generator=rng), (height, width), mode="bicubic")[0]
+    return (soft + 0.1 * torch.randn(3, height, width, generator=rng)).clamp(0, 1)
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+@settings(deadline=None, max_examples=15)
+def test_every_size_comes_back(height, width):
+    loaded = Translator(SMALL).eval().requires_grad_(False)
+    drawn = translate.whole(photo(height, width), loaded)
+    assert drawn.shape == (3, height, width) and drawn.min() >= 0 and drawn.max() <= 1
+
+
+@pytest.mark.parametrize("sizes", [replace(SMALL, width=8, blocks=2), Sizes(kind="unet", width=4, blocks=3)])
+def test_tiles_look_like_the_whole(sizes):
+    made, image = net(sizes), photo(203, 250)
+    whole = translate.whole(image, made)
+    steps = list(translate.tiled(image, made, tile=96, overlap=48))
+    assert [(s.done, s.total) for s in steps] == [(n, len(steps)) for n in range(1, len(steps) + 1)] and len(steps) > 5
+    tiled = steps[-1].image()
+    assert tiled.shape == whole.shape
+    assert (tiled - whole).abs().mean() < 2 / 255
+    alone = [s for s in translate.tiled(image, made, tile=96, overlap=48, shared=False)][-1].image()
+    if sizes.kind == "resnet":
+        assert (alone - whole).abs().mean() > 2 * (tiled - whole).abs().mean(), "sharing is what does it"
+    again = translate.whole(image, made)
+    torch.testing.assert_close(again, whole)
+
+
+def test_windows_add_up_to_one():
+    for length, tile, overlap in ((100, 32, 8), (64, 32, 16), (36, 32, 8), (32, 32, 8), (500, 96, 48)):
+        total = torch.zeros(length)
+        for start, ramp in translate.windows(length, tile, overlap, 4):
+            assert (start % 4 == 0 and start + len(ramp) <= length) or length < tile
+            total[start : start + len(ramp)] += ramp
+        torch.testing.assert_close(total, torch.ones(length))
+
+
+def test_grey_networks_take_colour_pictures():
+    sizes = replace(SMALL, channels=1, drawn=1)
+    made = net(sizes)
+    drawn = translate.whole(photo(20, 20), made)
+    assert drawn.shape == (3, 20, 20) and torch.equal(drawn[0], drawn[2])
+
+
+def test_keeping_colours_keeps_the_difference_of_channels():
+    image, drawn = 0.4 + 0.2 * photo(9, 9), 0.4 + 0.2 * photo(9, 9, 1)
+    kept = translate.keep_color(image, drawn)
+    torch.testing.assert_close(kept[0] - kept[1], image[0] - image[1])
+    torch.testing.assert_close(translate.luma(kept), translate.luma(drawn))
