@@ -158,7 +158,9 @@ def test_nothing_is_left_without_frames_or_after_abort(tmp_path):
 SCRIPT = """
 import sys, numpy as np
 from pathlib import Path
+from signal import SIGINT, default_int_handler, signal
 from artcli.media.video import VideoWriter
+signal(SIGINT, default_int_handler)  # a shell's background job starts with Ctrl-C ignored
 try:
     with VideoWriter(Path(sys.argv[1]), (64, 48), 25) as film:
         while True:
@@ -183,7 +185,10 @@ def test_ctrl_c_of_a_terminal_leaves_a_playable_film(tmp_path):
     )
     assert child.stdout.readline() == b"ready\n"
     os.killpg(child.pid, signal.SIGINT)
-    rest, _ = child.communicate(timeout=60)
+    try:
+        rest, _ = child.communicate(timeout=60)
+    finally:
+        child.kill()
     assert child.returncode == 130
     # the interrupt may fall between queueing a frame and counting it
     assert len(list(video.read_frames(path))) - int(rest) in (0, 1)
