@@ -215,7 +215,6 @@ def test_killed_at_random_moments(invoke, folder, data, model):
         process.wait()
     assert invoke(*args).exit_code == 0
     assert same(weights("run"), weights("whole"))
-    assert Path("run/weights.safetensors").stat().st_size == Path("whole/weights.safetensors").stat().st_size
 
 
 def test_two_processes_do_not_write_to_one_run(invoke, folder, data):
