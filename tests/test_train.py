@@ -215,6 +215,8 @@ def test_killed_at_random_moments(invoke, folder, data, model):
         process.wait()
     assert invoke(*args).exit_code == 0
     assert same(weights("run"), weights("whole"))
+    found, wanted = (checkpoint.read(Path(run) / "weights.safetensors")[1] for run in ("run", "whole"))
+    assert found | {"command": None} == wanted | {"command": None}
 
 
 def test_two_processes_do_not_write_to_one_run(invoke, folder, data):

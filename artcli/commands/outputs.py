@@ -1,10 +1,13 @@
-"""What the verbs that make pictures share: the kinds of files, and batches that go on after a failure."""
+"""What the verbs that make pictures share: the kinds of files, batches that go on after a failure, and stops."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from artcli.console import Console
 from artcli.errors import ArtgenError, Interrupted
+
+if TYPE_CHECKING:
+    from artcli.run import Outcome
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 FILMS = (".mp4", ".webm", ".gif")
@@ -32,3 +35,14 @@ def one_by_one(jobs: Sequence[Item], do: Callable[[Item], None], name: Callable[
             failed += 1
     if failed:
         raise ArtgenError(f"{failed} of {len(jobs)} pictures failed; the others are done")
+
+
+def tell_stop(verb: str, outcome: "Outcome", total: int, *, streamed: bool, console: Console) -> None:
+    """Say where a run stopped before its end, if it did.  Raises Interrupted when the user stopped it."""
+    if outcome.stopped is None:
+        return
+    later = "" if streamed else "; saved, --resume goes on from here"
+    note = f"{outcome.stopped} at step {outcome.step} of {total}{later}"
+    if outcome.stopped == "interrupted":
+        raise Interrupted(note)
+    console.info(f"{verb}: {note}")

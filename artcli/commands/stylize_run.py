@@ -15,10 +15,10 @@ from artcli import state as state_file
 from artcli.backends.stylize import schedule
 from artcli.backends.stylize.schedule import Stage
 from artcli.backends.stylize.settings import Settings
-from artcli.commands.outputs import HOLD, one_by_one
+from artcli.commands.outputs import HOLD, one_by_one, tell_stop
 from artcli.commands.target import Target
 from artcli.console import Console, duration
-from artcli.errors import Interrupted, UsageError
+from artcli.errors import UsageError
 from artcli.fetch import sha256_of
 from artcli.media import files
 from artcli.recipe import tell_other_weights
@@ -232,12 +232,7 @@ class Studio:
         if not job.streamed:
             self.console.result(job.outputs, **facts)
         self.console.info(f"stylize: {outcome.step} steps in {duration(seconds)}")
-        if outcome.stopped is not None:
-            later = "" if job.streamed else "; saved, --resume goes on from here"
-            note = f"{outcome.stopped} at step {outcome.step} of {total}{later}"
-            if outcome.stopped == "interrupted":
-                raise Interrupted(note)
-            self.console.info(f"stylize: {note}")
+        tell_stop("stylize", outcome, total, streamed=job.streamed, console=self.console)
 
     # films and resuming ---------------------------------------------------------------------------------------------
 
