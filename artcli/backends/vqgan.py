@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save
 from torch import nn
+from torchvision.transforms.v2.functional import center_crop
 
 from artcli.backends.perceptual import Perceptual
 from artcli.errors import UsageError
@@ -43,8 +44,8 @@ class Config:
     widths: channels from the full resolution down, each level half the sides of the one before.  blocks: residual
     blocks a level.  attention: at the lowest level.  groups: of the normalisations.  codes, code_width: the codebook.
     commitment: pull of the features to their codes.  perceptual: weight of the perceptual distance, measured with
-    `net`.  adversary: weight of the critic, times what makes its gradient as large as the others' at the last layer;
-    critic_start: steps without it.
+    `net`; perceptual_start: steps without it.  adversary: weight of the critic, times what makes its gradient as large
+    as the others' at the last layer; critic_start: steps without it.
     """
 
     size: int = 128
@@ -59,6 +60,7 @@ class Config:
     decay: float = 0.99
     commitment: float = 0.25
     perceptual: float = 1.0
+    perceptual_start: int = 0
     net: str = "clip-mini"
     adversary: float = 0.8
     critic_start: int = 10_000
@@ -68,7 +70,7 @@ class Config:
     lr: float = 3e-4
 
     def __post_init__(self) -> None:
-        checks.positive(self, {"crop", "commitment", "perceptual", "adversary", "critic_start"})
+        checks.positive(self, {"crop", "commitment", "perceptual", "perceptual_start", "adversary", "critic_start"})
         checks.below_one(self, "decay")
         for side in {self.size, self.crop} - {0}:
             checks.divisible(side, self.sizes.factor)
@@ -135,7 +137,7 @@ class Model(nn.Module):
         images = self._crop(batch)
         rebuilt, features, vectors, codes = self._through(images)
         self.quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
-        parts = self._errors(images, rebuilt)
+        parts = self._errors(images, rebuilt, self.step >= self.config.perceptual_start)
         alike = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
         loss = alike + self.config.commitment * F.mse_loss(features, vectors.detach())
         critic = self.critic if self.step >= self.config.critic_start else None
@@ -162,9 +164,9 @@ class Model(nn.Module):
         vectors, codes = self.quantiser(features)
         return self.net.decode(vectors), features, vectors, codes
 
-    def _errors(self, images: torch.Tensor, rebuilt: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _errors(self, images: torch.Tensor, rebuilt: torch.Tensor, perceptual: bool) -> dict[str, torch.Tensor]:
         found = {"l1": (rebuilt - images).abs().mean()}
-        if self.config.perceptual:
+        if perceptual and self.config.perceptual:
             found["perceptual"] = self._distance(rebuilt, images).mean()
         return found
 
@@ -179,10 +181,11 @@ class Model(nn.Module):
 
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """loss without the critic's; l1; perceptual; psnr in dB, of whole pictures."""
-        rebuilt, _, _, _ = self._through(batch.images)
-        parts = self._errors(batch.images, rebuilt)
-        error = (rebuilt.clamp(0, 1) - batch.images).square().flatten(1).mean(1)
+        """loss without the critic's; l1; perceptual; psnr in dB, of the pictures' middles of the size of the crops."""
+        images = center_crop(batch.images, [self.config.crop]) if self.config.crop else batch.images
+        rebuilt, _, _, _ = self._through(images)
+        parts = self._errors(images, rebuilt, perceptual=True)
+        error = (rebuilt.clamp(0, 1) - images).square().flatten(1).mean(1)
         loss = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
         return {"loss": loss, **parts, "psnr": -10 * error.clamp_min(1e-10).log10().mean()}
 
