@@ -173,13 +173,14 @@ def test_check_looks_at_the_data_only(invoke, folder):
 # --- stopping and going on ------------------------------------------------------------------------------------------
 
 
-def test_stopped_after_every_step_it_ends_at_the_same_weights(invoke, folder, data):
-    assert invoke(*line(data, "-q", out="whole")).exit_code == 0
+@pytest.mark.parametrize("model", TINY)
+def test_stopped_after_every_step_it_ends_at_the_same_weights(invoke, folder, data, model):
+    assert invoke(*line(data, "-q", model=model, out="whole")).exit_code == 0
     for step in range(1, 6):
-        result = invoke(*line(data, "--time-limit", "0.0001"))
+        result = invoke(*line(data, "--time-limit", "0.0001", model=model))
         assert result.exit_code == 0 and f"stopped at step {step} of 6" in result.stderr
         assert result.stdout == ""
-    assert invoke(*line(data, "-q")).exit_code == 0
+    assert invoke(*line(data, "-q", model=model)).exit_code == 0
     assert same(weights("run"), weights("whole"))
     steps = [json.loads(row)["step"] for row in Path("run/metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
@@ -194,9 +195,9 @@ def test_ctrl_c(invoke, folder, data, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize("model", TINY)
-def test_killed_at_random_moments(invoke, folder, data, model):
+def test_killed_at_random_moments(invoke, folder, data):
     """kill -9 in a step, between epochs or in a checkpoint: the same line ends at the same bytes."""
+    model = "vqgan"  # two optimizers, running means, and a critic that starts on the way
     args = [*map(str, line(data, "-q", model=model, steps=40)), "--save-every", "1"]
     assert invoke(*line(data, "-q", "--save-every", 1, model=model, steps=40, out="whole")).exit_code == 0
     rng = random.Random(model)
