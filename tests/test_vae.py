@@ -159,6 +159,9 @@ def test_the_weight_of_the_divergence_warms_up():
         found.append(loss_of(model) - NUMBERS * 0.25)
         model.after_step(step)
     assert found == pytest.approx([NATS * part for part in (0.25, 0.5, 0.75, 1, 1, 1)], rel=1e-2)
+    short = set_by_hand(tiny(warm_up=1000, beta=1.0))
+    short.learning_rate(0, 4)  # a run of four steps has two to warm up in
+    assert loss_of(short) - NUMBERS * 0.25 == pytest.approx(NATS / 2, rel=1e-2)
     images = torch.full((4, 3, 32, 32), 0.75)
     fresh = set_by_hand(tiny(warm_up=4, beta=1.0)).validate(batch(images))
     assert fresh["loss"].item() == pytest.approx(NUMBERS * 0.25 + NATS, rel=1e-4)

@@ -34,7 +34,8 @@ class Config:
     """The report's net for 64 px.
 
     design: one of DESIGNS, the layers.  width: channels of the first layer.  latent: numbers of a latent.
-    beta: weight of the divergence ("beta-VAE", Higgins et al., 2017).  warm_up: steps in which it grows from 0.
+    beta: weight of the divergence ("beta-VAE", Higgins et al., 2017).  warm_up: steps in which it grows from 0,
+    at most half of the run.
     noise: `fixed` takes the squared error as it is; `fitted` divides it by twice the mean error of the last steps, as
     the likelihood of a Gaussian whose variance is learned has it ("sigma-VAE", Rybkin et al., 2021).
     literal: mean error plus summed divergence, as the reports have it, for comparison.
@@ -185,6 +186,7 @@ class Model(nn.Module):
         self.register_buffer("done", torch.zeros((), dtype=torch.long))
         self._parts = Parts()
         self._seen: dict[str, torch.Tensor] = {}
+        self._rise = config.warm_up
 
     def _look(self, images: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log variance, (B, D) each, of the latents that fit pictures in 0..1."""
@@ -208,6 +210,7 @@ class Model(nn.Module):
         return {"vae": torch.optim.Adam(self.parameters(), self.config.lr)}
 
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
+        self._rise = min(self.config.warm_up, total // 2)  # samples of a run that ends on the way up are mush
         return {"vae": trapezoid(step, total)}
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
@@ -222,7 +225,7 @@ class Model(nn.Module):
             "error": error.detach().mean(),
             "latents": nats.detach().mean(0),
         }
-        part = min(1.0, (int(self.done) + 1) / self.config.warm_up) if self.config.warm_up else 1.0
+        part = min(1.0, (int(self.done) + 1) / self._rise) if self._rise else 1.0
         yield "vae", self._loss(error, nats, part * self.config.beta)
 
     def _errors(self, batch: Batch, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -169,7 +169,7 @@ class Studio:
     def _encodes(self) -> bool:
         """Whether pictures become codes, and not only codes pictures."""
         moves = self.request.camera is not None
-        return self.edit is not None or moves or self.settings.start in {"noise", "gradient"}
+        return self.edit is not None or moves or self.settings.start in {"sketch", "noise", "gradient"}
 
     def _size(self) -> tuple[int, int]:
         """(width, height) of what is drawn."""

@@ -13,6 +13,7 @@ from artcli.backends.dream.codes import CodeImage
 from artcli.backends.dream.cutouts import Cutouts
 from artcli.backends.dream.losses import prompt_loss
 from artcli.backends.dream.settings import Settings
+from artcli.backends.dream.sketch import Sketch
 from artcli.backends.dream.steer import Target
 from artcli.backends.dream.story import Story
 from artcli.backends.frame import Frame
@@ -21,6 +22,7 @@ from artcli.errors import ArtgenError
 from artcli.nn.vqgan import VQGAN
 
 SOFTNESS = 0.25  # of the contrast loss: at CLIP's own scale it is all but zero long before the picture is done
+Drawer = fft.FFTImage | CodeImage | Sketch
 FALL = 0.4  # part of the run in which the learning rate falls to zero
 
 
@@ -73,13 +75,15 @@ class _Artist:
         self.cutouts = Cutouts(settings.cutouts, clip.side, settings.cut_power, settings.augment)
         self._begin_stage()
 
-    def _drawer(self, vqgan: VQGAN | None) -> fft.FFTImage | CodeImage:
-        rng = _rng(self.seed, -1)
-        drawer: fft.FFTImage | CodeImage
+    def _drawer(self, vqgan: VQGAN | None) -> Drawer:
+        rng, settings = _rng(self.seed, -1), self.settings
+        drawer: Drawer
         if vqgan is None:
-            drawer = fft.FFTImage(self.settings.height, self.settings.width, rng, self.clip.device)
+            drawer = fft.FFTImage(settings.height, settings.width, rng, self.clip.device)
+        elif settings.start == "sketch" and self.starts_small:
+            drawer = Sketch(vqgan, settings.height, settings.width, rng, settings.tileable)
         else:
-            drawer = CodeImage(vqgan, *self._size(0), rng, self.settings.start, self.settings.tileable)
+            drawer = CodeImage(vqgan, *self._size(0), rng, settings.start, settings.tileable)
         if self.canvas is not None:
             drawer.start_from(self.canvas.photo)
         return drawer
@@ -234,7 +238,7 @@ def _rng(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step + 1) % 2**63)
 
 
-def _optimizer(settings: Settings, drawer: fft.FFTImage | CodeImage) -> torch.optim.Optimizer:
+def _optimizer(settings: Settings, drawer: Drawer) -> torch.optim.Optimizer:
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
     rate = drawer.rate if settings.lr is None else settings.lr
     return kinds[settings.optimizer](drawer.parameters(), lr=rate, betas=drawer.betas)

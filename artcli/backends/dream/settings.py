@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 DRAWERS = ("fft", "vqgan")
-STARTS = ("codes", "range", "noise", "gradient")
+STARTS = ("sketch", "codes", "range", "noise", "gradient")
 OPTIMIZERS = ("adam", "adamw", "radam")
 LOSSES = ("contrast", "spherical", "cosine")
 AUGMENTATIONS = ("flip", "affine", "perspective", "jitter", "sharpen", "erase", "noise")
