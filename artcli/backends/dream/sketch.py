@@ -1,0 +1,63 @@
+"""A VQGAN that goes on from a small Fourier image: frequencies find the subject, codes give it a surface.
+
+A grid of codes that is as small as the first stage has a few dozen places, too few to find a subject in.
+"""
+
+import torch
+
+from artcli.backends.dream import fft
+from artcli.backends.dream.codes import CodeImage
+from artcli.backends.dream.fft import FFTImage
+from artcli.nn.vqgan import VQGAN
+
+
+class Sketch:
+    """The drawer: a FFTImage until it grows to its full size, a CodeImage of what that drew from then on."""
+
+    def __init__(
+        self,
+        model: VQGAN,
+        height: int,
+        width: int,
+        rng: torch.Generator,
+        tileable: bool = False,
+    ):
+        self.model, self.height, self.width, self.rng, self.tileable = model, height, width, rng, tileable
+        device = model.quantize.vectors.device
+        self.now: FFTImage | CodeImage = FFTImage(height, width, rng, device)
+        self.size = (0, 0)
+
+    @property
+    def rate(self) -> float:
+        return self.now.rate
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        return self.now.betas
+
+    @property
+    def costly(self) -> bool:
+        return self.now.costly
+
+    @torch.no_grad()
+    def grow(self, height: int, width: int) -> None:
+        """Nothing while it is small; at the full size the codes take over, which needs the encoder."""
+        if (height, width) != (self.height, self.width) or isinstance(self.now, CodeImage):
+            return
+        sketch = fft.resize(self.now.draw(*self.size), height, width)[0] if all(self.size) else None
+        self.now = CodeImage(self.model, height, width, self.rng, tileable=self.tileable)
+        if sketch is not None:
+            self.now.start_from(sketch)
+
+    def draw(self, height: int, width: int) -> torch.Tensor:
+        self.size = (height, width)
+        return self.now.draw(height, width)
+
+    def start_from(self, image: torch.Tensor) -> None:
+        self.now.start_from(image)
+
+    def settle(self) -> None:
+        self.now.settle()
+
+    def parameters(self) -> list[torch.Tensor]:
+        return self.now.parameters()
