@@ -14,6 +14,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from artcli.backends.dream.codes import CodeImage, _Clamp
+from artcli.backends.dream.fft import FFTImage, resize
+from artcli.backends.dream.sketch import Sketch
 from artcli.media import record
 from artcli.nn.vqgan import VQGAN, Sizes
 from tests.batches import seeded
@@ -139,6 +141,23 @@ def test_other_starts(model):
     assert smooth < rough
 
 
+def test_codes_go_on_from_a_sketch(model):
+    """Small it draws what a Fourier image draws; full-sized, the codes of that."""
+    paint = Sketch(model, 24, 32, torch.Generator().manual_seed(0))
+    image = FFTImage(24, 32, torch.Generator().manual_seed(0), torch.device("cpu"))
+    assert torch.equal(paint.draw(12, 16), image.draw(12, 16))
+    assert (paint.rate, paint.costly) == (image.rate, False)
+    sketch = paint.draw(12, 16).detach()
+    paint.grow(12, 16)
+    assert paint.parameters()[0].shape == image.spectrum.shape
+    paint.grow(24, 32)
+    codes = drawer(model, 24, 32)
+    codes.start_from(resize(sketch, 24, 32)[0])
+    assert torch.equal(paint.parameters()[0], codes.features)
+    assert (paint.rate, paint.costly) == (codes.rate, True)
+    assert torch.equal(paint.draw(24, 32), codes.draw(24, 32))
+
+
 def test_a_tileable_picture_has_no_edge(model):
     """Moving the codes round moves the picture round."""
     paint = CodeImage(model, 24, 32, torch.Generator().manual_seed(0), tileable=True)
@@ -180,14 +199,15 @@ def test_words_to_a_picture_and_a_film(dream):
     assert Image.open("a.png").size == (48, 48) and Path("a.mp4").stat().st_size > 500
 
 
-def test_it_goes_on_at_the_same_bytes(model, tiny_clip):
+@pytest.mark.parametrize("start", ["sketch", "codes"])
+def test_it_goes_on_at_the_same_bytes(model, tiny_clip, start):
     from artcli.backends import clip as clips
     from artcli.backends.dream import optimise, steer
     from artcli.backends.dream.prompts import parse
     from artcli.backends.dream.settings import Settings
 
     clip = clips.load(str(tiny_clip), torch.device("cpu"))
-    how = Settings(48, 40, steps=6, cutouts=3, low_res=32, drawer="vqgan")
+    how = Settings(48, 40, steps=6, cutouts=3, low_res=32, drawer="vqgan", start=start)
     targets = steer.texts(clip, parse("red car"))
     states = []
     for frame in optimise.dream(targets, clip, how, seed=1, vqgan=model):

@@ -14,18 +14,11 @@ from artcli.nn.vqgan import VQGAN
 class Sketch:
     """The drawer: a FFTImage until it grows to its full size, a CodeImage of what that drew from then on."""
 
-    def __init__(
-        self,
-        model: VQGAN,
-        height: int,
-        width: int,
-        rng: torch.Generator,
-        tileable: bool = False,
-    ):
+    def __init__(self, model: VQGAN, height: int, width: int, rng: torch.Generator, tileable: bool = False):
         self.model, self.height, self.width, self.rng, self.tileable = model, height, width, rng, tileable
         device = model.quantize.vectors.device
         self.now: FFTImage | CodeImage = FFTImage(height, width, rng, device)
-        self.size = (0, 0)
+        self.small: tuple[int, int] | None = None  # the size that it was drawn at last
 
     @property
     def rate(self) -> float:
@@ -41,16 +34,20 @@ class Sketch:
 
     @torch.no_grad()
     def grow(self, height: int, width: int) -> None:
-        """Nothing while it is small; at the full size the codes take over, which needs the encoder."""
-        if (height, width) != (self.height, self.width) or isinstance(self.now, CodeImage):
+        """At the full size the codes take over, which needs the encoder; without a sketch, random ones."""
+        if isinstance(self.now, CodeImage):
             return
-        sketch = fft.resize(self.now.draw(*self.size), height, width)[0] if all(self.size) else None
+        if (height, width) != (self.height, self.width):
+            self.small = (height, width)
+            return
+        sketch = self.now.draw(*self.small) if self.small else None
         self.now = CodeImage(self.model, height, width, self.rng, tileable=self.tileable)
         if sketch is not None:
-            self.now.start_from(sketch)
+            self.now.start_from(fft.resize(sketch, height, width)[0])
 
     def draw(self, height: int, width: int) -> torch.Tensor:
-        self.size = (height, width)
+        if (height, width) != (self.height, self.width):
+            self.small = (height, width)
         return self.now.draw(height, width)
 
     def start_from(self, image: torch.Tensor) -> None:
