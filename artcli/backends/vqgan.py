@@ -43,7 +43,8 @@ class Config:
     size: of the pictures; crop: side of the random parts of them that training looks at, 0 for the whole.
     widths: channels from the full resolution down, each level half the sides of the one before.  blocks: residual
     blocks a level.  attention: at the lowest level.  groups: of the normalisations.  codes, code_width: the codebook.
-    commitment: pull of the features to their codes.  perceptual: weight of the perceptual distance, measured with
+    commitment: pull of the features to their codes.  warm_up: steps in which a falling part of the features reaches the
+    decoder as they are: from the first step on only through codes, colours are learned late or never.  perceptual: weight of the perceptual distance, measured with
     `net`; perceptual_start: steps without it.  adversary: weight of the critic, times what makes its gradient as large
     as the others' at the last layer; critic_start: steps without it.
     """
@@ -59,6 +60,7 @@ class Config:
     code_width: int = 64
     decay: float = 0.99
     commitment: float = 0.25
+    warm_up: int = 1500
     perceptual: float = 1.0
     perceptual_start: int = 0
     net: str = "clip-mini"
@@ -70,7 +72,9 @@ class Config:
     lr: float = 3e-4
 
     def __post_init__(self) -> None:
-        checks.positive(self, {"crop", "commitment", "perceptual", "perceptual_start", "adversary", "critic_start"})
+        checks.positive(
+            self, {"crop", "commitment", "warm_up", "perceptual", "perceptual_start", "adversary", "critic_start"}
+        )
         checks.below_one(self, "decay")
         for side in {self.size, self.crop} - {0}:
             checks.divisible(side, self.sizes.factor)
@@ -135,7 +139,7 @@ class Model(nn.Module):
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         images = self._crop(batch)
-        rebuilt, features, vectors, codes = self._through(images)
+        rebuilt, features, vectors, codes = self._through(images, batch)
         self.quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
         parts = self._errors(images, rebuilt, self.step >= self.config.perceptual_start)
         alike = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
@@ -158,11 +162,14 @@ class Model(nn.Module):
         images = batch.crops(self.config.crop) if self.config.crop else batch.images
         return images.contiguous(memory_format=torch.channels_last)
 
-    def _through(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _through(self, images: torch.Tensor, learning: Batch | None = None) -> tuple[torch.Tensor, ...]:
         """Pictures rebuilt, (B, C, H, W) roughly in 0..1; features and their codes' vectors, (B, W, h, w); codes."""
         features = full(self.net.encode(images))
         vectors, codes = self.quantiser(features)
-        return self.net.decode(vectors), features, vectors, codes
+        if learning is None or self.step >= self.config.warm_up:
+            return self.net.decode(vectors), features, vectors, codes
+        as_they_are = learning.uniform(1, *features.shape[2:]) >= self.step / self.config.warm_up
+        return self.net.decode(torch.where(as_they_are, features, vectors)), features, vectors, codes
 
     def _errors(self, images: torch.Tensor, rebuilt: torch.Tensor, perceptual: bool) -> dict[str, torch.Tensor]:
         found = {"l1": (rebuilt - images).abs().mean()}
