@@ -43,10 +43,10 @@ class Config:
     size: of the pictures; crop: side of the random parts of them that training looks at, 0 for the whole.
     widths: channels from the full resolution down, each level half the sides of the one before.  blocks: residual
     blocks a level.  attention: at the lowest level.  groups: of the normalisations.  codes, code_width: the codebook.
-    commitment: pull of the features to their codes.  warm_up: steps in which a falling part of the features reaches the
-    decoder as they are: from the first step on only through codes, colours are learned late or never.  perceptual: weight of the perceptual distance, measured with
-    `net`; perceptual_start: steps without it.  adversary: weight of the critic, times what makes its gradient as large
-    as the others' at the last layer; critic_start: steps without it.
+    commitment: pull of the features to their codes.  warm_up: steps in which a falling part of the features reaches
+    the decoder as they are; through codes alone from the first step on, colours are learned late.  perceptual: weight
+    of the perceptual distance, measured with `net`; perceptual_start: steps without it.  adversary: weight of the
+    critic, times what makes its gradient as large as the others' at the last layer; critic_start: steps without it.
     """
 
     size: int = 128
