@@ -1,6 +1,5 @@
 """Build, run and save what `artgen cyclegan` was asked for."""
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -127,11 +126,7 @@ class Studio:
         image, alpha = _visible(picture), picture.alpha
         del picture  # of a large one the colours fill a good part of the memory
         pixels = self._carried_over(image, str(job.source))
-        if job.streamed:
-            sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=alpha))
-            sys.stdout.buffer.flush()
-        else:
-            images.save(job.out, pixels, alpha=alpha, recipe=recipe)
+        images.save(job.out, pixels, alpha=alpha, recipe=recipe)
         return (pixels.shape[1], pixels.shape[0]), {}
 
     def _carried_over(self, image: "torch.Tensor", name: str) -> "np.ndarray":

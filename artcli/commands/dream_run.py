@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -260,12 +259,7 @@ class Studio:
     def _write(self, path: Path, pixels: "np.ndarray", recipe: dict[str, Any] | None) -> None:
         from artcli.media import images
 
-        alpha = self.edit.alpha if self.edit else None
-        if str(path) == "-":
-            sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=alpha))
-            sys.stdout.buffer.flush()
-        else:
-            images.save(path, pixels, alpha=alpha, recipe=recipe)
+        images.save(path, pixels, alpha=self.edit.alpha if self.edit else None, recipe=recipe)
 
     def _report(self, job: Job, outcome: "Outcome", seed: int, seconds: float) -> None:
         if outcome.stopped is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from artcli import device, weights
 from artcli import state as state_file
 from artcli.commands.outputs import FILM_INPUTS, one_by_one
-from artcli.commands.stylize_run import Job, Request, read_styles, recipe_of, write
+from artcli.commands.stylize_run import Job, Request, read_styles, recipe_of
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
 from artcli.fetch import sha256_of
@@ -104,7 +104,7 @@ class Studio:
             seen, styles = reading.recolour(photo.rgb, self.given, how)
             painter = self._painter(styles)
         pixels = images.from_tensor(photo.finish(painter(seen, photo.masks), how))
-        write(job.picture, pixels, photo, recipe_of(job, self.request, self.weights))
+        images.save(job.picture, pixels, alpha=photo.alpha, recipe=recipe_of(job, self.request, self.weights))
         spent = time.monotonic() - started
         if not job.streamed:
             self.console.result(job.outputs, photo=str(job.photo), seconds=round(spent, 2), finished=True)

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -26,7 +25,6 @@ from artcli.recipe import tell_other_weights
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    import numpy as np
     import torch
 
     from artcli.backends.stylize.reading import Photo
@@ -134,6 +132,8 @@ class Studio:
     # one photo ------------------------------------------------------------------------------------------------------
 
     def paint(self, job: Job, stop: "Stop") -> None:
+        from artcli.media import images
+
         started = time.monotonic()
         photo = self._read(job)
         seen, styles = self._colours(photo)
@@ -144,7 +144,7 @@ class Studio:
         try:
             with self._film(job, photo, plan, recipe, saved) as film:
                 outcome = self._follow(job, photo, (seen, styles), plan, film, preview, saved, stop, started)
-                write(job.picture, outcome.pixels, photo, recipe)
+                images.save(job.picture, outcome.pixels, alpha=photo.alpha, recipe=recipe)
                 if film is not None and outcome.stopped is None:
                     film.writer.hold(HOLD)
         finally:
@@ -202,8 +202,8 @@ class Studio:
             total=_total(plan),
             to_pixels=lambda image: images.from_tensor(photo.finish(image, self.request.keep_color)),
             film=film,
-            preview=None if preview is None else lambda pixels: write(preview, pixels, photo, None),
-            snapshot=lambda step, pixels: write(job.at_step(step), pixels, photo, None),
+            preview=None if preview is None else lambda pixels: images.save(preview, pixels, alpha=photo.alpha),
+            snapshot=lambda step, pixels: images.save(job.at_step(step), pixels, alpha=photo.alpha),
             save_every=self.request.save_every,
             save_state=None if job.streamed else lambda state: self._save_state(job, plan, state),
             time_limit=self.request.time_limit,
@@ -338,14 +338,3 @@ def recipe_of(job: Job, request: Request, fingerprints: Mapping[str, str]) -> di
     made = {**request.recipe, "parameters": parameters, "seed": request.seed, "weights": dict(fingerprints)}
     record.to_text(made)
     return made
-
-
-def write(path: Path, pixels: "np.ndarray", photo: "Photo", recipe: dict[str, Any] | None) -> None:
-    """A picture with the photo's transparency, to a file or to standard output."""
-    from artcli.media import images
-
-    if str(path) == "-":
-        sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=photo.alpha))
-        sys.stdout.buffer.flush()
-    else:
-        images.save(path, pixels, alpha=photo.alpha, recipe=recipe)

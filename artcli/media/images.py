@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -205,9 +206,14 @@ def save(
 ) -> None:
     """Write PNG, JPEG, WebP or TIFF, by the suffix of `path`; the old file stays until the new one is complete.
 
+    path: "-" writes a PNG to standard output.
     image: (H, W, 3) uint8, or a (3, H, W) tensor in 0..1.  alpha: (H, W) in 0..1; JPEG, which has none, gets white.
     quality: of JPEG and WebP, 1..100; the others are lossless.  Raises UsageError (suffix), ArtgenError (disk, NaN).
     """
+    if str(path) == "-":
+        sys.stdout.buffer.write(encode(image, "PNG", recipe, alpha=alpha))
+        sys.stdout.buffer.flush()
+        return
     format = FORMATS[files.check_extension(path, WRITABLE)]
     data = encode(image, format, recipe, alpha=alpha, quality=quality)  # in memory: Pillow hides why a write failed
     with files.atomic(path) as temp:

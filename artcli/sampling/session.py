@@ -1,6 +1,5 @@
 """One call of `artgen sample`: load, refuse what cannot be, compute, save, report."""
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -125,12 +124,9 @@ class Session:
 
     def save(self, path: Path, picture: np.ndarray, recipe: dict[str, Any] | None, **facts: Any) -> None:
         """Write a picture, (H, W, 3) uint8, and announce it."""
-        if str(path) == "-":
-            sys.stdout.buffer.write(images.encode(picture, "PNG", recipe))
-            sys.stdout.buffer.flush()
-            return
         images.save(path, picture, recipe=recipe)
-        self.announce(path, **facts)
+        if str(path) != "-":
+            self.announce(path, **facts)
 
     def announce(self, path: Path, **facts: Any) -> None:
         self.console.result([path], mode=self.request.mode, model=self.sampler.loaded.name, **facts)
