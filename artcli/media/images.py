@@ -230,13 +230,17 @@ def encode(
 ) -> bytes:
     """The bytes of the file that `save` would write.  format: "PNG", "JPEG", "WEBP" or "TIFF"."""
     pixels = image if isinstance(image, np.ndarray) else from_tensor(image)
-    side = max(pixels.shape[:2])
-    if side > _LARGEST_SIDE.get(format, side):
-        raise ArtgenError(f"{format} holds at most {_LARGEST_SIDE[format]} pixels a side, not {side}: write a PNG.")
+    check_side(max(pixels.shape[:2]), format)
     picture = _with_alpha(Image.fromarray(pixels), alpha, opaque=format == "JPEG")
     out = BytesIO()
     picture.save(out, format, **_options(format, quality), **_embedded(format, recipe))
     return out.getvalue()
+
+
+def check_side(side: int, format: str) -> None:
+    """Raises ArtgenError for a picture whose longer side has more pixels than a file of this format can hold."""
+    if side > _LARGEST_SIDE.get(format, side):
+        raise ArtgenError(f"{format} holds at most {_LARGEST_SIDE[format]} pixels a side, not {side}: write a PNG.")
 
 
 def _with_alpha(picture: Image.Image, alpha: Array | None, *, opaque: bool) -> Image.Image:
