@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from artcli.enlarge import AS_IS, FACTORS, Enlargement
 from artcli.errors import UsageError
 
 MIN_SIDE, MAX_SIDE = 32, 8192
@@ -21,6 +22,10 @@ def _read_recipe(ctx: typer.Context, file: Path | None) -> Path | None:
         known = [parameter.name or "" for parameter in ctx.command.params]
         ctx.default_map = {**(ctx.default_map or {}), **recipe.parameters_of(file, ctx.command.name or "", known)}
     return file
+
+
+def _factor(value: str | int) -> int:
+    return int(one_of("--upscale", str(value), tuple(map(str, FACTORS))))
 
 
 Out = Annotated[
@@ -50,6 +55,16 @@ Fps = Annotated[float, typer.Option("--fps", min=1, max=120, help="Frames per se
 Duration = Annotated[
     float | None,
     typer.Option("--duration", metavar="SECONDS", min=0.1, max=86_400, help="Length of the film; default: every step."),
+]
+Upscale = Annotated[
+    int | None,
+    typer.Option("--upscale", metavar="FACTOR", parser=_factor, help="Enlarge the finished picture 2 or 4 times."),
+]
+Upscaler = Annotated[
+    str | None,
+    typer.Option(
+        "--upscaler", metavar="NAME", help="Net for that: a name, a file or a run's folder.  [default: upscaler]"
+    ),
 ]
 FromFile = Annotated[
     Path | None,
@@ -104,6 +119,19 @@ def seconds(text: str | None) -> float | None:
     return total
 
 
+def enlargement(ctx: typer.Context, factor: int | None, net: str | None, film: object = None) -> Enlargement:
+    """What --upscale and --upscaler ask for.
+
+    film: the name of one that is among what this call makes, None without.  Raises UsageError: --upscale beside it on
+    the line, or --upscaler without --upscale.
+    """
+    if factor is None and on_the_line(ctx, "upscaler"):
+        raise UsageError("--upscaler names the net for --upscale: add --upscale 2 or 4")
+    if film is not None and on_the_line(ctx, "upscale"):
+        raise UsageError(f"--upscale is for pictures, and {film} is a film: leave it out")
+    return AS_IS if factor is None else Enlargement(factor, net or AS_IS.net)
+
+
 def one_of(option: str, value: str, known: tuple[str, ...]) -> str:
     """The value, if it is one of the known ones; UsageError with a suggestion if not."""
     from artcli.errors import did_you_mean
@@ -111,6 +139,13 @@ def one_of(option: str, value: str, known: tuple[str, ...]) -> str:
     if value not in known:
         raise UsageError(f"{option} '{value}' is not known; there are: {', '.join(known)}.{did_you_mean(value, known)}")
     return value
+
+
+def on_the_line(ctx: typer.Context, *parameters: str) -> str:
+    """Those that this call names itself, as `--these, --options`: settings files and records may hold what is meant
+    for other calls."""
+    here = [name for name in parameters if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    return ", ".join(f"--{name.replace('_', '-')}" for name in here)
 
 
 def given(ctx: typer.Context) -> dict[str, Any]:

@@ -234,6 +234,19 @@ def _find_path(name: str, weights_dirs: Sequence[Path]) -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
+def inside(found: Path, name: str) -> Path:
+    """What `find` found, if it is a file; else the file `name` in that folder, which may be a run's.
+
+    Raises WeightsError: the folder does not hold it.
+    """
+    if not found.is_dir():
+        return found
+    for path in (found / name, found / "model" / name):
+        if path.is_file():
+            return path
+    raise WeightsError(f"{found} holds no {name}, which `artgen train` writes to RUN/model at the end of a run.")
+
+
 def _missing(weight: Weight, weights_dirs: Sequence[Path], offline: bool) -> str:
     files = ", ".join(file.path for file in weight.files)
     searched = ", ".join(str(place.folder) for place in places(weights_dirs))

@@ -11,8 +11,7 @@ from PIL import Image, ImageFilter
 
 from artcli import run as loop
 from artcli import weights
-from artcli.commands import dream_run
-from artcli.media import record, video
+from artcli.media import images, record, video
 from tests.conftest import one_error_line, photograph, snapshot
 
 TINY = ["--size", 64, "--steps", 6, "--cutouts", 6, "--low-res", 0]
@@ -440,13 +439,13 @@ def test_pictures_on_the_way(dream, folder):
 
 
 def test_the_preview_is_there_during_the_run_and_gone_after(dream, folder, monkeypatch):
-    seen, write = [], dream_run.Studio._write
+    seen, save = [], images.save
 
-    def watch(self, path, pixels, recipe):
-        write(self, path, pixels, recipe)
+    def watch(path, pixels, **how):
+        save(path, pixels, **how)
         seen.append(visible(folder))
 
-    monkeypatch.setattr(dream_run.Studio, "_write", watch)
+    monkeypatch.setattr(images, "save", watch)
     dream("red car", "--out", "a.png")
     assert seen[0] == ["a.preview.png"] and visible(folder) == ["a.png"]
     seen.clear()

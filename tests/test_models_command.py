@@ -25,6 +25,7 @@ def here(folder):
     write_run(folder / "runs/0003-vqgan-photos", "vqgan", finished=True)
     write_run(folder / "runs/0004-vae-photos", "vae")
     write_run(folder / "runs/0005-vae-photos", "vae", weights=False)
+    write_run(folder / "runs/0007-upscaler-photos", "upscaler", finished=True)
     (folder / "runs/0006-damaged").mkdir()
     (folder / "runs/0006-damaged/run.toml").write_text("model = [")
     return folder
@@ -45,6 +46,7 @@ def test_what_is_here_and_what_takes_it(invoke, here):
         "0002": ("sample", "in training on photos"),
         "0003": ("dream --vqgan", "trained on photos"),
         "0004": ("sample", "trained on photos"),
+        "0007": ("--upscaler", "trained on photos"),
     }
 
 
@@ -57,7 +59,7 @@ def test_one_kind_and_another_folder(invoke, here):
 def test_the_table(invoke, here):
     lines = invoke("models").stdout.splitlines()
     assert lines[0].split() == ["MODEL", "KIND", "FOR", "STATE"]
-    assert lines[-1].split() == ["runs/0004-vae-photos", "vae", "sample", "trained", "on", "photos"]
+    assert lines[-2].split() == ["runs/0004-vae-photos", "vae", "sample", "trained", "on", "photos"]
 
 
 def test_what_is_refused(invoke, here):

@@ -259,3 +259,11 @@ def test_metadata_without_reading_tensors(tmp_path):
 
 def test_locate_nothing(home):
     assert locate(table()["vgg19"]) is None
+
+
+@pytest.mark.parametrize("place", ["net.bin", "model/net.bin"])
+def test_a_file_in_the_folder_of_a_run(tmp_path, place):
+    file = put(tmp_path / place)
+    assert weights.inside(file, "other.bin") == weights.inside(tmp_path, "net.bin") == file
+    with pytest.raises(WeightsError, match=r"holds no other\.bin.*RUN/model"):
+        weights.inside(tmp_path, "other.bin")

@@ -23,11 +23,11 @@ def load(
 ) -> FeatureNet:
     """A net in evaluation mode, without gradients to its weights.
 
-    spec: vgg-slim, vgg19 or squeezenet1_1, a file, or a folder that `artgen train vgg-slim` wrote.
+    spec: vgg-slim, vgg19 or squeezenet1_1, a file, or the folder of an `artgen train vgg-slim` run.
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
     """
     found = find_own(spec, SLIM, _INSTEAD, weights_dirs, offline)
-    path = found / FILE if found.is_dir() else found
+    path = weights.inside(found, FILE)
     recognised = recognise(weights.load_state(path))
     if recognised is None:
         raise WeightsError(

@@ -8,36 +8,47 @@ import torch
 import torch.nn.functional as F
 
 from artcli import weights
+from artcli.backends import feature_nets
 from artcli.backends.upscaler import FILE, Upscaler
 from artcli.device import fast_dtype
 from artcli.errors import WeightsError
 
-FACTORS = (2, 4)
+NAME = "upscaler"
 TILE = 256  # pixels of the small picture
 
 
 def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Upscaler:
     """An upscaler in evaluation mode.
 
-    spec: a name from `artgen weights list`, a file, or a folder that `artgen train upscaler` wrote.
-    Raises UsageError: nothing has that name.  WeightsError: missing, damaged, or no upscaler.
+    spec: a name from `artgen weights list`, a file, or the folder of an `artgen train upscaler` run.
+    Raises UsageError: nothing has that name.  WeightsError: missing, damaged, or no upscaler of RGB pictures.
     """
-    found = weights.find(spec, weights_dirs=weights_dirs, offline=offline)
-    path = found / FILE if found.is_dir() else found
+    found = feature_nets.find_own(spec, NAME, "with --upscaler; or leave out --upscale", weights_dirs, offline)
+    path = weights.inside(found, FILE)
     with weights.open_safetensors(path) as file:
         sizes = (file.metadata() or {}).get("upscaler")
     if sizes is None:
         raise WeightsError(f"{path} is no upscaler; `artgen train upscaler` writes one to RUN/model")
-    model = Upscaler(**json.loads(sizes))
-    model.load_state_dict({name: tensor.float() for name, tensor in weights.load_state(path).items()})
+    model = _assemble(path, sizes)
+    if model.channels != 3:
+        raise WeightsError(f"{path} enlarges grey pictures only; train one with --color rgb")
     return model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+
+
+def _assemble(path: Path, sizes: str) -> Upscaler:
+    try:
+        model = Upscaler(**json.loads(sizes))
+        model.load_state_dict({name: tensor.float() for name, tensor in weights.load_state(path).items()})
+    except (ValueError, TypeError, RuntimeError) as error:  # sizes of nothing, tensors of another net
+        raise WeightsError(f"{path} is damaged: its tensors are not those of the upscaler that it names") from error
+    return model
 
 
 @torch.no_grad()
 def upscale(image: torch.Tensor, model: Upscaler, factor: int) -> torch.Tensor:
     """(3, H, W) in 0..1 to (3, factor H, factor W), on the CPU.
 
-    factor: one of FACTORS.  Memory beyond the two pictures does not grow with their size.
+    factor: a power of two.  Memory beyond the two pictures does not grow with their size.
     """
     for _ in range(factor.bit_length() - 1):
         image = _double(image, model)

@@ -79,6 +79,7 @@ class Upscaler(nn.Module):
 
     def __init__(self, width: int, blocks: int, channels: int = 3):
         super().__init__()
+        self.channels = channels
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.body = nn.Sequential(*(Block(width) for _ in range(blocks)), nn.Conv2d(width, width, 3, padding=1))
         self.last = nn.Conv2d(width, 4 * channels, 3, padding=1)

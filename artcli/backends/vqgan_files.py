@@ -31,12 +31,12 @@ def load(
 ) -> VQGAN:
     """A VQGAN in evaluation mode, without gradients to its weights.
 
-    spec: a name from `artgen weights list`, a file, or a folder that `artgen train vqgan` wrote.  encodes: whether the
+    spec: a name from `artgen weights list`, a file, or the folder of an `artgen train vqgan` run.  encodes: whether the
     encoder is wanted; without it only the decoder and the codebook take memory.
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged, of another kind, or with code inside.
     """
     found = weights.find(spec, weights_dirs=weights_dirs, offline=offline)
-    path = found / FILE if found.is_dir() else found
+    path = weights.inside(found, FILE)
     state = _plain_names(_read(path))
     sizes = _sizes(path, state)
     with torch.device("meta"):  # the file's tensors become the weights; there is nothing to initialise

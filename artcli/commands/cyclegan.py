@@ -40,6 +40,8 @@ def cyclegan(
             "--tile", metavar="PX", min=128, max=8192, help="Large pictures in parts; smaller need less memory."
         ),
     ] = 512,
+    upscale: options.Upscale = None,
+    upscaler: options.Upscaler = None,
     from_file: options.FromFile = None,
     device: options.Device = "auto",
     weights_dirs: options.WeightsDirs = None,
@@ -65,6 +67,7 @@ def cyclegan(
         strength=strength,
         keep_color=keep_color,
         tile=tile,
+        enlargement=options.enlargement(ctx, upscale, upscaler, next((job.source for job in jobs if job.film), None)),
         device=device,
         weights_dirs=tuple(weights_dirs or ()),
         offline=offline,

@@ -1,6 +1,5 @@
 """Build, run and save what `artgen cyclegan` was asked for."""
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artcli import device
+from artcli import device, enlarge
 from artcli.backends import translator_place
 from artcli.commands.outputs import one_by_one
 from artcli.console import Console, duration
@@ -48,6 +47,7 @@ class Request:
     strength: float
     keep_color: bool
     tile: int
+    enlargement: enlarge.Enlargement
     device: str
     weights_dirs: tuple[Path, ...]
     offline: bool
@@ -88,19 +88,16 @@ class Studio:
         from artcli.backends import translator_files
 
         self.request, self.console, self.stop = request, console, stop
-        where = device.choose(request.device)
-        self.translator = translator_files.load(
-            request.model,
-            where,
-            direction=request.direction,
-            weights_dirs=request.weights_dirs,
-            offline=request.offline,
-        )
+        place = device.choose(request.device)
+        where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
+        self.enlarger = enlarge.load(request.enlargement, place, **where)
+        self.translator = translator_files.load(request.model, place, direction=request.direction, **where)
         self.net = self.translator.net
-        self.weights = {self.translator.name: self.translator.fingerprint}
+        self.weights = {self.translator.name: self.translator.fingerprint, **self.enlarger.weights}
         tell_other_weights(self.weights, request.recorded_weights, console.warn)
         way = f" {self.translator.direction}" if self.translator.direction else ""
-        console.info(f"cyclegan: {self.translator.name}{way} ({self.net.sizes.describe()}), {device.describe(where)}")
+        what = f"{self.translator.name}{way} ({self.net.sizes.describe()}){self.enlarger.note}"
+        console.info(f"cyclegan: {what}, {device.describe(place)}")
 
     def work(self, job: Job) -> None:
         if self.stop.requested:
@@ -126,13 +123,9 @@ class Studio:
         picture = images.load("-" if str(job.source) == "-" else job.source)
         image, alpha = _visible(picture), picture.alpha
         del picture  # of a large one the colours fill a good part of the memory
+        self.enlarger.check(job.out, image.shape[2], image.shape[1])
         pixels = self._carried_over(image, str(job.source))
-        if job.streamed:
-            sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=alpha))
-            sys.stdout.buffer.flush()
-        else:
-            images.save(job.out, pixels, alpha=alpha, recipe=recipe)
-        return (pixels.shape[1], pixels.shape[0]), {}
+        return self.enlarger.save(job.out, pixels, alpha=alpha, recipe=recipe), {}
 
     def _carried_over(self, image: "torch.Tensor", name: str) -> "np.ndarray":
         """(3, H, W) in 0..1 to (H, W, 3) uint8, tile by tile with progress.  Raises Interrupted."""
@@ -214,10 +207,10 @@ class Studio:
         if job.film:
             assert isinstance(job.source, Path)
             info = video.probe(job.source)
-            (width, height), frames = info.size, video.frame_count(job.source, info)
+            (width, height), frames, enlarger = info.size, video.frame_count(job.source, info), enlarge.Enlarger()
         else:
             height, width = images.load("-" if str(job.source) == "-" else job.source).rgb.shape[:2]
-            frames = 1
+            frames, enlarger = 1, self.enlarger
         part = torch.rand(3, _TRIED, _TRIED)
         translate.whole(part, self.net)
         started = time.monotonic()
@@ -225,8 +218,10 @@ class Studio:
         seconds = (time.monotonic() - started) * width * height * frames / _TRIED**2
         whole = width * height <= translate.WHOLE * self.request.tile**2
         seconds *= 1.0 if whole else 1.4  # tiles overlap
-        memory = (psutil.Process().memory_info().rss + 60 * width * height) / 1e9
-        what = f"{frames} frames of {width}x{height}" if job.film else f"{width}x{height}"
+        seconds += enlarger.seconds(width, height)
+        across, down = enlarger.size(width, height)
+        memory = (psutil.Process().memory_info().rss + 60 * across * down) / 1e9
+        what = f"{f'{frames} frames of ' if job.film else ''}{width}x{height}{enlarger.note}"
         self.console.info(f"dry run: {what}, about {duration(seconds)}, {memory:.1f} GB; would write")
         self.console.result([job.out], dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
 

@@ -106,6 +106,8 @@ def dream(
     frame_steps: Annotated[
         int, typer.Option("--frame-steps", min=1, help="Optimizer steps for each frame of such a film.")
     ] = 4,
+    upscale: options.Upscale = None,
+    upscaler: options.Upscaler = None,
     fps: options.Fps = 30.0,
     duration: options.Duration = None,
     save_every: options.SaveEvery = 0,
@@ -176,6 +178,7 @@ def dream(
         clip=clip,
         vqgan=vqgan,
         camera=_camera(zoom, pan, rotate, frame_steps) if moving else None,
+        enlargement=options.enlargement(ctx, upscale, upscaler),
         device=device,
         weights_dirs=tuple(weights_dirs or ()),
         offline=offline,

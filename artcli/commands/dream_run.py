@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -10,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artcli import device, weights
+from artcli import device, enlarge, weights
 from artcli import state as state_file
 from artcli.backends.dream import prompts as prompt_syntax
 from artcli.backends.dream.settings import Settings
@@ -62,6 +61,7 @@ class Request:
     clip: str
     vqgan: str | None
     camera: "Camera | None"
+    enlargement: enlarge.Enlargement
     device: str
     weights_dirs: tuple[Path, ...]
     offline: bool
@@ -125,13 +125,17 @@ class Studio:
         width, height = self._size()
         self.settings = replace(request.settings, width=width, height=height)
         self.device = device.choose(request.device)
-        self.clip = clip.load(request.clip, self.device, weights_dirs=request.weights_dirs, offline=request.offline)
+        where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
+        self.enlarger = enlarge.load(request.enlargement, self.device, **where)
+        self.clip = clip.load(request.clip, self.device, **where)
         self.vqgan = self._load_vqgan()
         self.weights = {self.clip.name: weights.fingerprint(self.clip.model)}
         if self.vqgan is not None:
             self.weights[str(request.vqgan)] = weights.fingerprint(self.vqgan)
-        tell_other_weights(self.weights, request.recorded_weights, console.warn)
-        console.info(f"dream: {width}x{height}, {self.clip.name} ({self.clip.side} px), {device.describe(self.device)}")
+        self.recorded = {**self.weights, **self.enlarger.weights}
+        tell_other_weights(self.recorded, request.recorded_weights, console.warn)
+        what = f"{width}x{height}{self.enlarger.note}, {self.clip.name} ({self.clip.side} px)"
+        console.info(f"dream: {what}, {device.describe(self.device)}")
 
     def _read_init(self) -> "Edit | None":
         from artcli.backends.dream import canvas
@@ -183,6 +187,7 @@ class Studio:
 
     def draw(self, job: Job, stop: "Stop") -> None:
         started = time.monotonic()
+        self.enlarger.check(job.picture, *self._shown)
         targets = self._targets(job)
         seed = self._best_seed(job, targets, stop) if self.request.best_of > 1 else job.seed
         recipe = self._recipe(job, seed)
@@ -192,13 +197,22 @@ class Studio:
         try:
             with self._film(job, recipe, saved) as film:
                 outcome = self._follow(job, frames, film, preview, seed, stop)
-                self._write(job.picture, outcome.pixels, recipe)
+                self.enlarger.save(job.picture, outcome.pixels, alpha=self._alpha, recipe=recipe)
                 if film is not None and outcome.stopped is None:
                     film.writer.hold(HOLD)
         finally:
             if preview is not None:
                 preview.unlink(missing_ok=True)
         self._report(job, outcome, seed, time.monotonic() - started)
+
+    @property
+    def _shown(self) -> tuple[int, int]:
+        """(width, height) of the whole picture, of which a mask may leave only a part to be drawn."""
+        return self.edit.size if self.edit else (self.settings.width, self.settings.height)
+
+    @property
+    def _alpha(self) -> "np.ndarray | None":
+        return self.edit.alpha if self.edit else None
 
     def _frames(self, targets: "Story", seed: int, state: Mapping[str, Any] | None) -> Iterator["Frame"]:
         from artcli.backends.dream.optimise import dream
@@ -225,6 +239,7 @@ class Studio:
     def _follow(
         self, job: Job, frames: Any, film: "Film | None", preview: Path | None, seed: int, stop: "Stop"
     ) -> "Outcome":
+        from artcli.media import images
         from artcli.run import Watch, follow
 
         watch = Watch(
@@ -233,8 +248,8 @@ class Studio:
             total=self._total,
             to_pixels=self._to_pixels,
             film=film,
-            preview=None if preview is None else lambda pixels: self._write(preview, pixels, None),
-            snapshot=lambda step, pixels: self._write(job.at_step(step), pixels, None),
+            preview=None if preview is None else lambda pixels: images.save(preview, pixels, alpha=self._alpha),
+            snapshot=lambda step, pixels: images.save(job.at_step(step), pixels, alpha=self._alpha),
             save_every=self.request.save_every,
             save_state=None if job.streamed else lambda state: self._save_state(job, seed, state),
             time_limit=self.request.time_limit,
@@ -256,16 +271,6 @@ class Studio:
             return None
         self.console.info(f"dream: preview in {job.preview}")
         return job.preview
-
-    def _write(self, path: Path, pixels: "np.ndarray", recipe: dict[str, Any] | None) -> None:
-        from artcli.media import images
-
-        alpha = self.edit.alpha if self.edit else None
-        if str(path) == "-":
-            sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=alpha))
-            sys.stdout.buffer.flush()
-        else:
-            images.save(path, pixels, alpha=alpha, recipe=recipe)
 
     def _report(self, job: Job, outcome: "Outcome", seed: int, seconds: float) -> None:
         if outcome.stopped is None:
@@ -313,7 +318,7 @@ class Studio:
         parameters = {**self.request.recipe["parameters"], "prompt": job.prompt}
         parameters["size"] = None if self.request.mask else f"{self.settings.width}x{self.settings.height}"
         kept = {k: v for k, v in parameters.items() if v is not None and v != ""}
-        made = {**self.request.recipe, "parameters": kept, "seed": seed, "weights": self.weights}
+        made = {**self.request.recipe, "parameters": kept, "seed": seed, "weights": self.recorded}
         record.to_text(made)  # one that is too long shows before any compute
         return made
 
@@ -326,12 +331,11 @@ class Studio:
 
         if job.film is None:
             return nullcontext()
-        size = self.edit.size if self.edit else (self.settings.width, self.settings.height)
         hidden = 0 if self.request.camera is None else self.settings.steps
         if saved is None:  # frames of a run that starts over must never get into this one
             shutil.rmtree(job.unfinished, ignore_errors=True)
         film = films.open_film(
-            job.film, size, self.request.fps, self._total, self._length(), recipe, job.unfinished, hidden
+            job.film, self._shown, self.request.fps, self._total, self._length(), recipe, job.unfinished, hidden
         )
         if saved is not None:
             films.replay(film, job.unfinished, saved["state"]["step"], self.console)
@@ -383,6 +387,7 @@ class Studio:
         total = self.settings.steps * (part * seconds_per_step(1.0) + (1 - part) * full)
         if self.request.camera is not None:
             total += self._length() * self.request.camera.steps * full
+        total += self.enlarger.seconds(*self._shown)
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: seed {job.seed}, about {duration(total)}, {memory:.1f} GB; would write")
         self.console.result(job.outputs, dry_run=True, seconds=round(total, 1), memory_gb=round(memory, 2))

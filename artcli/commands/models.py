@@ -17,9 +17,10 @@ _USES = {
     "cyclegan": "cyclegan --model",
     "painter": "paint --model",
     "pix2pix": "cyclegan --model",
+    "upscaler": "--upscaler",
     "vqgan": "dream --vqgan",
 }
-_NEEDS_END = ("clip", "vqgan")  # dream takes what a run exports when it is finished
+_NEEDS_END = ("clip", "upscaler", "vqgan")  # what is taken is exported when a run is finished
 
 
 def models(

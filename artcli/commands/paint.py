@@ -176,19 +176,14 @@ def paint(
 
 def _check_options(ctx: Any, jobs: list[Job], background: str | None) -> None:
     """Options that would do nothing are a mistake.  Raises UsageError."""
-
-    def given(names: tuple[str, ...]) -> str:
-        here = [name for name in names if ctx.get_parameter_source(name).name == "COMMANDLINE"]
-        return ", ".join(f"--{name.replace('_', '-')}" for name in here)
-
-    if all(job.replays for job in jobs) and (asked := given(_OF_PREDICTION)):
+    if all(job.replays for job in jobs) and (asked := options.on_the_line(ctx, *_OF_PREDICTION)):
         raise UsageError(f"{asked} decides which strokes a photo gets; {jobs[0].source} has its strokes already")
     film = next((job.source for job in jobs if job.moves), None)
-    if film is not None and (asked := given(_OF_PICTURES)):
+    if film is not None and (asked := options.on_the_line(ctx, *_OF_PICTURES)):
         raise UsageError(f"{asked} is for pictures, and {film} is a film: paint it by itself, without")
     if film is not None and background == "transparent":
         raise UsageError(f"a film has no transparency: name a colour for the background of {film}")
-    if film is None and given(("resume",)):
+    if film is None and options.on_the_line(ctx, "resume"):
         raise UsageError("--resume goes on with an interrupted film; photos are painted in one go")
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import time
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -239,11 +238,7 @@ class Studio:
             shown = pixels[..., 3] / 255
             alpha = shown if alpha is None else alpha * shown
             pixels = pixels[..., :3].copy()
-        if str(path) == "-":
-            sys.stdout.buffer.write(images.encode(pixels, "PNG", painting.recipe, alpha=alpha))
-            sys.stdout.buffer.flush()
-        else:
-            images.save(path, pixels, alpha=alpha, recipe=painting.recipe)
+        images.save(path, pixels, alpha=alpha, recipe=painting.recipe)
 
     def _films(self, job: Job, painting: "Painting") -> tuple[list[Path], bool]:
         """Write the films; those written, and whether the user let them be finished."""

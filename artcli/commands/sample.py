@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 from artcli import options, recipe
 from artcli.commands.outputs import FILMS, PICTURES
 from artcli.console import Console
+from artcli.enlarge import AS_IS
 from artcli.errors import UsageError
 from artcli.media import files
 from artcli.sampling.request import Request, check_runs
@@ -118,6 +119,8 @@ def sample(
     rate: Annotated[
         bool, typer.Option("--rate", help="A page to score real and generated pictures on, unlabelled.")
     ] = False,
+    upscale: options.Upscale = None,
+    upscaler: options.Upscaler = None,
     fps: options.Fps = 30.0,
     duration: Annotated[
         float | None,
@@ -164,8 +167,9 @@ def sample(
     if separate and str(target) == "-":
         raise UsageError("--out - takes one picture; --separate needs a folder or a name to number")
     film = target.suffix.lower() in FILMS
-    if not film and _on_the_line(ctx, "duration"):
+    if not film and options.on_the_line(ctx, "duration"):
         raise UsageError(f"--duration is the length of a film, and {target} is none: use {', '.join(FILMS)}.")
+    enlargement = options.enlargement(ctx, upscale, upscaler, target if film else None)
     request = Request(
         mode=mode,
         runs=(run, *(compare or ())),
@@ -178,6 +182,7 @@ def sample(
         truncation=truncation if "truncation" in meant else None,
         pictures=tuple(files.expand_inputs(reconstruct or ())),
         between=_between(mode, between),
+        enlargement=enlargement if "upscale" in meant and not film else AS_IS,
         film=film,
         loop=loop,
         dimension=sweep or 0,
@@ -220,6 +225,7 @@ _MEANT_FOR = {
     "loop": ("interpolate", "between"),
     "truncation": _RANDOM,
     "count": _RANDOM,
+    "upscale": ("samples", "reconstruct", "interpolate", "between", "sweep", "neighbours", "compare"),
     "columns": ("samples", "reconstruct", "interpolate", "between", "walk", "sweep", "neighbours", "compare"),
 }
 
@@ -227,17 +233,11 @@ _MEANT_FOR = {
 def _meant(ctx: typer.Context, way: str) -> set[str]:
     """The options that mean something here.  Raises UsageError for another one on the command line."""
     for name, ways in _MEANT_FOR.items():
-        if way not in ways and _on_the_line(ctx, name):
+        if way not in ways and options.on_the_line(ctx, name):
             option = {"classes": "class"}.get(name, name)
             there = ", ".join("samples" if other == "samples" else f"--{other}" for other in ways)
             raise UsageError(f"--{option} has no meaning with --{way}; it goes with {there}.")
     return {name for name, ways in _MEANT_FOR.items() if way in ways}
-
-
-def _on_the_line(ctx: typer.Context, parameter: str) -> bool:
-    """Whether this call says so itself: settings files and records may hold what is meant for other calls."""
-    source = ctx.get_parameter_source(parameter)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _target(mode: str, run: Path, out: Path | None) -> Path:

@@ -140,6 +140,8 @@ def stylize(
         float,
         typer.Option("--steady", min=0, max=0.98, help="How much less films flicker.", rich_help_panel=ONE_PASS),
     ] = 0.8,
+    upscale: options.Upscale = None,
+    upscaler: options.Upscaler = None,
     fps: Annotated[
         float, typer.Option("--fps", min=1, max=120, help="Frames per second.", rich_help_panel=FILM)
     ] = 30.0,
@@ -200,12 +202,14 @@ def stylize(
         raise UsageError("--mask belongs to one photo; give one photo at a time")
     if keep_color == "coral" and any(stylize_fast.is_clip(job.photo) for job in jobs):
         raise UsageError("--keep-color coral follows one photo's colours; films take luminance")
+    film = next((job.photo for job in jobs if stylize_fast.is_clip(job.photo)), None)
     request = Request(
         settings=settings,
         styles=tuple(styles),
         masks=masks,
         style_masks=style_masks,
         keep_color=keep_color,
+        enlargement=options.enlargement(ctx, upscale, upscaler, film),
         seed=_seed(seed, init),
         device=device,
         weights_dirs=tuple(weights_dirs or ()),
@@ -240,8 +244,7 @@ def stylize(
 def _check_fast(ctx: Any, fast: bool) -> None:
     """Options that would do nothing are a mistake."""
     idle = _OF_STEPS if fast else ("model", "steady")
-    if given := [name for name in idle if ctx.get_parameter_source(name).name == "COMMANDLINE"]:
-        asked = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+    if asked := options.on_the_line(ctx, *idle):
         raise UsageError(f"{asked} {'goes without' if fast else 'needs'} --fast")
 
 

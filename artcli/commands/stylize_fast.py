@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artcli import device, weights
+from artcli import device, enlarge, weights
 from artcli import state as state_file
 from artcli.commands.outputs import FILM_INPUTS, one_by_one
-from artcli.commands.stylize_run import Job, Request, read_styles, recipe_of, write
+from artcli.commands.stylize_run import Job, Request, read_styles, recipe_of
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
 from artcli.fetch import sha256_of
@@ -73,12 +73,15 @@ class Studio:
         self.request, self.fast, self.console, self.stop = request, fast, console, stop
         self.given = read_styles(request, console)
         self.device = device.choose(request.device)
-        where = {"weights_dirs": request.weights_dirs, "offline": request.offline}
-        self.stylist = backend.load(fast.model, self.device, **where)  # type: ignore[arg-type]
+        where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
+        self.enlarger = enlarge.load(request.enlargement, self.device, **where)
+        self.stylist = backend.load(fast.model, self.device, **where)
         self.weights = {fast.model: weights.fingerprint(self.stylist)}
-        tell_other_weights(self.weights, request.recorded_weights, console.warn)
+        self.recorded = {**self.weights, **self.enlarger.weights}
+        tell_other_weights(self.recorded, request.recorded_weights, console.warn)
         self.shared = self._painter(self.given)
-        console.info(f"stylize: {fast.model}, {len(self.given)} styles, {device.describe(self.device)}")
+        what = f"{fast.model}, {len(self.given)} styles{self.enlarger.note}"
+        console.info(f"stylize: {what}, {device.describe(self.device)}")
 
     def _painter(self, styles: "list[Style]") -> "Painter":
         from artcli.backends.stylize.fast import Painter
@@ -99,12 +102,14 @@ class Studio:
 
         started, how = time.monotonic(), self.request.keep_color
         photo = reading.photo(job.photo, self.request.settings.size, self.request.masks)
+        self.enlarger.check(job.picture, *photo.size)
         seen, painter = photo.rgb, self.shared
         if how is not None:
             seen, styles = reading.recolour(photo.rgb, self.given, how)
             painter = self._painter(styles)
         pixels = images.from_tensor(photo.finish(painter(seen, photo.masks), how))
-        write(job.picture, pixels, photo, recipe_of(job, self.request, self.weights))
+        recipe = recipe_of(job, self.request, self.recorded)
+        self.enlarger.save(job.picture, pixels, alpha=photo.alpha, recipe=recipe)
         spent = time.monotonic() - started
         if not job.streamed:
             self.console.result(job.outputs, photo=str(job.photo), seconds=round(spent, 2), finished=True)
@@ -227,7 +232,7 @@ class Studio:
         from artcli.backends.stylize import reading
         from artcli.media import video
 
-        count, side = 1, self.request.settings.size
+        count, side, enlarging = 1, self.request.settings.size, 0.0
         if isinstance(job, Clip):
             assert isinstance(job.photo, Path)
             info = video.probe(job.photo)
@@ -236,9 +241,10 @@ class Studio:
             photo = torch.rand(3, height, width)
         else:
             photo = reading.photo(job.photo, side).rgb
+            enlarging = self.enlarger.seconds(photo.shape[2], photo.shape[1])
         started = time.monotonic()
         self.shared(photo)
-        seconds = count * (time.monotonic() - started)
+        seconds = count * (time.monotonic() - started) + enlarging
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: {count} frames, about {duration(seconds)}, {memory:.1f} GB; would write")
         self.console.result(job.outputs, dry_run=True, seconds=round(seconds, 2), memory_gb=round(memory, 2))

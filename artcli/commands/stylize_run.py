@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -10,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from artcli import device, weights
+from artcli import device, enlarge, weights
 from artcli import state as state_file
 from artcli.backends.stylize import schedule
 from artcli.backends.stylize.schedule import Stage
@@ -26,7 +25,6 @@ from artcli.recipe import tell_other_weights
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    import numpy as np
     import torch
 
     from artcli.backends.stylize.reading import Photo
@@ -60,6 +58,7 @@ class Request:
     masks: tuple[Path, ...]
     style_masks: tuple[Path, ...]
     keep_color: str | None
+    enlargement: enlarge.Enlargement
     seed: int
     device: str
     weights_dirs: tuple[Path, ...]
@@ -110,21 +109,19 @@ class Studio:
         self.request, self.console, self.settings = request, console, request.settings
         self.given = read_styles(request, console)
         self.device = device.choose(request.device)
-        self.net = feature_nets.load(
-            self.settings.net,
-            self.device,
-            pooling=self.settings.pooling,
-            weights_dirs=request.weights_dirs,
-            offline=request.offline,
-        )
+        where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
+        self.enlarger = enlarge.load(request.enlargement, self.device, **where)
+        self.net = feature_nets.load(self.settings.net, self.device, pooling=self.settings.pooling, **where)
         objective.check_taps(self.net, self.settings)
         if self.settings.optimizer == "adam":  # L-BFGS compares gradients, which rounding would spoil
             self.net.dtype = device.fast_dtype(self.device)
         self.weights = {self.settings.net: weights.fingerprint(self.net)}
-        tell_other_weights(self.weights, request.recorded_weights, console.warn)
+        self.recorded = {**self.weights, **self.enlarger.weights}
+        tell_other_weights(self.recorded, request.recorded_weights, console.warn)
         self.shared = self._styles_of(self.given)
         started = "" if self.settings.init == "content" else f", seed {request.seed}"
-        console.info(f"stylize: {self.net.name}, {len(self.given)} styles, {device.describe(self.device)}{started}")
+        what = f"{self.net.name}, {len(self.given)} styles{self.enlarger.note}"
+        console.info(f"stylize: {what}, {device.describe(self.device)}{started}")
 
     def _styles_of(self, styles: "Sequence[Any]") -> "Styles":
         from artcli.backends.stylize.styles import Styles
@@ -136,15 +133,16 @@ class Studio:
     def paint(self, job: Job, stop: "Stop") -> None:
         started = time.monotonic()
         photo = self._read(job)
+        self.enlarger.check(job.picture, *photo.size)
         seen, styles = self._colours(photo)
         saved = self._saved_state(job)
         plan = self._plan(seen, styles, started) if saved is None else [Stage(*stage) for stage in saved["stages"]]
-        recipe = recipe_of(job, self.request, self.weights)
+        recipe = recipe_of(job, self.request, self.recorded)
         preview = self._preview(job)
         try:
             with self._film(job, photo, plan, recipe, saved) as film:
                 outcome = self._follow(job, photo, (seen, styles), plan, film, preview, saved, stop, started)
-                write(job.picture, outcome.pixels, photo, recipe)
+                self.enlarger.save(job.picture, outcome.pixels, alpha=photo.alpha, recipe=recipe)
                 if film is not None and outcome.stopped is None:
                     film.writer.hold(HOLD)
         finally:
@@ -202,8 +200,8 @@ class Studio:
             total=_total(plan),
             to_pixels=lambda image: images.from_tensor(photo.finish(image, self.request.keep_color)),
             film=film,
-            preview=None if preview is None else lambda pixels: write(preview, pixels, photo, None),
-            snapshot=lambda step, pixels: write(job.at_step(step), pixels, photo, None),
+            preview=None if preview is None else lambda pixels: images.save(preview, pixels, alpha=photo.alpha),
+            snapshot=lambda step, pixels: images.save(job.at_step(step), pixels, alpha=photo.alpha),
             save_every=self.request.save_every,
             save_state=None if job.streamed else lambda state: self._save_state(job, plan, state),
             time_limit=self.request.time_limit,
@@ -296,11 +294,12 @@ class Studio:
 
         from artcli.backends.stylize.optimise import seconds_per_step
 
-        seen, styles = self._colours(self._read(job))
+        photo = self._read(job)
+        seen, styles = self._colours(photo)
         stages = schedule.stages(self.settings)
         seconds = seconds_per_step(seen, styles, self.settings, stages, self.request.time_limit or 60.0)
         total = sum(stage.steps * each for stage, each in zip(stages, seconds, strict=True))
-        total = min(total, self.request.time_limit or total)
+        total = min(total, self.request.time_limit or total) + self.enlarger.seconds(*photo.size)
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: {_total(stages)} steps, about {duration(total)}, {memory:.1f} GB; would write")
         self.console.result(job.outputs, dry_run=True, seconds=round(total, 1), memory_gb=round(memory, 2))
@@ -338,14 +337,3 @@ def recipe_of(job: Job, request: Request, fingerprints: Mapping[str, str]) -> di
     made = {**request.recipe, "parameters": parameters, "seed": request.seed, "weights": dict(fingerprints)}
     record.to_text(made)
     return made
-
-
-def write(path: Path, pixels: "np.ndarray", photo: "Photo", recipe: dict[str, Any] | None) -> None:
-    """A picture with the photo's transparency, to a file or to standard output."""
-    from artcli.media import images
-
-    if str(path) == "-":
-        sys.stdout.buffer.write(images.encode(pixels, "PNG", recipe, alpha=photo.alpha))
-        sys.stdout.buffer.flush()
-    else:
-        images.save(path, pixels, alpha=photo.alpha, recipe=recipe)

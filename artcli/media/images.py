@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -205,9 +206,14 @@ def save(
 ) -> None:
     """Write PNG, JPEG, WebP or TIFF, by the suffix of `path`; the old file stays until the new one is complete.
 
+    path: "-" writes a PNG to standard output.
     image: (H, W, 3) uint8, or a (3, H, W) tensor in 0..1.  alpha: (H, W) in 0..1; JPEG, which has none, gets white.
     quality: of JPEG and WebP, 1..100; the others are lossless.  Raises UsageError (suffix), ArtgenError (disk, NaN).
     """
+    if str(path) == "-":
+        sys.stdout.buffer.write(encode(image, "PNG", recipe, alpha=alpha))
+        sys.stdout.buffer.flush()
+        return
     format = FORMATS[files.check_extension(path, WRITABLE)]
     data = encode(image, format, recipe, alpha=alpha, quality=quality)  # in memory: Pillow hides why a write failed
     with files.atomic(path) as temp:
@@ -224,13 +230,17 @@ def encode(
 ) -> bytes:
     """The bytes of the file that `save` would write.  format: "PNG", "JPEG", "WEBP" or "TIFF"."""
     pixels = image if isinstance(image, np.ndarray) else from_tensor(image)
-    side = max(pixels.shape[:2])
-    if side > _LARGEST_SIDE.get(format, side):
-        raise ArtgenError(f"{format} holds at most {_LARGEST_SIDE[format]} pixels a side, not {side}: write a PNG.")
+    check_side(max(pixels.shape[:2]), format)
     picture = _with_alpha(Image.fromarray(pixels), alpha, opaque=format == "JPEG")
     out = BytesIO()
     picture.save(out, format, **_options(format, quality), **_embedded(format, recipe))
     return out.getvalue()
+
+
+def check_side(side: int, format: str) -> None:
+    """Raises ArtgenError for a picture whose longer side has more pixels than a file of this format can hold."""
+    if side > _LARGEST_SIDE.get(format, side):
+        raise ArtgenError(f"{format} holds at most {_LARGEST_SIDE[format]} pixels a side, not {side}: write a PNG.")
 
 
 def _with_alpha(picture: Image.Image, alpha: Array | None, *, opaque: bool) -> Image.Image:

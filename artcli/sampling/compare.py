@@ -115,7 +115,8 @@ def _reconstructions(session: "Session", shown: torch.Tensor) -> tuple[list[shee
         return [[sampler.pixels(picture) for picture in back]], round(float(np.mean(quality)), 3)
 
     bands, found = _per_model(session, "reconstruct", rows)
-    originals = [images.from_tensor(images.resize(picture / 255, session.sampler.size)) for picture in shown]
+    sized = [images.from_tensor(images.resize(picture / 255, session.sampler.drawn)) for picture in shown]
+    originals = [session.enlarger(pixels) for pixels in sized]
     return [sheet.grid(originals, len(originals)), *bands], found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from artcli.device import is_out_of_memory
+from artcli.enlarge import Enlarger
 from artcli.errors import ArtgenError, Interrupted, UsageError, did_you_mean
 from artcli.media import images
 from artcli.sampling import given
@@ -38,24 +39,29 @@ FOR_MOMENTS = 2**22  # numbers drawn to learn how latents are distributed
 class Sampler:
     """A loaded model.  Pictures are (C, H, W) float in 0..1 on the CPU, one at a time; latents (N, D) float.
 
-    size: (width, height) that `pixels` shows; the model's own to begin with.  told: the class that the decoder and the
-    encoder are told, None for an unknown one.
+    drawn: (width, height) before pictures are enlarged; the model's own to begin with.  told: the class that the
+    decoder and the encoder are told, None for an unknown one.
     """
 
-    def __init__(self, loaded: "Loaded", device: torch.device, stop: "Stop"):
-        self.loaded, self.device, self.stop = loaded, device, stop
+    def __init__(self, loaded: "Loaded", device: torch.device, stop: "Stop", enlarger: Enlarger = Enlarger()):
+        self.loaded, self.device, self.stop, self.enlarger = loaded, device, stop, enlarger
         self.model: Any = loaded.model
         if not any(needs and self.can(ability) for ability, (needs, _) in ABILITIES.items()):
             raise UsageError(f"{self.title} is no model that draws: there is nothing to sample from it.")
         self.side = int(loaded.config.size)
         self.preparation = given.preparation_of(loaded)
-        self.size = (self.side, self.side)
+        self.drawn = (self.side, self.side)
         self.told: str | None = None
         self.at_once = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // self.side**2))
 
     @property
     def title(self) -> str:
         return f"{self.loaded.name} of {self.loaded.run}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of what `pixels` gives."""
+        return self.enlarger.size(*self.drawn)
 
     # what it can do ---------------------------------------------------------------------------------------------
 
@@ -179,11 +185,12 @@ class Sampler:
     # showing ----------------------------------------------------------------------------------------------------
 
     def shown(self, picture: torch.Tensor) -> torch.Tensor:
-        """(C, H, W) as (3, H', W') of the size that is shown."""
+        """(C, H, W) as (3, H', W') of the size `drawn`, for films."""
         colours = to_rgb(picture, self.preparation.color)
-        same = (colours.shape[2], colours.shape[1]) == self.size
-        return colours if same else images.resize(colours.clamp(0, 1), self.size)
+        same = (colours.shape[2], colours.shape[1]) == self.drawn
+        return colours if same else images.resize(colours.clamp(0, 1), self.drawn)
 
     def pixels(self, picture: torch.Tensor) -> np.ndarray:
-        """(C, H, W) in 0..1 or uint8 as (H', W', 3) uint8."""
-        return images.from_tensor(self.shown(picture / 255 if picture.dtype == torch.uint8 else picture))
+        """(C, H, W) in 0..1 or uint8 as (H', W', 3) uint8, enlarged: a picture of a sheet or of its own."""
+        shown = self.shown(picture / 255 if picture.dtype == torch.uint8 else picture)
+        return self.enlarger(images.from_tensor(shown))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from artcli import device
+from artcli.enlarge import AS_IS, Enlargement
 from artcli.errors import UsageError
 from artcli.media import files
 
@@ -27,6 +28,7 @@ class Request:
     mode: a key of `session.MODES`.  runs: the model's, and those it is compared with.  out: the file to write.
     seeds: consecutive; none where they decide nothing.
     separate: a file per picture, named after `out`.  size: (width, height) of every picture, None for the model's.
+    enlargement: what becomes of a picture of that size.
     columns, truncation, duration: None for what suits the mode.  dimension: of the latents, for a sweep.
     pictures: to reconstruct.  between: to interpolate.  recipe: the record's fixed part, None for no record.
     """
@@ -42,6 +44,7 @@ class Request:
     truncation: float | None = None
     pictures: tuple[Path | files.Stdio, ...] = ()
     between: tuple[Path, ...] = ()
+    enlargement: Enlargement = AS_IS
     film: bool = False
     loop: bool = False
     dimension: int = 0

@@ -1,6 +1,5 @@
 """One call of `artgen sample`: load, refuse what cannot be, compute, save, report."""
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from artcli import device
+from artcli import device, enlarge
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
 from artcli.media import images, record
@@ -62,10 +61,11 @@ class Session:
         self.request, self.console, self.stop = request, console, stop
         self.started = time.monotonic()
         self.device = device.choose(request.device)
+        self.enlarger = enlarge.load(request.enlargement, self.device)
         self.samplers = [self._load(run) for run in request.runs]
         largest = max(sampler.side for sampler in self.samplers)
         for sampler in self.samplers:
-            sampler.size = request.size or (largest, largest)
+            sampler.drawn = request.size or (largest, largest)
         self.sampler = self.samplers[0]
         self.sampler.require(request.ability)
         if request.truncation is not None:
@@ -74,6 +74,7 @@ class Session:
         self.classes = self.sampler.class_names(request.classes)
         self._tell_class()
         self.weights = {str(run): s.loaded.fingerprint for run, s in zip(request.runs, self.samplers, strict=True)}
+        self.weights |= self.enlarger.weights
         self._compare_with_record()
         if request.seeds:
             alone = len(request.seeds) == 1
@@ -85,10 +86,10 @@ class Session:
         from artcli.training import runs
 
         chosen = {} if self.request.checkpoint is None else {"checkpoint_name": self.request.checkpoint}
-        sampler = Sampler(runs.load_generator(run, self.device, **chosen), self.device, self.stop)
+        sampler = Sampler(runs.load_generator(run, self.device, **chosen), self.device, self.stop, self.enlarger)
         step = sampler.loaded.description.get("step", "?")
-        side, where = sampler.side, device.describe(self.device)
-        self.console.info(f"sample: {sampler.title}, step {step}, {side}x{side}, {where}")
+        size, where = f"{sampler.side}x{sampler.side}{self.enlarger.note}", device.describe(self.device)
+        self.console.info(f"sample: {sampler.title}, step {step}, {size}, {where}")
         return sampler
 
     def _tell_class(self) -> None:
@@ -125,12 +126,9 @@ class Session:
 
     def save(self, path: Path, picture: np.ndarray, recipe: dict[str, Any] | None, **facts: Any) -> None:
         """Write a picture, (H, W, 3) uint8, and announce it."""
-        if str(path) == "-":
-            sys.stdout.buffer.write(images.encode(picture, "PNG", recipe))
-            sys.stdout.buffer.flush()
-            return
         images.save(path, picture, recipe=recipe)
-        self.announce(path, **facts)
+        if str(path) != "-":
+            self.announce(path, **facts)
 
     def announce(self, path: Path, **facts: Any) -> None:
         self.console.result([path], mode=self.request.mode, model=self.sampler.loaded.name, **facts)
@@ -174,7 +172,7 @@ class Session:
 
         total = MODES[self.request.mode].pictures(self)
         outputs = self.request.outputs(self.classes)
-        seconds = total * self._seconds_per_picture()
+        seconds = total * (self._seconds_per_picture() + self.enlarger.seconds(*self.sampler.drawn))
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: {total} pictures, about {duration(seconds)}, {memory:.1f} GB; would write")
         self.console.result(

@@ -46,12 +46,12 @@ class Stylist(nn.Module):
 
 
 def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Stylist:
-    """spec: a name, a file, or a folder that `artgen train adain` wrote.
+    """spec: a name, a file, or the folder of an `artgen train adain` run.
 
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
     """
     found = feature_nets.find_own(spec, NAME, _INSTEAD, weights_dirs, offline)
-    path = found / FILE if found.is_dir() else found
+    path = weights.inside(found, FILE)
     with weights.open_safetensors(path) as file:
         sizes = (file.metadata() or {}).get("adain")
     if sizes is None:
