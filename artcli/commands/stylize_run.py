@@ -1,6 +1,5 @@
 """Build, run and save what `artgen stylize` was asked for."""
 
-import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -10,15 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artcli import device, enlarge, weights
-from artcli import state as state_file
 from artcli.backends.stylize import schedule
 from artcli.backends.stylize.schedule import Stage
 from artcli.backends.stylize.settings import Settings
 from artcli.commands.outputs import HOLD, one_by_one, tell_stop
 from artcli.commands.target import Target
+from artcli.commands.unfinished import Unfinished, fingerprint
 from artcli.console import Console, duration
-from artcli.errors import UsageError
-from artcli.fetch import sha256_of
 from artcli.media import files
 from artcli.recipe import tell_other_weights
 
@@ -135,13 +132,16 @@ class Studio:
         photo = self._read(job)
         self.enlarger.check(job.picture, *photo.size)
         seen, styles = self._colours(photo)
-        saved = self._saved_state(job)
+        unfinished = self._unfinished(job)
+        saved = self._saved(unfinished)
         plan = self._plan(seen, styles, started) if saved is None else [Stage(*stage) for stage in saved["stages"]]
         recipe = recipe_of(job, self.request, self.recorded)
         preview = self._preview(job)
         try:
             with self._film(job, photo, plan, recipe, saved) as film:
-                outcome = self._follow(job, photo, (seen, styles), plan, film, preview, saved, stop, started)
+                outcome = self._follow(
+                    job, photo, (seen, styles), plan, film, preview, saved, unfinished, stop, started
+                )
                 self.enlarger.save(job.picture, outcome.pixels, alpha=photo.alpha, recipe=recipe)
                 if film is not None and outcome.stopped is None:
                     film.writer.hold(HOLD)
@@ -186,6 +186,7 @@ class Studio:
         film: "Film | None",
         preview: Path | None,
         saved: Mapping[str, Any] | None,
+        unfinished: Unfinished,
         stop: "Stop",
         started: float,
     ) -> "Outcome":
@@ -194,6 +195,7 @@ class Studio:
         from artcli.run import Watch, follow
 
         masks, state = photo.masks, saved and saved["state"]
+        stages = [tuple(stage) for stage in plan]
         watch = Watch(
             console=self.console,
             label="stylize",
@@ -203,7 +205,7 @@ class Studio:
             preview=None if preview is None else lambda pixels: images.save(preview, pixels, alpha=photo.alpha),
             snapshot=lambda step, pixels: images.save(job.at_step(step), pixels, alpha=photo.alpha),
             save_every=self.request.save_every,
-            save_state=None if job.streamed else lambda state: self._save_state(job, plan, state),
+            save_state=None if job.streamed else lambda state: unfinished.save(stages=stages, state=state),
             time_limit=self.request.time_limit,
             started=started,
         )
@@ -255,35 +257,21 @@ class Studio:
             films.replay(film, job.unfinished, saved["state"]["step"], self.console)
         return films.filming(film, job.unfinished)
 
-    def _key(self, job: Job) -> str:
-        """What has to be the same for a run to go on: everything that shapes the picture."""
+    def _unfinished(self, job: Job) -> Unfinished:
         request = self.request
         pictures = [job.photo, *(style.path for style in request.styles), *request.masks, *request.style_masks]
         what = {
             "seed": request.seed, "settings": asdict(self.settings), "weights": self.weights,
             "keep_color": request.keep_color, "style weights": [style.weight for style in request.styles],
-            "pictures": [None if str(path) == "-" else sha256_of(Path(path)) for path in pictures],
+            "pictures": [fingerprint(Path(path)) for path in pictures],
             "film": job.film and (request.fps, request.duration),
         }  # fmt: skip
-        return json.dumps(what, sort_keys=True)
+        return Unfinished(job.unfinished, what)
 
-    def _save_state(self, job: Job, plan: list[Stage], state: dict[str, Any]) -> None:
-        job.unfinished.mkdir(exist_ok=True)
-        content = {"key": self._key(job), "stages": [tuple(stage) for stage in plan], "state": state}
-        state_file.save(job.unfinished / state_file.NAME, content)
-
-    def _saved_state(self, job: Job) -> Mapping[str, Any] | None:
-        path = job.unfinished / state_file.NAME
-        if not self.request.resume or not path.is_file():
-            return None
-        saved = state_file.load(path)
-        before, now = json.loads(saved["key"]), json.loads(self._key(job))
-        if changed := [name for name in now if before.get(name) != now[name]]:
-            raise UsageError(
-                f"{job.unfinished} holds a run with other {', '.join(changed)}; run the same command again, or --force "
-                "to start over"
-            )
-        self.console.info(f"stylize: going on from step {saved['state']['step']}")
+    def _saved(self, unfinished: Unfinished) -> Mapping[str, Any] | None:
+        saved = unfinished.load() if self.request.resume else None
+        if saved is not None:
+            self.console.info(f"stylize: going on from step {saved['state']['step']}")
         return saved
 
     # dry run --------------------------------------------------------------------------------------------------------
