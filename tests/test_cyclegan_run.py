@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from artcli.backends import translate
-from artcli.commands import cyclegan_run
 from artcli.media import ffmpeg, record, video
 from artcli.nn.translators import Sizes, Translator
 from tests.batches import seeded
@@ -270,15 +269,6 @@ def test_a_film_without_frames(cyclegan, folder):
     ffmpeg.run([*tone, f"file:{folder / 'tone.mp4'}"], "make a tone")
     assert "no picture track" in refused(cyclegan("tone.mp4", "-q", code=2))
     assert not (folder / "tone-cyclegan.mp4").exists()
-
-
-def test_flicker():
-    still, moved = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 10, np.uint8)
-    found = cyclegan_run.Flicker()
-    assert found.ratio() == 1
-    for before, after in ((still, still), (moved, 3 * moved), (still, still)):
-        found.see(before, after)
-    assert found.ratio() == 3
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

@@ -162,34 +162,32 @@ class Studio:
 
     def _film(self, job: Job) -> tuple[tuple[int, int], dict[str, Any]]:
         """Every frame by itself, with the sound of the source; how much more it flickers than that."""
-        from artcli.media import video
+        from artcli.backends.flicker import Flicker
+        from artcli.media import images, video
 
         assert isinstance(job.source, Path)
         info = video.probe(job.source)
         flicker = Flicker()
         with video.VideoWriter(job.out, info.size, info.fps, self._recipe(job), sound=job.source) as writer:
-            for frame, pixels in self._frames(job.source, video.frame_count(job.source, info)):
-                writer.write(pixels)
-                flicker.see(frame, pixels)
+            for frame, made in self._frames(job.source, video.frame_count(job.source, info)):
+                writer.write(images.from_tensor(made))
+                flicker.see(frame, made)
         ratio = flicker.ratio()
         self.console.info(
             f"cyclegan: {writer.frames} frames, from one to the next {ratio:.2f} times the source's change"
         )
         return info.size, {"frames": writer.frames, "flicker": round(ratio, 3), "finished": not self.stop.requested}
 
-    def _frames(self, source: Path, total: int) -> "Iterator[tuple[np.ndarray, np.ndarray]]":
-        """Frames before and after, (H, W, 3) uint8, until the film or the user's patience ends."""
-        import torch
-
+    def _frames(self, source: Path, total: int) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
+        """Frames before and after, (3, H, W) in 0..1, until the film or the user's patience ends."""
         from artcli.backends import translate
-        from artcli.media import images, video
+        from artcli.media import video
 
         with self.console.progress("cyclegan", total) as progress:
-            for number, frame in enumerate(video.read_frames(source), 1):
-                image = torch.from_numpy(frame.transpose(2, 0, 1) / 255).float()
+            for number, image in enumerate(video.read_tensors(source), 1):
                 for step in translate.translate(image, self.net, self.request.tile):
                     drawn = step.image
-                yield frame, images.from_tensor(self._mixed(image, drawn()))
+                yield image, self._mixed(image, drawn())
                 progress.update(number)
                 if self.stop.requested:
                     return
@@ -224,26 +222,6 @@ class Studio:
         what = f"{f'{frames} frames of ' if job.film else ''}{width}x{height}{enlarger.note}"
         self.console.info(f"dry run: {what}, about {duration(seconds)}, {memory:.1f} GB; would write")
         self.console.result([job.out], dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
-
-
-class Flicker:
-    """How much more successive frames differ after than before: 1 where a film moves as its source does."""
-
-    def __init__(self) -> None:
-        self.last: tuple[np.ndarray, np.ndarray] | None = None
-        self.changes = [0.0, 0.0]
-
-    def see(self, before: "np.ndarray", after: "np.ndarray") -> None:
-        import numpy as np
-
-        now = before, after
-        if self.last is not None:
-            for side, (new, old) in enumerate(zip(now, self.last, strict=True)):
-                self.changes[side] += float(np.abs(new.astype(np.int16) - old).mean())
-        self.last = now
-
-    def ratio(self) -> float:
-        return self.changes[1] / self.changes[0] if self.changes[0] else 1.0
 
 
 def _visible(picture: "Picture") -> "torch.Tensor":

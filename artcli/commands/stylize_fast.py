@@ -3,8 +3,9 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,6 @@ from artcli.fetch import sha256_of
 from artcli.recipe import tell_other_weights
 
 if TYPE_CHECKING:
-    import torch
-
     from artcli.backends.stylize.fast import Painter
     from artcli.backends.stylize.steady import Steady
     from artcli.backends.stylize.styles import Style
@@ -170,7 +169,7 @@ class Studio:
         total = max(1, round(video.seconds(job.photo) * film.writer.fps))
         done, saved = first, time.monotonic()
         with self.console.progress("stylize", total) as progress:
-            for frame in self._read(job.photo, first, film.writer.size):
+            for frame in islice(video.read_tensors(job.photo, film.writer.size), first, None):
                 painted = steady(frame)
                 if self.request.keep_color is not None:
                     painted = colour.with_colours_of(painted, frame)
@@ -184,18 +183,6 @@ class Studio:
                 if self.stop.requested:
                     return done, False
         return done, True
-
-    def _read(self, path: Path, first: int, size: tuple[int, int]) -> "Iterator[torch.Tensor]":
-        """The frames from `first` on, (3, H, W) in 0..1."""
-        import numpy as np
-        import torch
-
-        from artcli.media import images, video
-
-        for number, frame in enumerate(video.read_frames(path)):
-            if number >= first:
-                small = images.resize(frame, size).transpose(2, 0, 1)
-                yield torch.from_numpy(np.ascontiguousarray(small)).float() / 255
 
     def _key(self, job: Clip) -> str:
         request = self.request

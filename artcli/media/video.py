@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from artcli.errors import ArtgenError, UsageError
 from artcli.media import ffmpeg, files, gif, record
+
+if TYPE_CHECKING:
+    import torch
 
 Frame = np.ndarray[Any, Any]  # (H, W, 3) uint8, sRGB
 
@@ -236,15 +239,16 @@ def frame_count(path: Path, info: VideoInfo) -> int:
     return max(1, round(seconds * info.fps))
 
 
-def read_frames(path: Path) -> Iterator[Frame]:
-    """The frames of a film, (H, W, 3) uint8, one at a time, at the constant rate that `probe` reports.
+def read_frames(path: Path, fps: float | None = None) -> Iterator[Frame]:
+    """The frames of a film, (H, W, 3) uint8, one at a time, at a constant rate: the one that `probe` reports, or `fps`.
 
     Raises UsageError as `probe` does, at the first frame; ArtgenError when the film breaks off in the middle.
     """
-    (width, height), fps = probe(path)
+    (width, height), own = probe(path)
     count = width * height * 3
     with tempfile.TemporaryFile() as log:
-        args = [*_source(path), "-r", str(_rate(fps)), "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+        sped = [] if fps is None else ["-vf", f"fps={_rate(fps)}"]  # as -r drops frames here and there, not evenly
+        args = [*_source(path), *sped, "-r", str(_rate(fps or own)), "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
         process = ffmpeg.start(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         assert process.stdout is not None
         try:
@@ -257,6 +261,17 @@ def read_frames(path: Path) -> Iterator[Frame]:
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+def read_tensors(path: Path, size: tuple[int, int] | None = None, fps: float | None = None) -> Iterator[torch.Tensor]:
+    """As `read_frames`, but (3, H, W) in 0..1, of `size` = (width, height) or the film's own."""
+    import torch
+
+    from artcli.media import images
+
+    for frame in read_frames(path, fps):
+        sized = frame.copy() if size is None else images.resize(frame, size)
+        yield torch.from_numpy(sized).permute(2, 0, 1).float().contiguous() / 255
 
 
 def has_sound(path: Path) -> bool:
