@@ -54,7 +54,13 @@ SaveEvery = Annotated[
 Fps = Annotated[float, typer.Option("--fps", min=1, max=120, help="Frames per second of a film.")]
 Duration = Annotated[
     float | None,
-    typer.Option("--duration", metavar="SECONDS", min=0.1, max=86_400, help="Length of the film; default: every step."),
+    typer.Option(
+        "--duration",
+        metavar="SECONDS",
+        min=0.1,
+        max=86_400,
+        help="Length of the film.  [default: every step; --init FILM all]",
+    ),
 ]
 Upscale = Annotated[
     int | None,

@@ -7,9 +7,10 @@ import typer
 
 from artcli import options, recipe
 from artcli.backends.dream import prompts as prompt_syntax
-from artcli.backends.dream.settings import AUGMENTATIONS, DRAWERS, LOSSES, OPTIMIZERS, STARTS, Settings
-from artcli.commands import dream_run
-from artcli.commands.dream_run import Job, Request
+from artcli.backends.dream.settings import AUGMENTATIONS, DRAWERS, LOSSES, OPTIMIZERS, STARTS, Pace, Settings
+from artcli.commands import dream_film, dream_run
+from artcli.commands.dream_film import Source
+from artcli.commands.dream_request import Job, Request
 from artcli.commands.outputs import FILMS, PICTURES
 from artcli.console import Console
 from artcli.errors import UsageError
@@ -18,7 +19,7 @@ from artcli.media import files
 if TYPE_CHECKING:
     from artcli.backends.dream.travel import Camera
 
-DEFAULT = Settings()
+DEFAULT, PACE = Settings(), Pace()
 
 
 def dream(
@@ -30,7 +31,10 @@ def dream(
     size: Annotated[
         str | None, typer.Option("--size", metavar="S|WxH", help=f"Pixels.  [default: {DEFAULT.width}]")
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps.")] = DEFAULT.steps,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", min=1, help=f"Optimizer steps.  [default: {DEFAULT.steps}; --init FILM {PACE.first}]"),
+    ] = None,
     seed: options.Seed = None,
     best_of: Annotated[int, typer.Option("--best-of", min=1, help="Try N seeds briefly, draw CLIP's favourite.")] = 1,
     prompts_file: Annotated[
@@ -47,7 +51,8 @@ def dream(
         list[str] | None, typer.Option("--noise-prompt", metavar="SEED[:W]", help="Draw towards a random direction.")
     ] = None,
     init: Annotated[
-        Path | None, typer.Option("--init", metavar="FILE", help="Start from this picture; - for stdin.")
+        Path | None,
+        typer.Option("--init", metavar="FILE", help="Start from this picture, or film; - for stdin."),
     ] = None,
     init_weight: Annotated[
         float, typer.Option("--init-weight", min=0, max=1e9, help="Pull towards the init picture; 1000 is strong.")
@@ -75,7 +80,12 @@ def dream(
     optimizer: Annotated[str, typer.Option("--optimizer", help=f"One of {', '.join(OPTIMIZERS)}.")] = DEFAULT.optimizer,
     lr: Annotated[
         float | None,
-        typer.Option("--lr", min=1e-6, max=1e6, help="Learning rate.  [default: 0.05 for fft, 0.1 for vqgan]"),
+        typer.Option(
+            "--lr",
+            min=1e-6,
+            max=1e6,
+            help="Learning rate.  [default: 0.05 for fft, 0.1 for vqgan; --init FILM half]",
+        ),
     ] = DEFAULT.lr,
     loss: Annotated[str, typer.Option("--loss", help=f"One of {', '.join(LOSSES)}.")] = DEFAULT.loss,
     cutouts: Annotated[int, typer.Option("--cutouts", min=1, help="Crops per step.")] = DEFAULT.cutouts,
@@ -104,11 +114,23 @@ def dream(
         float | None, typer.Option("--rotate", min=-90, max=90, help="Film: turn by so many degrees per frame.")
     ] = None,
     frame_steps: Annotated[
-        int, typer.Option("--frame-steps", min=1, help="Optimizer steps for each frame of such a film.")
-    ] = 4,
+        int,
+        typer.Option("--frame-steps", min=1, help="Optimizer steps for each such frame, and of --init FILM."),
+    ] = PACE.steps,
+    steady: Annotated[
+        float, typer.Option("--steady", min=0, max=0.98, help="How much less --init FILM flickers.")
+    ] = PACE.steady,
     upscale: options.Upscale = None,
     upscaler: options.Upscaler = None,
-    fps: options.Fps = 30.0,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            "--fps",
+            min=1,
+            max=120,
+            help=f"Frames per second of a film.  [default: {dream_film.FPS:g}; --init FILM its own]",
+        ),
+    ] = None,
     duration: options.Duration = None,
     save_every: options.SaveEvery = 0,
     time_limit: options.TimeLimit = None,
@@ -134,8 +156,10 @@ def dream(
     artgen dream "red car" --steps 300 --out car.mp4
     """
     options.one_of("--drawer", drawer, DRAWERS)
+    _check_init(init, mask, init_weight)
+    source, pace = dream_film.find_source(init, out, fps, duration), Pace(frame_steps, steady)
     settings = Settings(
-        steps=steps,
+        steps=steps or (DEFAULT.steps if source is None else pace.first),
         drawer=drawer,
         optimizer=options.one_of("--optimizer", optimizer, OPTIMIZERS),
         lr=lr,
@@ -147,11 +171,10 @@ def dream(
         init_decay=init_decay,
         start=options.one_of("--start", start, STARTS),
         tileable=tileable,
-        low_res=low_res,
+        low_res=low_res if source is None else 0,  # later frames are drawn at full size, and so is the first
         low_part=low_part,
         chunk=chunk,
     )
-    _check_init(init, mask, init_weight)
     if start != DEFAULT.start and (drawer != "vqgan" or init is not None):
         raise UsageError("--start says what --drawer vqgan begins with where there is no --init")
     if tileable and mask is not None:
@@ -163,8 +186,10 @@ def dream(
     told = prompt if story is None else " ^ ".join(_read_lines(story))
     lines = _lines(told, prompts_file, bool(image_prompt or noise_prompt))
     seeds = options.seeds(seed)
-    jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out)
+    jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out, ".png" if source is None else ".mp4")
     moving = (zoom, pan, rotate) != (None, None, None)
+    if source is not None:
+        _check_source(source, mask, moving)
     if moving and (mask is not None or any(job.film is None for job in jobs)):
         raise UsageError("--zoom, --pan and --rotate make a film (--out NAME.mp4, .webm or .gif), without --mask")
     request = Request(
@@ -178,19 +203,21 @@ def dream(
         clip=clip,
         vqgan=vqgan,
         camera=_camera(zoom, pan, rotate, frame_steps) if moving else None,
+        source=source,
+        pace=pace,
         enlargement=options.enlargement(ctx, upscale, upscaler),
         device=device,
         weights_dirs=tuple(weights_dirs or ()),
         offline=offline,
         best_of=best_of,
-        fps=fps,
+        fps=fps or dream_film.FPS,
         duration=duration,
         save_every=save_every,
         time_limit=options.seconds(time_limit),
         preview=preview,
         resume=resume,
         force=force,
-        recipe=None if no_metadata else recipe.make("dream", options.given(ctx)),
+        recipe=None if no_metadata else recipe.make("dream", {**options.given(ctx), "steps": settings.steps}),
         recorded_weights={} if from_file is None else recipe.weights_of(from_file),
     )
     console = Console(quiet=quiet, json_lines=as_json)
@@ -224,6 +251,14 @@ def _check_init(init: Path | None, mask: Path | None, init_weight: float) -> Non
         raise UsageError(f"{'--mask' if mask else '--init-weight'} needs --init, the picture that it is about")
 
 
+def _check_source(source: Source, mask: Path | None, moving: bool) -> None:
+    """What belongs to a picture, and means nothing for a film."""
+    if mask is not None:
+        raise UsageError(f"--mask belongs to one picture, and {source.path} is a film; leave it out")
+    if moving:
+        raise UsageError(f"--zoom, --pan and --rotate move a picture, and {source.path} is a film; leave them out")
+
+
 def _lines(prompt: str | None, prompts_file: Path | None, other: bool) -> list[str]:
     """The prompt lines of the batch, each checked; one empty line when only pictures or noise steer."""
     if prompt is not None and prompts_file is not None:
@@ -253,8 +288,8 @@ def _read_lines(path: Path) -> list[str]:
     return lines
 
 
-def _jobs(lines: list[str], seeds: list[int], out: Path | None) -> list[Job]:
-    """Every line with every seed, and where it goes."""
+def _jobs(lines: list[str], seeds: list[int], out: Path | None, suffix: str) -> list[Job]:
+    """Every line with every seed, and where it goes; suffix: of names that are not given."""
     if out is not None and str(out) == "-":
         if len(lines) * len(seeds) > 1:
             raise UsageError("--out - takes one picture; a batch needs a folder")
@@ -266,6 +301,6 @@ def _jobs(lines: list[str], seeds: list[int], out: Path | None) -> list[Job]:
             raise UsageError(f"--out {out} is one file, but there are {len(lines)} prompts; give an existing folder")
     jobs = []
     for line in lines:
-        target = out if out is not None and folder is None else (folder or Path()) / f"{files.slug(line)}.png"
+        target = out if out is not None and folder is None else (folder or Path()) / f"{files.slug(line)}{suffix}"
         jobs += [Job(line, seed, files.numbered(target, seed) if len(seeds) > 1 else target) for seed in seeds]
     return jobs

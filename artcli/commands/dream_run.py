@@ -1,24 +1,21 @@
 """Build, run and save what `artgen dream` was asked for."""
 
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artcli import device, enlarge, weights
-from artcli import state as state_file
 from artcli.backends.dream import prompts as prompt_syntax
-from artcli.backends.dream.settings import Settings
 from artcli.commands import target
-from artcli.commands.outputs import HOLD, one_by_one, tell_stop
-from artcli.commands.target import Target
+from artcli.commands.dream_request import Job, Request
+from artcli.commands.outputs import one_by_one, tell_stop
+from artcli.commands.unfinished import Unfinished, fingerprint
 from artcli.console import Console, duration
 from artcli.errors import UsageError
-from artcli.fetch import sha256_of
 from artcli.recipe import tell_other_weights
 
 if TYPE_CHECKING:
@@ -29,52 +26,11 @@ if TYPE_CHECKING:
 
     from artcli.backends.dream.canvas import Edit
     from artcli.backends.dream.story import Story
-    from artcli.backends.dream.travel import Camera
     from artcli.backends.frame import Frame
     from artcli.nn.vqgan import VQGAN
     from artcli.run import Film, Outcome, Stop
 
-TRAVEL = 5.0  # seconds of a film in which the picture moves
 DEFAULT_SIDE, LARGEST_INIT_SIDE = 256, 512
-
-
-@dataclass(frozen=True)
-class Job(Target):
-    """One picture: its prompt line, its seed, its main output."""
-
-    prompt: str
-    seed: int
-    out: Path
-
-
-@dataclass(frozen=True)
-class Request:
-    """Everything that all jobs of a call share."""
-
-    settings: Settings
-    size: tuple[int, int] | None
-    image_prompts: tuple[str, ...]
-    noise_prompts: tuple[str, ...]
-    init: Path | None
-    mask: Path | None
-    feather: float
-    clip: str
-    vqgan: str | None
-    camera: "Camera | None"
-    enlargement: enlarge.Enlargement
-    device: str
-    weights_dirs: tuple[Path, ...]
-    offline: bool
-    best_of: int
-    fps: float
-    duration: float | None
-    save_every: int
-    time_limit: float | None
-    preview: bool
-    resume: bool
-    force: bool
-    recipe: dict[str, Any] | None
-    recorded_weights: Mapping[str, str]
 
 
 def check(jobs: list[Job], request: Request, *, skip_existing: bool, console: Console) -> list[Job]:
@@ -111,7 +67,10 @@ def _headline(jobs: Sequence[Job], request: Request) -> str:
     first = jobs[0]
     what = f"'{first.prompt}'" if len({job.prompt for job in jobs}) == 1 else f"{len(jobs)} prompts"
     seeds = f"seed {first.seed}" if len(jobs) == 1 else f"{len(jobs)} pictures"
-    return f"dream: {what}, {request.settings.steps} steps, {seeds}, to {first.out}{' ...' if len(jobs) > 1 else ''}"
+    steps = f"{request.settings.steps} steps"
+    if request.source is not None:
+        steps += f" for the first of {request.source.frames} frames, {request.pace.steps} for each other"
+    return f"dream: {what}, {steps}, {seeds}, to {first.out}{' ...' if len(jobs) > 1 else ''}"
 
 
 class Studio:
@@ -141,15 +100,21 @@ class Studio:
         from artcli.backends.dream import canvas
         from artcli.media import images
 
+        if self.request.source is not None:
+            source = self.request.source
+            return canvas.Edit(canvas.Canvas(next(source.read(self._size_from(*source.size)))))
         if self.request.init is None:
             return None
         photo = images.load("-" if str(self.request.init) == "-" else self.request.init)
         if self.request.mask is not None:
             return canvas.edit(photo, images.load(self.request.mask), self.request.feather)
         height, width = photo.rgb.shape[:2]
+        return canvas.whole(images.resize(photo.rgb, self._size_from(width, height)))
+
+    def _size_from(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of what is drawn from a picture or film of this size, without a mask."""
         shrink = min(1.0, LARGEST_INIT_SIDE / max(width, height))
-        size = self.request.size or (max(32, round(width * shrink)), max(32, round(height * shrink)))
-        return canvas.whole(images.resize(photo.rgb, size))
+        return self.request.size or (max(32, round(width * shrink)), max(32, round(height * shrink)))
 
     def _load_vqgan(self) -> "VQGAN | None":
         from artcli.backends import vqgan_files
@@ -191,19 +156,21 @@ class Studio:
         targets = self._targets(job)
         seed = self._best_seed(job, targets, stop) if self.request.best_of > 1 else job.seed
         recipe = self._recipe(job, seed)
-        saved = self._saved_state(job, seed)
+        unfinished = self._unfinished(job, seed)
+        saved = self._saved(unfinished)
         frames = self._frames(targets, seed, saved and saved["state"])
         preview = self._preview(job)
         try:
             with self._film(job, recipe, saved) as film:
-                outcome = self._follow(job, frames, film, preview, seed, stop)
+                outcome = self._follow(job, frames, film, preview, unfinished, stop)
                 self.enlarger.save(job.picture, outcome.pixels, alpha=self._alpha, recipe=recipe)
+                shown = film.writer.frames if film else None
                 if film is not None and outcome.stopped is None:
-                    film.writer.hold(HOLD)
+                    film.writer.hold(self.request.reel.hold)
         finally:
             if preview is not None:
                 preview.unlink(missing_ok=True)
-        self._report(job, outcome, seed, time.monotonic() - started)
+        self._report(job, outcome, seed, time.monotonic() - started, shown)
 
     @property
     def _shown(self) -> tuple[int, int]:
@@ -216,28 +183,27 @@ class Studio:
 
     def _frames(self, targets: "Story", seed: int, state: Mapping[str, Any] | None) -> Iterator["Frame"]:
         from artcli.backends.dream.optimise import dream
+        from artcli.backends.dream.restyle import restyle
         from artcli.backends.dream.travel import travel
 
         how: dict[str, Any] = {"seed": seed, "vqgan": self.vqgan, "state": state}
+        source, camera, length = self.request.source, self.request.camera, self.request.reel.length
+        if source is not None:
+            film = source.read((self.settings.width, self.settings.height))
+            return restyle(targets, self.clip, self.settings, self.request.pace, film, length, **how)
         how["canvas"] = self.edit.canvas if self.edit else None
-        if self.request.camera is None:
-            return dream(targets, self.clip, self.settings, **how)
-        return travel(targets, self.clip, self.settings, self.request.camera, self._length(), **how)
-
-    def _length(self) -> int:
-        """Frames of a film: a step each, or what --duration says; a moving one has TRAVEL seconds by default."""
-        seconds = self.request.duration
-        if seconds is None and self.request.camera is None:
-            return self.settings.steps
-        return max(1, round((TRAVEL if seconds is None else seconds) * self.request.fps))
-
-    @property
-    def _total(self) -> int:
-        """Steps of a run as they are counted for the user: the frames of a moving film are one each."""
-        return self.settings.steps + (0 if self.request.camera is None else self._length())
+        if camera is not None:
+            return travel(targets, self.clip, self.settings, camera, length, **how)
+        return dream(targets, self.clip, self.settings, **how)
 
     def _follow(
-        self, job: Job, frames: Any, film: "Film | None", preview: Path | None, seed: int, stop: "Stop"
+        self,
+        job: Job,
+        frames: Any,
+        film: "Film | None",
+        preview: Path | None,
+        unfinished: Unfinished,
+        stop: "Stop",
     ) -> "Outcome":
         from artcli.media import images
         from artcli.run import Watch, follow
@@ -245,13 +211,13 @@ class Studio:
         watch = Watch(
             console=self.console,
             label="dream",
-            total=self._total,
+            total=self.request.reel.total,
             to_pixels=self._to_pixels,
             film=film,
             preview=None if preview is None else lambda pixels: images.save(preview, pixels, alpha=self._alpha),
             snapshot=lambda step, pixels: images.save(job.at_step(step), pixels, alpha=self._alpha),
             save_every=self.request.save_every,
-            save_state=None if job.streamed else lambda state: self._save_state(job, seed, state),
+            save_state=None if job.streamed else lambda state: unfinished.save(state=state),
             time_limit=self.request.time_limit,
         )
         return follow(frames, watch, stop)
@@ -272,17 +238,22 @@ class Studio:
         self.console.info(f"dream: preview in {job.preview}")
         return job.preview
 
-    def _report(self, job: Job, outcome: "Outcome", seed: int, seconds: float) -> None:
+    def _report(self, job: Job, outcome: "Outcome", seed: int, seconds: float, shown: int | None) -> None:
+        """shown: frames of the film, None without one; one without a frame was not written."""
         if outcome.stopped is None:
             shutil.rmtree(job.unfinished, ignore_errors=True)
         facts = {
             "prompt": job.prompt, "seed": seed, "steps": outcome.step, "seconds": round(seconds, 2),
             "finished": outcome.stopped is None, **{k: round(v, 4) for k, v in outcome.metrics.items()},
         }  # fmt: skip
+        if self.request.source is not None:
+            facts["frames"] = shown
+            change = f"from one to the next {facts['flicker']:.2f} times the source's change"
+            self.console.info(f"dream: {shown} frames, {change}")
         if not job.streamed:
-            self.console.result(job.outputs, **facts)
+            self.console.result([job.picture] if shown == 0 else job.outputs, **facts)
         self.console.info(f"dream: seed {seed}, {outcome.step} steps in {duration(seconds)}")
-        tell_stop("dream", outcome, self._total, streamed=job.streamed, console=self.console)
+        tell_stop("dream", outcome, self.request.reel.total, streamed=job.streamed, console=self.console)
 
     # what steers ----------------------------------------------------------------------------------------------
 
@@ -327,43 +298,26 @@ class Studio:
     def _film(
         self, job: Job, recipe: dict[str, Any] | None, saved: Mapping[str, Any] | None
     ) -> "AbstractContextManager[Film | None]":
-        from artcli.commands import film as films
-
         if job.film is None:
             return nullcontext()
-        hidden = 0 if self.request.camera is None else self.settings.steps
-        if saved is None:  # frames of a run that starts over must never get into this one
-            shutil.rmtree(job.unfinished, ignore_errors=True)
-        film = films.open_film(
-            job.film, self._shown, self.request.fps, self._total, self._length(), recipe, job.unfinished, hidden
-        )
-        if saved is not None:
-            films.replay(film, job.unfinished, saved["state"]["step"], self.console)
-        return films.filming(film, job.unfinished)
+        done = None if saved is None else saved["state"]["step"]
+        return self.request.reel.open(job, self._shown, recipe, done, self.console)
 
-    def _key(self, job: Job, seed: int) -> str:
-        """What has to be the same for a run to go on: everything that shapes the picture."""
+    def _unfinished(self, job: Job, seed: int) -> Unfinished:
+        request = self.request
         what = {
             "prompt": job.prompt, "seed": seed, "settings": asdict(self.settings), "weights": self.weights,
-            "images": self.request.image_prompts, "noise": self.request.noise_prompts, "feather": self.request.feather,
-            "init": _fingerprint(self.request.init), "mask": _fingerprint(self.request.mask),
-            "film": job.film and (self.request.fps, self.request.duration),
-            "camera": self.request.camera and asdict(self.request.camera),
+            "images": request.image_prompts, "noise": request.noise_prompts, "feather": request.feather,
+            "init": fingerprint(request.init), "mask": fingerprint(request.mask),
+            "film": job.film and (request.reel.fps, request.duration),
+            "camera": request.camera and asdict(request.camera), "pace": request.source and asdict(request.pace),
         }  # fmt: skip
-        return json.dumps(what, sort_keys=True)
+        return Unfinished(job.unfinished, what)
 
-    def _save_state(self, job: Job, seed: int, state: dict[str, Any]) -> None:
-        job.unfinished.mkdir(exist_ok=True)
-        state_file.save(job.unfinished / state_file.NAME, {"key": self._key(job, seed), "state": state})
-
-    def _saved_state(self, job: Job, seed: int) -> Mapping[str, Any] | None:
-        path = job.unfinished / state_file.NAME
-        if not self.request.resume or not path.is_file():
-            return None
-        saved = state_file.load(path)
-        if saved["key"] != self._key(job, seed):
-            raise UsageError(f"{job.unfinished} holds a run with {_differences(saved['key'], self._key(job, seed))}")
-        self.console.info(f"dream: going on from step {saved['state']['step']}")
+    def _saved(self, unfinished: Unfinished) -> Mapping[str, Any] | None:
+        saved = unfinished.load() if self.request.resume else None
+        if saved is not None:
+            self.console.info(f"dream: going on from step {saved['state']['step']}")
         return saved
 
     # dry run --------------------------------------------------------------------------------------------------
@@ -385,8 +339,8 @@ class Studio:
         part = self.settings.low_part if self.settings.starts_small else 0
         full = seconds_per_step(0.0)
         total = self.settings.steps * (part * seconds_per_step(1.0) + (1 - part) * full)
-        if self.request.camera is not None:
-            total += self._length() * self.request.camera.steps * full
+        later = (self.request.camera or self.request.pace).steps
+        total += (self.request.reel.total - self.settings.steps) * later * full
         total += self.enlarger.seconds(*self._shown)
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: seed {job.seed}, about {duration(total)}, {memory:.1f} GB; would write")
@@ -395,15 +349,5 @@ class Studio:
 
 def _snapshots(job: Job, request: Request) -> list[Path]:
     """The pictures that --save-every leaves beside the last one."""
-    every, steps = request.save_every, request.settings.steps
-    return [job.at_step(step) for step in range(every, steps, every)] if every else []
-
-
-def _fingerprint(file: Path | None) -> str | None:
-    return None if file is None or str(file) == "-" else sha256_of(file)
-
-
-def _differences(saved: str, now: str) -> str:
-    before, after = json.loads(saved), json.loads(now)
-    changed = [k for k in after if before.get(k) != after[k]]
-    return f"other {', '.join(changed)}; run the same command again, or --force to start over"
+    every = request.save_every
+    return [job.at_step(step) for step in range(every, request.reel.total, every)] if every else []

@@ -19,11 +19,13 @@ class Canvas:
     """What the drawing starts from.
 
     photo: (3, H, W) in 0..1; also what the init weight pulls to.  mask: (1, H, W) in 0..1 or None; where it is 0 the
-    photograph stays exactly as it is.
+    photograph stays exactly as it is.  before: (3, H, W), of which the part `steady`, 0..1, is in the start.
     """
 
     photo: torch.Tensor
     mask: torch.Tensor | None = None
+    before: torch.Tensor | None = None
+    steady: float = 0.0
 
     def compose(self, drawn: torch.Tensor) -> torch.Tensor:
         """(1, 3, h, w) drawn over the photograph at the same size."""

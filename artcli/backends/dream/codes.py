@@ -104,6 +104,10 @@ class CodeImage:
     def parameters(self) -> list[torch.Tensor]:
         return [self.features]
 
+    def latents(self) -> list[torch.Tensor]:
+        """All that the picture is drawn from."""
+        return self.parameters()
+
 
 def _noise(height: int, width: int, rng: torch.Generator) -> torch.Tensor:
     """Every number of every pixel on its own, (3, height, width)."""

@@ -70,6 +70,10 @@ class FFTImage:
     def parameters(self) -> list[torch.Tensor]:
         return [self.spectrum]
 
+    def latents(self) -> list[torch.Tensor]:
+        """All that the picture is drawn from."""
+        return [self.spectrum, self.mean, self.contrast]
+
     def _color(self) -> torch.Tensor:
         color = _COLOR / _COLOR.norm(dim=0).max()
         return color.to(self.spectrum.device)

@@ -85,7 +85,7 @@ class _Artist:
         else:
             drawer = CodeImage(vqgan, *self._size(0), rng, settings.start, settings.tileable)
         if self.canvas is not None:
-            drawer.start_from(self.canvas.photo)
+            _start(drawer, self.canvas)
         return drawer
 
     def _begin_stage(self) -> None:
@@ -232,6 +232,18 @@ class _Artist:
         for mean, saved in zip(self.average, state["average"], strict=True):
             mean.copy_(saved)
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+@torch.no_grad()
+def _start(drawer: Drawer, canvas: Canvas) -> None:
+    """Take over the photograph, mixed with what was there before it as the drawer understands both."""
+    drawer.start_from(canvas.photo)
+    if canvas.before is None:
+        return
+    photo = [latent.clone() for latent in drawer.latents()]
+    drawer.start_from(canvas.before)
+    for latent, other in zip(drawer.latents(), photo, strict=True):
+        latent.lerp_(other, 1 - canvas.steady)
 
 
 def _rng(seed: int, step: int) -> torch.Generator:

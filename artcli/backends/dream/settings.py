@@ -44,3 +44,17 @@ class Settings:
     def starts_small(self) -> bool:
         """Whether there is a first stage at low resolution: not for pictures that are as small themselves."""
         return 0 < self.low_res < min(self.width, self.height)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a film is drawn anew: steps of the optimizer for each frame; steady, the part of a frame's start that is the
+    frame before it, 0 to below 1."""
+
+    steps: int = 4
+    steady: float = 0.9
+
+    @property
+    def first(self) -> int:
+        """Steps of the first frame: as many as the later ones have behind them on average."""
+        return max(1, round(self.steps / (1 - self.steady)))

@@ -58,3 +58,6 @@ class Sketch:
 
     def parameters(self) -> list[torch.Tensor]:
         return self.now.parameters()
+
+    def latents(self) -> list[torch.Tensor]:
+        return self.now.latents()

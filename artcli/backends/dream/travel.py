@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 
 from artcli.backends.clip import Clip
 from artcli.backends.dream.canvas import Canvas
-from artcli.backends.dream.optimise import dream
+from artcli.backends.dream.sequence import sequence
 from artcli.backends.dream.settings import Settings
 from artcli.backends.dream.story import Story
 from artcli.backends.frame import Frame
@@ -44,41 +43,13 @@ def travel(
     vqgan: VQGAN | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> Iterator[Frame]:
-    """The first picture as `dream` draws it, in settings.steps steps, then `frames` frames of the film, a step each.
-
-    The story's scenes are spread over the film; the first picture is of the first one.  Otherwise as `dream`.
-    """
-    total = settings.steps + frames
-    how: dict[str, Any] = {"canvas": canvas, "vqgan": vqgan}
-    if state is None or "start" in state:
-        begun = None if state is None else state["start"]
-        for frame in dream(story.at(0.0), clip, settings, seed=seed, state=begun, **how):
-            yield frame._replace(total=total, state=partial(_state_of_the_start, frame, settings.steps))
-        image, done = frame.image(), 0
-    else:
-        image, done = state["image"].to(clip.device), state["step"] - settings.steps
+    """The first picture as `dream` draws it, then `frames` frames of the film, a step each; otherwise as `sequence`."""
     short = replace(settings, steps=camera.steps, low_res=0)
-    for number in range(done, frames):
-        targets = story.at(number / max(1, frames - 1))
-        how["canvas"] = Canvas(moved(image, camera))
-        *_, frame = dream(targets, clip, short, seed=_seed(seed, number), **how)
-        image = frame.image()
-        step = settings.steps + number + 1
-        yield Frame(step, total, partial(_as_is, image), frame.metrics, partial(_as_is, {"step": step, "image": image}))
 
+    def begin(image: torch.Tensor) -> tuple[Canvas, Settings]:
+        return Canvas(moved(image, camera)), short
 
-def _state_of_the_start(frame: Frame, steps: int) -> dict[str, Any]:
-    """Between two frames of the film the picture is all there is."""
-    return {"step": frame.step} | ({"start": frame.state()} if frame.step < steps else {"image": frame.image()})
-
-
-def _as_is(value: Any) -> Any:
-    return value
-
-
-def _seed(seed: int, number: int) -> int:
-    """Of a frame: far from those of other pictures' runs."""
-    return (seed + 1) * 2_000_003 + number
+    return sequence(story, clip, settings, begin, frames, seed=seed, canvas=canvas, vqgan=vqgan, state=state)
 
 
 def moved(image: torch.Tensor, camera: Camera) -> torch.Tensor:

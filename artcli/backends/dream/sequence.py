@@ -1,0 +1,70 @@
+"""Pictures drawn one after another, each begun with what the one before it left."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from artcli.backends.clip import Clip
+from artcli.backends.dream.canvas import Canvas
+from artcli.backends.dream.optimise import dream
+from artcli.backends.dream.settings import Settings
+from artcli.backends.dream.story import Story
+from artcli.backends.frame import Frame
+from artcli.nn.vqgan import VQGAN
+
+Begin = Callable[[torch.Tensor], tuple[Canvas, Settings]]
+
+
+def sequence(
+    story: Story,
+    clip: Clip,
+    settings: Settings,
+    begin: Begin,
+    frames: int,
+    *,
+    seed: int = 0,
+    canvas: Canvas | None = None,
+    vqgan: VQGAN | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> Iterator[Frame]:
+    """The first picture as `dream` draws it, in settings.steps steps, then `frames` pictures more, a step each.
+
+    begin: called once for each of these with the picture before it, (3, H, W); what it starts from, and how it is
+    drawn.  The story's scenes are spread over them; the first picture is of the first one.  Otherwise as `dream`.
+    """
+    total = settings.steps + frames
+    if state is None or "start" in state:
+        begun = None if state is None else state["start"]
+        for frame in dream(story.at(0.0), clip, settings, seed=seed, canvas=canvas, vqgan=vqgan, state=begun):
+            yield frame._replace(total=total, state=partial(_state_of_the_start, frame, settings.steps))
+        image, done = frame.image(), 0
+    else:
+        image, done = state["image"].to(clip.device), frames_done(state, settings)
+    for number in range(done, frames):
+        start, how = begin(image)
+        targets = story.at(number / max(1, frames - 1))
+        *_, frame = dream(targets, clip, how, seed=_seed(seed, number), canvas=start, vqgan=vqgan)
+        image = frame.image()
+        step = settings.steps + number + 1
+        yield Frame(step, total, partial(_as_is, image), frame.metrics, partial(_as_is, {"step": step, "image": image}))
+
+
+def frames_done(state: Mapping[str, Any] | None, settings: Settings) -> int:
+    """How many pictures a saved state has behind the first one."""
+    return 0 if state is None else max(0, state["step"] - settings.steps)
+
+
+def _state_of_the_start(frame: Frame, steps: int) -> dict[str, Any]:
+    """Between two pictures, the picture is all there is."""
+    return {"step": frame.step} | ({"start": frame.state()} if frame.step < steps else {"image": frame.image()})
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _seed(seed: int, number: int) -> int:
+    """Of a frame: far from those of other pictures' runs."""
+    return (seed + 1) * 2_000_003 + number

@@ -1,0 +1,69 @@
+"""What a call of `artgen dream` asks for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artcli import enlarge
+from artcli.backends.dream.settings import Pace, Settings
+from artcli.commands import dream_film
+from artcli.commands.dream_film import Reel, Source
+from artcli.commands.target import Target
+
+if TYPE_CHECKING:
+    from artcli.backends.dream.travel import Camera
+
+
+@dataclass(frozen=True)
+class Job(Target):
+    """One picture: its prompt line, its seed, its main output."""
+
+    prompt: str
+    seed: int
+    out: Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that all jobs of a call share.
+
+    source: the film that `init` is, if it is one, drawn anew at `pace`.
+    """
+
+    settings: Settings
+    size: tuple[int, int] | None
+    image_prompts: tuple[str, ...]
+    noise_prompts: tuple[str, ...]
+    init: Path | None
+    mask: Path | None
+    feather: float
+    clip: str
+    vqgan: str | None
+    camera: "Camera | None"
+    source: Source | None
+    pace: Pace
+    enlargement: enlarge.Enlargement
+    device: str
+    weights_dirs: tuple[Path, ...]
+    offline: bool
+    best_of: int
+    fps: float
+    duration: float | None
+    save_every: int
+    time_limit: float | None
+    preview: bool
+    resume: bool
+    force: bool
+    recipe: dict[str, Any] | None
+    recorded_weights: Mapping[str, str]
+
+    @property
+    def reel(self) -> Reel:
+        """What a film shows of the run, and how many steps that has also without a film."""
+        steps = self.settings.steps
+        if self.source is not None:
+            return dream_film.of_source(steps, self.source)
+        if self.camera is not None:
+            return dream_film.of_camera(steps, self.fps, self.duration)
+        return dream_film.of_steps(steps, self.fps, self.duration)
