@@ -43,10 +43,11 @@ class Config:
     size: of the pictures; crop: side of the random parts of them that training looks at, 0 for the whole.
     widths: channels from the full resolution down, each level half the sides of the one before.  blocks: residual
     blocks a level.  attention: at the lowest level.  groups: of the normalisations.  codes, code_width: the codebook.
-    commitment: pull of the features to their codes.  warm_up: steps in which a falling part of the features reaches
-    the decoder as they are; through codes alone from the first step on, colours are learned late.  perceptual: weight
-    of the perceptual distance, measured with `net`; perceptual_start: steps without it.  adversary: weight of the
-    critic, times what makes its gradient as large as the others' at the last layer; critic_start: steps without it.
+    color: weight of the absolute error of the colours beside that of the brightness.  commitment: pull of the features
+    to their codes.  warm_up: steps in which a falling part of the features reaches the decoder as they are.
+    perceptual: weight of the perceptual distance, measured with `net`; perceptual_start: steps without it.
+    adversary: weight of the critic, times what makes its gradient as large as the others' at the last layer;
+    critic_start: steps without it.
     """
 
     size: int = 128
@@ -59,8 +60,9 @@ class Config:
     codes: int = 1024
     code_width: int = 64
     decay: float = 0.99
+    color: float = 2.0
     commitment: float = 0.25
-    warm_up: int = 1500
+    warm_up: int = 1000
     perceptual: float = 1.0
     perceptual_start: int = 0
     net: str = "clip-mini"
@@ -69,7 +71,7 @@ class Config:
     critic_width: int = 32
     batch: int = 16
     epochs: int = 20
-    lr: float = 3e-4
+    lr: float = 1e-3
 
     def __post_init__(self) -> None:
         checks.positive(
@@ -112,6 +114,7 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.net = VQGAN(config.sizes)
+        _pass_on(self.net)
         del self.net.quantize  # it is trained as:
         self.quantiser = VectorQuantiser(config.codes, config.code_width, config.decay)
         self.critic = PatchGAN(config.channels, config.critic_width) if config.adversary else None
@@ -126,7 +129,7 @@ class Model(nn.Module):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         trained = {"vqgan": self.net, **({"critic": self.critic} if self.critic is not None else {})}
-        return {name: torch.optim.Adam(net.parameters(), self.config.lr, (0.5, 0.9)) for name, net in trained.items()}
+        return {name: torch.optim.Adam(net.parameters(), self.config.lr, (0.9, 0.99)) for name, net in trained.items()}
 
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
         return dict.fromkeys(("vqgan", "critic"), trapezoid(step, total, min(500, total // 20)))
@@ -172,7 +175,9 @@ class Model(nn.Module):
         return self.net.decode(torch.where(as_they_are, features, vectors)), features, vectors, codes
 
     def _errors(self, images: torch.Tensor, rebuilt: torch.Tensor, perceptual: bool) -> dict[str, torch.Tensor]:
-        found = {"l1": (rebuilt - images).abs().mean()}
+        error = rebuilt - images
+        brightness = error.mean(1, keepdim=True)  # larger than the error of the colours, whose signs it would decide
+        found = {"l1": brightness.abs().mean() + self.config.color * (error - brightness).abs().mean()}
         if perceptual and self.config.perceptual:
             found["perceptual"] = self._distance(rebuilt, images).mean()
         return found
@@ -238,3 +243,17 @@ class Model(nn.Module):
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
         """The straight way between features."""
         return lerp(start, end, part)
+
+
+def _pass_on(net: VQGAN) -> None:
+    """Let an untrained net pass on what it is given, at about its size: blocks begin with nothing on top of that.
+
+    Colours, which vary far less than brightness, are lost between random blocks for the first thousands of steps.
+    """
+    for name, layer in net.named_modules():
+        part = name.rpartition(".")[2]
+        if part in {"conv2", "proj_out"}:  # the last of a block
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        elif isinstance(layer, nn.Conv2d) and part not in {"conv1", "q", "k", "v"}:
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")
