@@ -2,7 +2,6 @@
 2017): a photo's features get the style's means and deviations, and a decoder that is learned here paints them."""
 
 import functools
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
 from torch import nn
 
-from artcli.backends import feature_nets
+from artcli.backends import feature_nets, half
 from artcli.errors import UsageError
 from artcli.media import files, images
 from artcli.nn import checks
@@ -168,10 +166,7 @@ class Model(nn.Module):
         layers = encoder.layers[: encoder.taps[TAPS[-1]] + 1].state_dict()
         state = {f"encoder.{name}": t for name, t in layers.items()}
         state |= {f"decoder.{name}": t for name, t in self.decoder.state_dict().items()}
-        half = {name: tensor.detach().half().cpu().contiguous() for name, tensor in state.items()}
-        folder.mkdir(parents=True, exist_ok=True)
-        with files.atomic(folder / FILE) as temporary:
-            temporary.write_bytes(save(half, metadata={"adain": json.dumps({"widths": self.config.widths})}))
+        half.export(folder / FILE, state, adain={"widths": self.config.widths})
 
 
 def _square(path: Path | files.Stdio, side: int) -> np.ndarray:

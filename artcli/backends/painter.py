@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from artcli.backends import half
 from artcli.backends.paint import matching, render
 from artcli.backends.paint.predictor import HEADS, PATCH, Predictor, Sizes
 from artcli.backends.paint.synthetic import StrokeBatch, Synthetic
 from artcli.errors import UsageError
-from artcli.media import brushes, files
+from artcli.media import brushes
 from artcli.nn import checks
 from artcli.nn.inference import inference
 
@@ -135,10 +135,7 @@ class Model(Predictor):
 
     def export(self, folder: Path) -> None:
         """Write painter.safetensors, in half precision, under the names of the paper's checkpoint."""
-        half = {n: t.half() if t.is_floating_point() else t for n, t in self.state_dict().items()}
-        folder.mkdir(parents=True, exist_ok=True)
-        with files.atomic(folder / "painter.safetensors") as temporary:
-            temporary.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in half.items()}))
+        half.export(folder / "painter.safetensors", self.state_dict())
 
 
 def open_data(folder: Path | None, config: Config, seed: int) -> Synthetic:

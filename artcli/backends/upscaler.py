@@ -6,18 +6,16 @@ on top of a bicubic enlargement.  Twice gives factor 4.
 """
 
 import functools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
 from torch import nn
 
+from artcli.backends import half
 from artcli.backends.perceptual import Perceptual
-from artcli.media import files
 from artcli.nn import checks
 from artcli.nn.inference import inference
 from artcli.nn.precision import full
@@ -150,11 +148,8 @@ class Model(nn.Module):
 
     def export(self, folder: Path) -> None:
         """Write fp16 safetensors with the net's sizes."""
-        half = {name: tensor.detach().half().cpu().contiguous() for name, tensor in self.net.state_dict().items()}
         sizes = {name: getattr(self.config, name) for name in ("width", "blocks", "channels")}
-        folder.mkdir(parents=True, exist_ok=True)
-        with files.atomic(folder / FILE) as temporary:
-            temporary.write_bytes(save(half, metadata={"upscaler": json.dumps(sizes)}))
+        half.export(folder / FILE, self.net.state_dict(), upscaler=sizes)
 
 
 def shrink(images: torch.Tensor) -> torch.Tensor:

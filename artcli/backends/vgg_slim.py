@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import nn
 
-from artcli.backends import feature_nets
+from artcli.backends import feature_nets, half
 from artcli.errors import UsageError
-from artcli.media import files
 from artcli.nn import checks
 from artcli.nn.features import FeatureNet, slim_layers
 from artcli.nn.inference import inference
@@ -131,11 +129,8 @@ class Model(nn.Module):
 
     def export(self, folder: Path) -> None:
         """Write fp16 safetensors with torchvision's names."""
-        state = self.net.layers.state_dict()
-        half = {f"features.{name}": tensor.detach().half().cpu().contiguous() for name, tensor in state.items()}
-        folder.mkdir(parents=True, exist_ok=True)
-        with files.atomic(folder / feature_nets.FILE) as temporary:
-            temporary.write_bytes(save(half))
+        state = {f"features.{name}": tensor for name, tensor in self.net.layers.state_dict().items()}
+        half.export(folder / feature_nets.FILE, state)
 
 
 def _follow(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -6,20 +6,18 @@ chooses are put to new places.  `export` writes the layout of the paper's own ch
 """
 
 import functools
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
 from torch import nn
 from torchvision.transforms.v2.functional import center_crop
 
+from artcli.backends import half
 from artcli.backends.perceptual import Perceptual
 from artcli.errors import UsageError
-from artcli.media import files
 from artcli.nn import checks
 from artcli.nn.inference import inference
 from artcli.nn.latents import lerp
@@ -220,10 +218,7 @@ class Model(nn.Module):
     def export(self, folder: Path) -> None:
         """Write fp16 safetensors in the paper's layout, with what cannot be read off the tensors beside them."""
         state = self.net.state_dict() | {"quantize.embedding.weight": self.quantiser.codebook}
-        half = {name: tensor.detach().half().cpu().contiguous() for name, tensor in state.items()}
-        folder.mkdir(parents=True, exist_ok=True)
-        with files.atomic(folder / "vqgan.safetensors") as temporary:
-            temporary.write_bytes(save(half, metadata={"vqgan": json.dumps(asdict(self.config.sizes))}))
+        half.export(folder / "vqgan.safetensors", state, vqgan=asdict(self.config.sizes))
 
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
         return self.decode(self.encode(images))
