@@ -166,7 +166,7 @@ def film(folder):
 def dream(invoke, tiny_clip, model, film):
     def run(*args, init="film.mp4", code=0):
         flags = ["--clip", tiny_clip, "--seed", 1, "--cutouts", 3, "--steps", 3, "--frame-steps", 1, "--init", init]
-        result = invoke("dream", "a city", *flags, *args)
+        result = invoke("dream", "a city", "--drawer", "fft", *flags, *args)
         assert result.exit_code == code, result.stderr
         return result
 

@@ -14,7 +14,7 @@ from artcli import weights
 from artcli.media import images, record, video
 from tests.conftest import one_error_line, photograph, snapshot
 
-TINY = ["--size", 64, "--steps", 6, "--cutouts", 6, "--low-res", 0]
+TINY = ["--drawer", "fft", "--size", 64, "--steps", 6, "--cutouts", 6, "--low-res", 0]
 
 
 @pytest.fixture
@@ -161,7 +161,8 @@ def test_the_init_weight_keeps_the_photo(dream, folder):
 
 def test_an_init_picture_gives_its_own_shape(dream, invoke, tiny_clip, folder):
     photograph(folder / "photo.png", (70, 41))
-    invoke("dream", "car", "--clip", tiny_clip, "--steps", 2, "--cutouts", 2, "--init", "photo.png", "--out", "a.png")
+    flags = ["--drawer", "fft", "--steps", 2, "--cutouts", 2]
+    invoke("dream", "car", "--clip", tiny_clip, *flags, "--init", "photo.png", "--out", "a.png")
     assert Image.open("a.png").size == (70, 41)
     dream("red car", "--init", "photo.png", "--size", "48x64", "--out", "b.png")
     assert Image.open("b.png").size == (48, 64)
@@ -175,7 +176,7 @@ def edited(invoke, tiny_clip, folder):
     disc = (x - 80) ** 2 + (y - 60) ** 2 < 15**2
     Image.fromarray((disc * 255).astype(np.uint8)).save(folder / "mask.png")
     flags = ["--steps", 4, "--cutouts", 4, "--init", photo, "--mask", "mask.png", "--feather", 3]
-    result = invoke("dream", "red car", "--clip", tiny_clip, "--seed", 1, *flags, "--out", "a.mp4")
+    result = invoke("dream", "red car", "--clip", tiny_clip, "--drawer", "fft", "--seed", 1, *flags, "--out", "a.mp4")
     assert result.exit_code == 0, result.stderr
     return folder
 

@@ -28,6 +28,7 @@ TINY = {
     "vqgan": [
         "--set", "size=32", "--set", "crop=0", "--set", "batch=8", "--set", "widths=8,16", "--set", "groups=4",
         "--set", "codes=16", "--set", "code_width=4", "--set", "critic_width=4", "--set", "critic_start=2",
+        "--set", "critic_ahead=1",
         "--set", "perceptual=0",
     ],
     "upscaler": [

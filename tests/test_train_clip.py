@@ -110,7 +110,7 @@ def test_dream_can_use_the_model(trained, invoke):
     assert loaded.side == 32
     assert loaded.mean.flatten().tolist() == pytest.approx(clip_mini.MEAN)
     assert loaded.encode_text(["a", "b"]).norm(dim=1).tolist() == pytest.approx([1, 1], abs=1e-5)
-    flags = ["--size", 32, "--steps", 1, "--cutouts", 2, "--out", "a.png", "-q"]
+    flags = ["--drawer", "fft", "--size", 32, "--steps", 1, "--cutouts", 2, "--out", "a.png", "-q"]
     assert invoke("dream", "car", "--clip", trained / "model", *flags).exit_code == 0
 
 

@@ -22,8 +22,8 @@ from tests.batches import batch, copies_of, pictures, seeded, train, train_step
 quick = settings(deadline=None, max_examples=12)
 CPU = torch.device("cpu")
 TINY = Config(
-    size=32, crop=0, widths=(8, 16), groups=4, codes=16, code_width=8, critic_width=4, critic_start=4, batch=4,
-    perceptual=0.0, lr=2e-3,
+    size=32, crop=0, widths=(8, 16), groups=4, codes=16, code_width=8, critic_width=4, critic_start=3,
+    critic_ahead=2, perceptual=0.0, batch=4, lr=2e-3,
 )  # fmt: skip
 
 
@@ -248,13 +248,14 @@ def test_it_learns():
 def test_the_critic_comes_in_after_its_start():
     model, images = tiny(), pictures(4, 32)
     optimizers = model.optimizers()
-    for step in range(6):
+    for step in range(7):
         model.begin(step)
         before = copies_of(model.critic)
         losses = train_step(model, optimizers, step, batch(images, seed=step))
-        assert ("critic" in losses) == (step >= 4) == ("weight" in model.metrics)
+        assert ("critic" in losses) == (step >= 3)
+        assert ("weight" in model.metrics) == (step >= 5), "it is listened to when it has learned for two steps"
         moved = any(not torch.equal(before[name], now) for name, now in model.critic.state_dict().items())
-        assert moved == (step >= 4)
+        assert moved == (step >= 3)
     assert model.worst_step(100) == 99
 
 

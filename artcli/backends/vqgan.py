@@ -45,7 +45,8 @@ class Config:
     to their codes.  warm_up: steps in which a falling part of the features reaches the decoder as they are.
     perceptual: weight of the perceptual distance, measured with `net`; perceptual_start: steps without it.
     adversary: weight of the critic, times what makes its gradient as large as the others' at the last layer;
-    critic_start: steps without it.
+    critic_start: steps without it; critic_ahead: steps in which it learns before it is listened to, as what it says
+    untrained spoils the rest within a few hundred steps.
     """
 
     size: int = 128
@@ -66,6 +67,8 @@ class Config:
     net: str = "clip-mini"
     adversary: float = 0.8
     critic_start: int = 10_000
+    critic_ahead: int = 500
+    critic_lr: float = 2e-4
     critic_width: int = 32
     batch: int = 16
     epochs: int = 20
@@ -73,7 +76,17 @@ class Config:
 
     def __post_init__(self) -> None:
         checks.positive(
-            self, {"crop", "commitment", "warm_up", "perceptual", "perceptual_start", "adversary", "critic_start"}
+            self,
+            {
+                "crop",
+                "commitment",
+                "warm_up",
+                "perceptual",
+                "perceptual_start",
+                "adversary",
+                "critic_start",
+                "critic_ahead",
+            },
         )
         checks.below_one(self, "decay")
         for side in {self.size, self.crop} - {0}:
@@ -126,8 +139,12 @@ class Model(nn.Module):
     # training -------------------------------------------------------------------------------------------------------
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        trained = {"vqgan": self.net, **({"critic": self.critic} if self.critic is not None else {})}
-        return {name: torch.optim.Adam(net.parameters(), self.config.lr, (0.9, 0.99)) for name, net in trained.items()}
+        found: dict[str, torch.optim.Optimizer] = {
+            "vqgan": torch.optim.Adam(self.net.parameters(), self.config.lr, (0.9, 0.99))
+        }
+        if self.critic is not None:
+            found["critic"] = torch.optim.Adam(self.critic.parameters(), self.config.critic_lr, (0.5, 0.9))
+        return found
 
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
         return dict.fromkeys(("vqgan", "critic"), trapezoid(step, total, min(500, total // 20)))
@@ -146,7 +163,7 @@ class Model(nn.Module):
         alike = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
         loss = alike + self.config.commitment * F.mse_loss(features, vectors.detach())
         critic = self.critic if self.step >= self.config.critic_start else None
-        if critic is not None:
+        if critic is not None and self.step >= self.config.critic_start + self.config.critic_ahead:
             fooled = -full(critic(rebuilt)).mean()
             weight = self._weight(alike, fooled)
             loss = loss + weight * fooled

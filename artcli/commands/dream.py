@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from artcli.backends.dream.travel import Camera
 
 DEFAULT, PACE = Settings(), Pace()
+VQGAN = "vqgan-mini"
 
 
 def dream(
@@ -70,7 +71,8 @@ def dream(
         str, typer.Option("--clip", help="Bundled name, ARCH/TAG of open_clip, folder or ARCH=FILE.")
     ] = "clip-mini",
     vqgan: Annotated[
-        str | None, typer.Option("--vqgan", help="For --drawer vqgan: a name, a checkpoint, or a run's folder.")
+        str | None,
+        typer.Option("--vqgan", help=f"A name, a checkpoint, or a run's folder.  [default: {VQGAN}]"),
     ] = None,
     drawer: Annotated[str, typer.Option("--drawer", help=f"What draws: {', '.join(DRAWERS)}.")] = DEFAULT.drawer,
     start: Annotated[
@@ -201,7 +203,7 @@ def dream(
         mask=mask,
         feather=feather,
         clip=clip,
-        vqgan=vqgan,
+        vqgan=vqgan or VQGAN,
         camera=_camera(zoom, pan, rotate, frame_steps) if moving else None,
         source=source,
         pace=pace,

@@ -39,7 +39,7 @@ class Request:
     mask: Path | None
     feather: float
     clip: str
-    vqgan: str | None
+    vqgan: str
     camera: "Camera | None"
     source: Source | None
     pace: Pace

@@ -90,7 +90,7 @@ class Studio:
         self.vqgan = self._load_vqgan()
         self.weights = {self.clip.name: weights.fingerprint(self.clip.model)}
         if self.vqgan is not None:
-            self.weights[str(request.vqgan)] = weights.fingerprint(self.vqgan)
+            self.weights[request.vqgan] = weights.fingerprint(self.vqgan)
         self.recorded = {**self.weights, **self.enlarger.weights}
         tell_other_weights(self.recorded, request.recorded_weights, console.warn)
         what = f"{width}x{height}{self.enlarger.note}, {self.clip.name} ({self.clip.side} px)"
@@ -121,8 +121,6 @@ class Studio:
 
         if self.request.settings.drawer != "vqgan":
             return None
-        if self.request.vqgan is None:
-            raise UsageError("--drawer vqgan needs --vqgan: a name of `artgen weights list`, a file, or a run's folder")
         model = vqgan_files.load(
             self.request.vqgan,
             self.device,

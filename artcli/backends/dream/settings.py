@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-DRAWERS = ("fft", "vqgan")
+DRAWERS = ("vqgan", "fft")
 STARTS = ("sketch", "codes", "range", "noise", "gradient")
 OPTIMIZERS = ("adam", "adamw", "radam")
 LOSSES = ("contrast", "spherical", "cosine")
@@ -24,7 +24,7 @@ class Settings:
     width: int = 256
     height: int = 256
     steps: int = 300
-    drawer: str = "fft"
+    drawer: str = "vqgan"
     optimizer: str = "adam"
     lr: float | None = None
     cutouts: int = 24
@@ -33,7 +33,7 @@ class Settings:
     loss: str = "contrast"
     init_weight: float = 0.0
     init_decay: float = 1.0
-    start: str = "codes"
+    start: str = "sketch"
     tileable: bool = False
     low_res: int = 64
     low_part: float = 0.6
