@@ -1,6 +1,7 @@
 """The weights that ship: whole, described, loadable by plain open_clip, and good for what they are for."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,10 @@ import torch.nn.functional as F
 
 from artcli import weights
 from artcli.backends import clip as clips
+from artcli.backends import upscale, vqgan_files
+from artcli.media import images, record
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 LARGEST = 40 * 2**20
 
 
@@ -63,3 +67,36 @@ def test_a_plain_color_is_nearest_to_its_own_word(mini, color):
 def test_drawing_with_it_finds_the_prompt(invoke, folder):
     result = invoke("dream", "goldfish", "--size", 64, "--steps", 25, "--seed", 0, "--out", "a.png", "--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["similarity"] > 0.3
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """(3, 128, 128) in 0..1, with colours, edges and texture."""
+    return images.resize(images.to_tensor(images.load(EXAMPLES / "castle.webp")), (128, 128))
+
+
+def psnr(one, other):
+    return -10 * (one - other).square().mean().log10().item()
+
+
+def test_the_vqgan_keeps_a_picture(picture):
+    model = vqgan_files.load("vqgan-mini", torch.device("cpu"), encodes=True, offline=True)
+    with torch.inference_mode():
+        codes = model.quantize.nearest(model.encode(picture[None]))
+        kept = model.decode(model.quantize.look_up(codes))[0].clamp(0, 1)
+        shuffled = model.decode(model.quantize.look_up(codes.flip(2)))[0].clamp(0, 1)
+    assert codes.shape == (1, 16, 16) and len(codes.unique()) > 100
+    assert psnr(kept, picture) > max(18, psnr(shuffled, picture) + 3)
+
+
+def test_drawing_with_the_vqgan_finds_the_prompt(invoke, folder):
+    flags = ["--drawer", "vqgan", "--size", 64, "--low-res", 32, "--steps", 20, "--seed", 0]
+    result = invoke("dream", "goldfish", *flags, "--out", "a.png", "--json")
+    assert result.exit_code == 0 and json.loads(result.stdout)["similarity"] > 0.25
+    assert "vqgan-mini" in record.read(Path("a.png"))["weights"]
+
+
+def test_the_upscaler_is_nearer_than_lanczos(picture):
+    net = upscale.load("upscaler", torch.device("cpu"), offline=True)
+    small = images.resize(picture, (64, 64))
+    assert psnr(upscale.upscale(small, net, 2), picture) > psnr(images.resize(small, (128, 128)), picture) + 0.3

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-DRAWERS = ("vqgan", "fft")
+DRAWERS = ("fft", "vqgan")
 STARTS = ("sketch", "codes", "range", "noise", "gradient")
 OPTIMIZERS = ("adam", "adamw", "radam")
 LOSSES = ("contrast", "spherical", "cosine")
@@ -24,7 +24,7 @@ class Settings:
     width: int = 256
     height: int = 256
     steps: int = 300
-    drawer: str = "vqgan"
+    drawer: str = "fft"
     optimizer: str = "adam"
     lr: float | None = None
     cutouts: int = 24
