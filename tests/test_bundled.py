@@ -11,6 +11,7 @@ from artcli import weights
 from artcli.backends import clip as clips
 from artcli.backends import upscale, vqgan_files
 from artcli.media import images, record
+from tests.conftest import photograph
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 LARGEST = 40 * 2**20
@@ -87,6 +88,17 @@ def test_the_vqgan_keeps_a_picture(picture):
         shuffled = model.decode(model.quantize.look_up(codes.flip(2)))[0].clamp(0, 1)
     assert codes.shape == (1, 16, 16) and len(codes.unique()) > 100
     assert psnr(kept, picture) > max(18, psnr(shuffled, picture) + 3)
+
+
+def test_codes_draw_unless_a_picture_is_given(invoke, folder):
+    few = ["--size", 64, "--steps", 2, "--cutouts", 2, "--low-res", 32, "--seed", 0]
+    photograph(folder / "photo.png", (64, 64))
+    for name, flags in {
+        "words": [], "photo": ["--init", "photo.png"], "both": ["--init", "photo.png", "--vqgan", "vqgan-mini"],
+        "fft": ["--drawer", "fft"],
+    }.items():  # fmt: skip
+        assert invoke("dream", "goldfish", *few, *flags, "--out", f"{name}.png", "-q").exit_code == 0
+        assert ("vqgan-mini" in record.read(Path(f"{name}.png"))["weights"]) == (name in {"words", "both"})
 
 
 def test_drawing_with_the_vqgan_finds_the_prompt(invoke, folder):

@@ -74,7 +74,12 @@ def dream(
         str | None,
         typer.Option("--vqgan", help=f"A name, a checkpoint, or a run's folder.  [default: {VQGAN}]"),
     ] = None,
-    drawer: Annotated[str, typer.Option("--drawer", help=f"What draws: {', '.join(DRAWERS)}.")] = DEFAULT.drawer,
+    drawer: Annotated[
+        str | None,
+        typer.Option(
+            "--drawer", help=f"{' or '.join(DRAWERS)}.  [default: vqgan; fft with --init, --zoom, --pan, --rotate]"
+        ),
+    ] = None,
     start: Annotated[
         str, typer.Option("--start", help=f"What a VQGAN begins with: {', '.join(STARTS)}.")
     ] = DEFAULT.start,
@@ -101,7 +106,10 @@ def dream(
         int, typer.Option("--low-res", min=0, help="Shorter side of the first stage; 0 for none.")
     ] = DEFAULT.low_res,
     low_part: Annotated[
-        float, typer.Option("--low-part", min=0, max=1, help="Part of the steps in the first stage.")
+        float | None,
+        typer.Option(
+            "--low-part", min=0, max=1, help="Part of the steps in the first stage.  [default: 0.8; 0.6 for fft]"
+        ),
     ] = DEFAULT.low_part,
     chunk: Annotated[
         int, typer.Option("--chunk", min=1, help="Crops at once; fewer need less memory.")
@@ -157,6 +165,9 @@ def dream(
 
     artgen dream "red car" --steps 300 --out car.mp4
     """
+    moving = (zoom, pan, rotate) != (None, None, None)
+    if drawer is None:  # frequencies keep a picture that is given as it is, codes only about
+        drawer = "fft" if vqgan is None and (init is not None or moving) else DEFAULT.drawer
     options.one_of("--drawer", drawer, DRAWERS)
     _check_init(init, mask, init_weight)
     source, pace = dream_film.find_source(init, out, fps, duration), Pace(frame_steps, steady)
@@ -189,7 +200,6 @@ def dream(
     lines = _lines(told, prompts_file, bool(image_prompt or noise_prompt))
     seeds = options.seeds(seed)
     jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out, ".png" if source is None else ".mp4")
-    moving = (zoom, pan, rotate) != (None, None, None)
     if source is not None:
         _check_source(source, mask, moving)
     if moving and (mask is not None or any(job.film is None for job in jobs)):

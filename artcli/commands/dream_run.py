@@ -334,7 +334,7 @@ class Studio:
             marks = [time.monotonic() for _ in dream(targets, self.clip, trial, canvas=canvas, vqgan=self.vqgan)]
             return marks[-1] - marks[-2]
 
-        part = self.settings.low_part if self.settings.starts_small else 0
+        part = self.settings.small_part if self.settings.starts_small else 0
         full = seconds_per_step(0.0)
         total = self.settings.steps * (part * seconds_per_step(1.0) + (1 - part) * full)
         later = (self.request.camera or self.request.pace).steps

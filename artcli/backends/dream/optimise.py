@@ -133,7 +133,7 @@ class _Artist:
         """Small in the first part of the first scene: there CLIP sees the whole subject, and a step costs less."""
         height, width = self.settings.height, self.settings.width
         small = self.settings.low_res
-        if not self.starts_small or step >= self.settings.steps * self.settings.low_part / len(self.story):
+        if not self.starts_small or step >= self.settings.steps * self.settings.small_part / len(self.story):
             return height, width
         factor = small / min(height, width)
         return max(2, round(height * factor)), max(2, round(width * factor))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-DRAWERS = ("fft", "vqgan")
+DRAWERS = ("vqgan", "fft")
 STARTS = ("sketch", "codes", "range", "noise", "gradient")
 OPTIMIZERS = ("adam", "adamw", "radam")
 LOSSES = ("contrast", "spherical", "cosine")
@@ -18,13 +18,13 @@ class Settings:
     favours small ones.  augment: any of AUGMENTATIONS.  init_weight: pull towards the init image; every step multiplies
     it by init_decay.  start: one of STARTS, what a VQGAN begins with.  tileable: the edges fit onto the opposite ones.
     low_res: side of the first stage, in pixels along the shorter edge (0: none); low_part: the part of the steps it
-    gets.  chunk: crops per forward pass.
+    gets; None takes the one that suits the drawer.  chunk: crops per forward pass.
     """
 
     width: int = 256
     height: int = 256
     steps: int = 300
-    drawer: str = "fft"
+    drawer: str = "vqgan"
     optimizer: str = "adam"
     lr: float | None = None
     cutouts: int = 24
@@ -36,9 +36,15 @@ class Settings:
     start: str = "sketch"
     tileable: bool = False
     low_res: int = 64
-    low_part: float = 0.6
+    low_part: float | None = None
     ema: float = 0.9
     chunk: int = 64
+
+    @property
+    def small_part(self) -> float:
+        """The part of the steps that a first stage gets: a VQGAN's steps cost more, and fewer of them do."""
+        suits = 0.8 if self.drawer == "vqgan" else 0.6
+        return suits if self.low_part is None else self.low_part
 
     @property
     def starts_small(self) -> bool:
