@@ -94,7 +94,7 @@ def test_codes_draw_unless_a_picture_is_given(invoke, folder):
     few = ["--size", 64, "--steps", 2, "--cutouts", 2, "--low-res", 32, "--seed", 0]
     photograph(folder / "photo.png", (64, 64))
     for name, flags in {
-        "words": [], "photo": ["--init", "photo.png"], "both": ["--init", "photo.png", "--vqgan", "vqgan-mini"],
+        "words": [], "start": ["--init", "photo.png"], "both": ["--init", "photo.png", "--vqgan", "vqgan-mini"],
         "fft": ["--drawer", "fft"],
     }.items():  # fmt: skip
         assert invoke("dream", "goldfish", *few, *flags, "--out", f"{name}.png", "-q").exit_code == 0
