@@ -8,28 +8,17 @@ the quarters.
 """
 
 import argparse
-import math
 import time
 from pathlib import Path
 
+import pictures as folder
 import torch
-from torchvision.transforms.v2.functional import center_crop
 
 from artcli.backends import upscale
 from artcli.backends.perceptual import Perceptual
 from artcli.enlarge import FACTORS
 from artcli.media import images
-
-SHOWN = 192  # pixels of each picture on the sheet
-
-
-def read(path: Path, side: int) -> torch.Tensor:
-    """(3, H, W) in 0..1, sides multiples of 16."""
-    image = images.to_tensor(images.load(path))
-    height, width = image.shape[1:]
-    part = min(1.0, side / min(height, width))
-    image = images.resize(image, (round(width * part), round(height * part)))
-    return center_crop(image, [length // 16 * 16 for length in image.shape[1:]])
+from artcli.nn.measure import psnr
 
 
 def main() -> None:
@@ -40,8 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     net, distance = upscale.load(given.net, torch.device("cpu")), Perceptual("clip-mini")
-    found = sorted(path for path in given.pictures.iterdir() if path.suffix.lower() in images.WRITABLE)
-    pictures = [read(path, given.side) for path in found]
+    pictures = folder.read(given.pictures, given.side)
     shown = [pictures]
     for factor in FACTORS:
         forms = {
@@ -49,23 +37,22 @@ def main() -> None:
             "ours": lambda small, factor=factor: upscale.upscale(small, net, factor),
         }
         for name, enlarge in forms.items():
-            psnr = apart = seconds = 0.0
+            near = apart = seconds = 0.0
             drawn = []
             for image in pictures:
                 small = images.resize(image, tuple(n // factor for n in image.shape[:0:-1]))
                 started = time.perf_counter()
                 drawn.append(enlarge(small).clamp(0, 1))
                 seconds += time.perf_counter() - started
-                psnr += -10 * math.log10((drawn[-1] - image).square().mean().item())
+                near += psnr(drawn[-1][None], image[None]).item()
                 with torch.inference_mode():
                     apart += distance(drawn[-1][None], image[None]).item()
             count, million = len(pictures), sum(image[0].numel() for image in pictures) / 1e6
-            print(f"x{factor} {name:8} {psnr / count:.2f} dB, {apart / count:.4f} apart, {seconds / million:.2f} s/MP")
+            print(f"x{factor} {name:8} {near / count:.2f} dB, {apart / count:.4f} apart, {seconds / million:.2f} s/MP")
             if factor == max(FACTORS):
                 shown.append(drawn)
     if given.out is not None:
-        rows = [torch.cat([center_crop(image, [SHOWN]) for image in row], 2) for row in shown]
-        images.save(given.out, torch.cat(rows, 1))
+        folder.write_sheet(given.out, shown)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from artcli.errors import UsageError
 from artcli.nn import checks
 from artcli.nn.history import History
 from artcli.nn.inference import inference
+from artcli.nn.measure import middle, psnr
 from artcli.nn.patchgan import PatchGAN, least_squares
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
@@ -200,17 +201,6 @@ class Model(nn.Module):
 
 def _far(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     return F.l1_loss(full(drawn), real)
-
-
-def psnr(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """Mean over pictures in 0..1, in dB."""
-    return -10 * (drawn - real).square().flatten(1).mean(1).clamp_min(1e-10).log10().mean()
-
-
-def middle(images: torch.Tensor, side: int) -> torch.Tensor:
-    """(B, C, side, side) from the middle of square pictures: what training takes parts of, without chance."""
-    edge = (images.shape[-1] - side) // 2
-    return images[:, :, edge : edge + side, edge : edge + side]
 
 
 def export(translators: nn.ModuleDict, config: Any, folder: Path) -> None:

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from artcli.backends.cyclegan import check_translator, export, middle, psnr, sizes
+from artcli.backends.cyclegan import check_translator, export, sizes
 from artcli.nn import checks
 from artcli.nn.inference import inference
+from artcli.nn.measure import middle, psnr
 from artcli.nn.patchgan import PatchGAN, cross_entropy
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid

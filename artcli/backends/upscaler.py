@@ -18,6 +18,7 @@ from artcli.backends import half
 from artcli.backends.perceptual import Perceptual
 from artcli.nn import checks
 from artcli.nn.inference import inference
+from artcli.nn.measure import psnr
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
 from artcli.training.contract import Batch
@@ -134,8 +135,7 @@ class Model(nn.Module):
         """loss; l1; perceptual; psnr in dB."""
         drawn = self.net(shrink(batch.images))
         parts = self._errors(drawn, batch.images)
-        error = (drawn.clamp(0, 1) - batch.images).square().flatten(1).mean(1)
-        return {"loss": self._loss(parts), **parts, "psnr": -10 * error.clamp_min(1e-10).log10().mean()}
+        return {"loss": self._loss(parts), **parts, "psnr": psnr(drawn.clamp(0, 1), batch.images)}
 
     @property
     def metrics(self) -> dict[str, float]:

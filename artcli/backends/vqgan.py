@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.transforms.v2.functional import center_crop
 
 from artcli.backends import half
 from artcli.backends.perceptual import Perceptual
@@ -21,6 +20,7 @@ from artcli.errors import UsageError
 from artcli.nn import checks
 from artcli.nn.inference import inference
 from artcli.nn.latents import lerp
+from artcli.nn.measure import middle, psnr
 from artcli.nn.patchgan import PatchGAN, hinge
 from artcli.nn.precision import full
 from artcli.nn.quantise import VectorQuantiser
@@ -209,12 +209,11 @@ class Model(nn.Module):
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
         """loss without the critic's; l1; perceptual; psnr in dB, of the pictures' middles of the size of the crops."""
-        images = center_crop(batch.images, [self.config.crop]) if self.config.crop else batch.images
+        images = middle(batch.images, self.config.crop) if self.config.crop else batch.images
         rebuilt, _, _, _ = self._through(images)
         parts = self._errors(images, rebuilt, perceptual=True)
-        error = (rebuilt.clamp(0, 1) - images).square().flatten(1).mean(1)
         loss = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
-        return {"loss": loss, **parts, "psnr": -10 * error.clamp_min(1e-10).log10().mean()}
+        return {"loss": loss, **parts, "psnr": psnr(rebuilt.clamp(0, 1), images)}
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -77,11 +77,11 @@ class _Artist:
 
     def _drawer(self, vqgan: VQGAN | None) -> Drawer:
         rng, settings = _rng(self.seed, -1), self.settings
-        drawer: Drawer
+        if vqgan is not None and settings.start == "sketch" and self.starts_small:
+            return Sketch(vqgan, settings.height, settings.width, rng, settings.tileable)
+        drawer: fft.FFTImage | CodeImage
         if vqgan is None:
             drawer = fft.FFTImage(settings.height, settings.width, rng, self.clip.device)
-        elif settings.start == "sketch" and self.starts_small:
-            drawer = Sketch(vqgan, settings.height, settings.width, rng, settings.tileable)
         else:
             drawer = CodeImage(vqgan, *self._size(0), rng, settings.start, settings.tileable)
         if self.canvas is not None:
@@ -235,7 +235,7 @@ class _Artist:
 
 
 @torch.no_grad()
-def _start(drawer: Drawer, canvas: Canvas) -> None:
+def _start(drawer: fft.FFTImage | CodeImage, canvas: Canvas) -> None:
     """Take over the photograph, mixed with what was there before it as the drawer understands both."""
     drawer.start_from(canvas.photo)
     if canvas.before is None:

@@ -50,14 +50,8 @@ class Sketch:
             self.small = (height, width)
         return self.now.draw(height, width)
 
-    def start_from(self, image: torch.Tensor) -> None:
-        self.now.start_from(image)
-
     def settle(self) -> None:
         self.now.settle()
 
     def parameters(self) -> list[torch.Tensor]:
         return self.now.parameters()
-
-    def latents(self) -> list[torch.Tensor]:
-        return self.now.latents()
