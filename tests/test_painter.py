@@ -113,6 +113,17 @@ def test_equal_strokes_are_at_no_distance_however_they_are_written():
     assert matching.wasserstein(a, turned).abs().max() < 1e-3
 
 
+def test_sides_below_0_are_no_way_to_be_near():
+    a = random_strokes(5)
+    mirrored = a * torch.tensor([1, 1, -1, -1, 1])
+    assert matching.wasserstein(a, mirrored).min() > 0.01
+
+
+def test_it_begins_with_strokes_that_can_be_drawn(tiny):
+    shapes, _ = tiny(torch.rand(4, 3, 32, 32), torch.zeros(4, 3, 32, 32))
+    assert shapes[..., 2:4].min() > 0.02
+
+
 def test_matching_finds_the_order_again():
     wanted = random_strokes(4, 8)
     shuffled = torch.stack([torch.randperm(8, generator=torch.Generator().manual_seed(i)) for i in range(4)])

@@ -23,16 +23,18 @@ from artcli.nn.inference import inference
 
 DATA_FREE = True  # DATA may be "none"
 
-_MAY_BE_ZERO = {"dropout", "pixel", "shape", "gaussian", "decision"}
+_MAY_BE_ZERO = {"dropout", "ease", "pixel", "shape", "gaussian", "decision"}
 
 
 @dataclass(frozen=True)
 class Config:
     """The paper's settings.
 
-    width, ffn, layers: of the transformer.  samples: patches that are called an epoch.  pixel, shape, gaussian,
-    decision: weights of the L1 distances of pictures and of parameters, the Wasserstein distance and the decisions;
-    positive: weight of a stroke that has to be drawn against one that must not.  held_out: patches for validation.
+    width, ffn, layers: of the transformer.  ease: 0 for always as many missing strokes as can be found; else 1 to N of
+    them, N one at first and one more after every `ease` steps.  samples: patches that are called an epoch.  pixel,
+    shape, gaussian, decision: weights of the L1 distances of pictures and of parameters, the Wasserstein distance and
+    the decisions; positive: weight of a stroke that has to be drawn against one that must not.  held_out: patches for
+    validation.
     """
 
     size: int = PATCH
@@ -42,6 +44,7 @@ class Config:
     layers: int = 3
     strokes: int = 8
     dropout: float = 0.1
+    ease: int = 0
     brush: str = "flat"
     pixel: float = 10.0
     shape: float = 1.0
@@ -69,8 +72,8 @@ class Config:
 # The supply of strokes is endless, so nothing needs to be dropped against overfitting.
 PRESETS = {
     "paper": Config(),
-    "small": Config(ffn=512, dropout=0.0),
-    "tiny": Config(width=64, ffn=64, layers=1, dropout=0.0),
+    "small": Config(width=128, ffn=512, dropout=0.0, ease=400, lr=5e-4),
+    "tiny": Config(width=64, ffn=64, layers=1, dropout=0.0, ease=400, lr=5e-4),
 }
 
 

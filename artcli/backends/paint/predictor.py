@@ -1,6 +1,7 @@
 """The stroke predictor of Paint Transformer (Liu et al., 2021): what is missing on a canvas, as eight strokes."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ Array = np.ndarray[Any, Any]
 PATCH = 32  # side of what the predictor looks at, in pixels
 CELLS = PATCH // 4  # of its features
 HEADS = 8
+_MIDDLE = (0.5, 0.5, 0.45, 0.45, 0.5)  # of x, y, w, h and theta in training
 _CHUNK = 48  # patches at once: more are no faster, and take 1 MB each
 
 
@@ -50,10 +52,12 @@ class Predictor(nn.Module):
         self.linear_param = nn.Sequential(
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 5)
         )
+        with torch.no_grad():  # from strokes like those to be found: sides below 0 would not be drawn, nor ever grow
+            self.linear_param[-1].bias.copy_(torch.tensor(_MIDDLE))
         self.linear_decider = nn.Linear(width, 1)
-        self.query_pos = nn.Parameter(torch.rand(sizes.strokes, width))
-        self.row_embed = nn.Parameter(torch.rand(CELLS, width // 2))
-        self.col_embed = nn.Parameter(torch.rand(CELLS, width // 2))
+        self.query_pos = nn.Parameter(torch.randn(sizes.strokes, width))
+        self.row_embed = nn.Parameter(_waves(width // 2))
+        self.col_embed = nn.Parameter(_waves(width // 2))
 
     def forward(self, target: torch.Tensor, canvas: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         seen = self.conv(torch.cat((self.enc_img(target), self.enc_canvas(canvas)), 1))  # (B, width, 8, 8)
@@ -64,6 +68,12 @@ class Predictor(nn.Module):
         cells = (place + seen.flatten(2).permute(2, 0, 1)).contiguous()  # in one piece the products are far faster
         found = self.transformer(cells, queries).transpose(0, 1).contiguous()  # (B, S, width)
         return self.linear_param(found), self.linear_decider(found)[..., 0]
+
+
+def _waves(width: int) -> torch.Tensor:
+    """Cosines of the CELLS places, (CELLS, width), as a start: with random tables finding a place takes far longer."""
+    place = (torch.arange(CELLS) + 0.5) / CELLS * math.pi
+    return math.sqrt(2) * torch.cos(place[:, None] * (1 + torch.arange(width) % CELLS))
 
 
 def _encoder() -> nn.Sequential:
