@@ -20,11 +20,12 @@ from artcli.nn.inference import inference
 from artcli.nn.initialise import he
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
-from artcli.training.contract import Batch
+from artcli.training.contract import Axis, Batch, Exported, pictures, sides
 
 FILE = "adain.safetensors"
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 _FACTOR = 8  # pixels of a feature of relu4_1
+_LEAST = 32  # pixels that the encoder looks at
 _CONVS = (1, 4, 2, 1)  # of the decoder's blocks, the mirrored encoder's
 
 
@@ -52,8 +53,8 @@ class Config:
         checks.divisible(self.crop, _FACTOR)
         if len(self.widths) != len(_CONVS):
             raise UsageError(f"widths are those of four blocks, such as 192,128,64,32, not {self.widths}")
-        if not 32 <= self.crop <= self.size:
-            raise UsageError(f"crop has to be 32 to the pictures' size {self.size}, not {self.crop}")
+        if not _LEAST <= self.crop <= self.size:
+            raise UsageError(f"crop has to be {_LEAST} to the pictures' size {self.size}, not {self.crop}")
         if self.channels != 3:
             raise UsageError("style is learned from colour pictures: channels=3")
 
@@ -155,9 +156,12 @@ class Model(nn.Module):
     @inference
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) in 0..1 in the first styles, one for each picture."""
-        encoder = self._encoder.to(images.device)
-        chosen = self._styles[torch.arange(len(images)) % len(self._styles)].to(images.device) / 255
-        content, style = (encoder(x, TAPS[-1:])[TAPS[-1]] for x in (images, chosen))
+        self._encoder.to(images.device)
+        return self._paint(images, self._styles[torch.arange(len(images)) % len(self._styles)].to(images.device) / 255)
+
+    def _paint(self, photos: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+        """Photos (N, 3, H, W) in 0..1, sides multiples of 8, in styles (N, 3, h, w) in 0..1: (N, 3, H, W) in 0..1."""
+        content, style = (self._encoder(x, TAPS[-1:])[TAPS[-1]] for x in (photos, styles))
         return full(self.decoder(adapt(content, *moments(style)))).clamp(0, 1)
 
     def export(self, folder: Path) -> None:
@@ -167,6 +171,13 @@ class Model(nn.Module):
         state = {f"encoder.{name}": t for name, t in layers.items()}
         state |= {f"decoder.{name}": t for name, t in self.decoder.state_dict().items()}
         half.export(folder / FILE, state, adain={"widths": self.config.widths})
+
+    def exports(self) -> dict[str, Exported]:
+        """With the encoder: a photo and a painting, each of a size of its own, to the painted photo."""
+        size = sides(self.config.crop, _FACTOR, _LEAST)
+        of_style = (Axis(f"style_{side.name}", side.usual, least=_LEAST) for side in size)
+        given = pictures("photos", 3, *size), pictures("styles", 3, *of_style)
+        return {"adain": Exported(self._paint, (self._encoder, self.decoder), given, (pictures("painted", 3, *size),))}
 
 
 def _square(path: Path | files.Stdio, side: int) -> np.ndarray:

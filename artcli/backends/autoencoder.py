@@ -4,6 +4,7 @@ Convolutional, in four designs.  What the last encoder layer gives, without a Re
 drawn from the Gaussian that the latents of training pictures follow, and a ReLU's latents follow none.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from artcli.nn.inference import inference
 from artcli.nn.latents import Gaussian, lerp
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
-from artcli.training.contract import Batch
+from artcli.training.contract import BATCH, Batch, Exported, Port, pictures
 
 LOSSES = ("bce", "mse")
 _SLOPE = 0.2  # of the leaky ReLUs
@@ -231,6 +232,15 @@ class Model(nn.Module):
     def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> torch.Tensor:
         """(N, D) from the Gaussian of the training pictures' latents; truncation 0 gives its middle."""
         return self._squash(self.statistics.draw(seeds, truncation))
+
+    def exports(self) -> dict[str, Exported]:
+        images = pictures("images", self.config.channels, self.config.size, self.config.size)
+        bounds = (0, 1) if self.config.latent else (-math.inf, math.inf)
+        latents = Port("latents", (BATCH, self.statistics.mean.shape[0]), *bounds)
+        return {
+            "encoder": Exported(self.encode, (self.encoder,), (images,), (latents,)),
+            "decoder": Exported(self.decode, (self.decoder,), (latents,), (images,)),
+        }
 
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
         """The straight way: these latents lie on no sphere."""

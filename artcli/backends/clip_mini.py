@@ -25,8 +25,9 @@ from artcli import weights
 from artcli.backends.clip_mini_data import ATTRIBUTES, ClipData, PictureBatch, TextBatch
 from artcli.backends.clip_phrases import COLORS
 from artcli.errors import UsageError, did_you_mean
-from artcli.training.contract import Batch
+from artcli.training.contract import BATCH, Batch, Exported, Port, pictures
 
+VOCABULARY = 49408  # of open_clip's tokenizer
 _MAY_BE_ZERO = {"text_steps", "radius", "color_weight", "ema", "first_part", "clean_part"}
 
 
@@ -92,7 +93,7 @@ class Config:
             },
             "text_cfg": {
                 "context_length": self.context_length,
-                "vocab_size": 49408,
+                "vocab_size": VOCABULARY,
                 "width": self.text_width,
                 "heads": max(1, self.text_width // 48),
                 "layers": self.text_layers,
@@ -265,7 +266,7 @@ class Model(nn.Module):
         if not len(self.class_table):
             return {}
         name, start, end = next(s for s in self.sets if s[1] <= int(batch.labels[0]) < s[2])
-        logits = F.normalize(self.averaged(normalize(batch.images)), dim=1) @ self.class_table[start:end].T
+        logits = self._look(batch.images) @ self.class_table[start:end].T
         labels = batch.labels - start
         right = (logits.argmax(1) == labels).float().mean()
         scale = self.clip.logit_scale.exp().clamp(max=60)
@@ -281,6 +282,24 @@ class Model(nn.Module):
         preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
         config = {"model_cfg": self.config.model_cfg(), "preprocess_cfg": preprocess}
         (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+    def exports(self) -> dict[str, Exported]:
+        """Both towers, each to unit embeddings; texts come as the tokens that open_clip's tokenizer makes."""
+        images = pictures("images", self.config.channels, self.config.size, self.config.size)
+        tokens = Port("tokens", (BATCH, self.config.context_length), 0, VOCABULARY - 1, whole=True)
+        found = Port("embeddings", (BATCH, self.config.embed_dim), -1, 1)
+        return {
+            "image": Exported(self._look, (self.averaged,), (images,), (found,)),
+            "text": Exported(self._read, (self.clip,), (tokens,), (found,)),
+        }
+
+    def _look(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) in 0..1 to unit embeddings (B, D) by the averaged tower."""
+        return F.normalize(self.averaged(normalize(images)), dim=1)
+
+    def _read(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, L) to unit embeddings (B, D); unlike `encode_tokens` it does not look for padding to leave out."""
+        return self.clip.encode_text(tokens, normalize=True)
 
 
 def open_data(folder: Path, config: Config, seed: int) -> ClipData:

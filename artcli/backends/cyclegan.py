@@ -5,6 +5,7 @@ goes there and back should be what it was, and critics of patches should take wh
 `export` writes the translators alone, each with what it needs to be applied.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
 from artcli.nn.translators import KINDS, NORMS, Sizes, Translator, draw
 from artcli.training import parallel
-from artcli.training.contract import Pair
+from artcli.training.contract import Exported, Pair, pictures, sides
 
 SIDES = "unpaired"
 LEAST_CROP = 32  # pixels that the critic's layers need
@@ -198,6 +199,9 @@ class Model(nn.Module):
     def export(self, folder: Path) -> None:
         export(self.translators, self.config, folder)
 
+    def exports(self) -> dict[str, Exported]:
+        return exports(self.translators, self.config)
+
 
 def _far(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     return F.l1_loss(full(drawn), real)
@@ -210,3 +214,17 @@ def export(translators: nn.ModuleDict, config: Any, folder: Path) -> None:
         assert isinstance(net, Translator)
         path = folder / translator_files.NAMES[way]
         translator_files.save(path, net, direction=way, default=config.direction, size=config.crop)
+
+
+def exports(translators: nn.ModuleDict, config: Any) -> dict[str, Exported]:
+    """Every translator as a part, under the name of the file that `export` writes."""
+    size = sides(config.crop, config.sizes.factor, config.sizes.least)
+    given, drawn = (pictures(name, config.channels, *size) for name in ("images", "drawn"))
+    return {
+        Path(translator_files.NAMES[way]).stem: Exported(functools.partial(_clamped, net), (net,), (given,), (drawn,))
+        for way, net in translators.items()
+    }
+
+
+def _clamped(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    return draw(net, images).clamp(0, 1)

@@ -20,6 +20,7 @@ from artcli.errors import UsageError
 from artcli.media import brushes
 from artcli.nn import checks
 from artcli.nn.inference import inference
+from artcli.training.contract import BATCH, Exported, Port, pictures
 
 DATA_FREE = True  # DATA may be "none"
 
@@ -139,6 +140,12 @@ class Model(Predictor):
     def export(self, folder: Path) -> None:
         """Write painter.safetensors, in half precision, under the names of the paper's checkpoint."""
         half.export(folder / "painter.safetensors", self.state_dict())
+
+    def exports(self) -> dict[str, Exported]:
+        """Patches to strokes (x, y, w, h in sides of the patch, theta in units of pi) and to logits: draw above 0."""
+        given = pictures("targets", 3, PATCH, PATCH), pictures("canvases", 3, PATCH, PATCH)
+        found = Port("strokes", (BATCH, self.config.strokes, 5)), Port("logits", (BATCH, self.config.strokes))
+        return {"painter": Exported(self, (self,), given, found)}
 
 
 def open_data(folder: Path | None, config: Config, seed: int) -> Synthetic:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from artcli.backends.cyclegan import check_translator, export, sizes
+from artcli.backends.cyclegan import check_translator, export, exports, sizes
 from artcli.nn import checks
 from artcli.nn.inference import inference
 from artcli.nn.measure import middle, psnr
@@ -20,7 +20,7 @@ from artcli.nn.patchgan import PatchGAN, cross_entropy
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
 from artcli.nn.translators import Sizes, Translator, draw
-from artcli.training.contract import Pair
+from artcli.training.contract import Exported, Pair
 
 SIDES = "paired"
 
@@ -127,3 +127,6 @@ class Model(nn.Module):
 
     def export(self, folder: Path) -> None:
         export(self.translators, self.config, folder)
+
+    def exports(self) -> dict[str, Exported]:
+        return exports(self.translators, self.config)

@@ -21,7 +21,7 @@ from artcli.nn.inference import inference
 from artcli.nn.measure import psnr
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
-from artcli.training.contract import Batch
+from artcli.training.contract import Batch, Exported, pictures, sides
 
 FILE = "upscaler.safetensors"
 _SCALED = 0.1  # what the last convolution of a block starts with; larger sums of many blocks are unstable
@@ -144,12 +144,21 @@ class Model(nn.Module):
     @inference
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in 0..1 at half the size, and enlarged again."""
-        return self.net(shrink(images)).clamp(0, 1)
+        return self._enlarge(shrink(images))
+
+    def _enlarge(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in 0..1 to (N, C, 2 H, 2 W) in 0..1."""
+        return self.net(images).clamp(0, 1)
 
     def export(self, folder: Path) -> None:
         """Write fp16 safetensors with the net's sizes."""
         sizes = {name: getattr(self.config, name) for name in ("width", "blocks", "channels")}
         half.export(folder / FILE, self.net.state_dict(), upscaler=sizes)
+
+    def exports(self) -> dict[str, Exported]:
+        given = pictures("images", self.config.channels, *sides(self.config.crop // 2))
+        drawn = pictures("enlarged", self.config.channels, "2*height", "2*width")
+        return {"upscaler": Exported(self._enlarge, (self.net,), (given,), (drawn,))}
 
 
 def shrink(images: torch.Tensor) -> torch.Tensor:

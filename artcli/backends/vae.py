@@ -21,7 +21,7 @@ from artcli.nn.parts import Parts
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
 from artcli.training import parallel
-from artcli.training.contract import Batch
+from artcli.training.contract import BATCH, Batch, Exported, Port, pictures
 
 NOISES = ("fixed", "fitted")
 _SLOPE = 0.2  # of the leaky ReLUs
@@ -286,17 +286,27 @@ class Model(nn.Module):
     @inference
     def encode(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         """(N, C, H, W) in 0..1 to latents (N, D), the means of their posteriors."""
-        return self._look(images, self._known(labels, len(images)))[0]
+        return self._look(images, self._known(labels, images.shape[0]))[0]
 
     @inference
     def decode(self, latents: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         """Latents (N, D) to (N, C, H, W) in 0..1."""
-        drawn = self._draw(latents, self._known(labels, len(latents)))
+        drawn = self._draw(latents, self._known(labels, latents.shape[0]))
         return (drawn - self.black) / (1 - self.black)
 
     def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> torch.Tensor:
         """Standard normal latents (N, D) times the truncation, row i from seeds[i] alone."""
         return truncation * normal(seeds, (self.config.latent,)).to(self.variance.device)
+
+    def exports(self) -> dict[str, Exported]:
+        """A conditional model also takes labels, where the number of classes stands for an unknown one."""
+        images = pictures("images", self.config.channels, self.config.size, self.config.size)
+        latents = Port("latents", (BATCH, self.config.latent))
+        labels = (Port("labels", (BATCH,), 0, self.classes, whole=True),) if self.classes else ()
+        return {
+            "encoder": Exported(self.encode, (self.encoder, self.posterior), (images, *labels), (latents,)),
+            "decoder": Exported(self.decode, (self.decoder,), (latents, *labels), (images,)),
+        }
 
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
         """The way along the sphere on which Gaussian latents lie."""

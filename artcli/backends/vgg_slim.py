@@ -22,7 +22,7 @@ from artcli.nn.inference import inference
 from artcli.nn.initialise import he
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
-from artcli.training.contract import Batch
+from artcli.training.contract import BATCH, Batch, Exported, Port, pictures, sides
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 TAPS = (*STYLE, "relu4_2")  # the last one carries the content
@@ -131,6 +131,20 @@ class Model(nn.Module):
         """Write fp16 safetensors with torchvision's names."""
         state = {f"features.{name}": tensor for name, tensor in self.net.layers.state_dict().items()}
         half.export(folder / feature_nets.FILE, state)
+
+    def exports(self) -> dict[str, Exported]:
+        """The features of all taps, without the maps to the teacher's."""
+        found = tuple(self._port(tap, block) for tap, block in zip(TAPS, _BLOCKS, strict=True))
+        given = pictures("images", 3, *sides(self.config.crop, least=_LEAST))
+        return {feature_nets.SLIM: Exported(self._taps, (self.net,), (given,), found)}
+
+    def _port(self, tap: str, block: int) -> Port:
+        lengths = (f"{side}/{2**block}" if block else side for side in ("height", "width"))
+        return Port(tap, (BATCH, self.config.widths[block], *lengths), low=0)
+
+    def _taps(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found = self.net(images, TAPS)
+        return tuple(found[tap] for tap in TAPS)
 
 
 def _follow(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from torch import nn
 
 from artcli.backends import half
 from artcli.backends.perceptual import Perceptual
+from artcli.backends.vqvae import Grid
 from artcli.errors import UsageError
 from artcli.nn import checks
 from artcli.nn.inference import inference
@@ -27,7 +28,7 @@ from artcli.nn.quantise import VectorQuantiser
 from artcli.nn.schedule import trapezoid
 from artcli.nn.vqgan import VQGAN, Sizes
 from artcli.training import parallel
-from artcli.training.contract import Batch
+from artcli.training.contract import Batch, Exported
 
 _FEW = 0.1  # of the codes; fewer in use are worth a warning
 _LEAST = 32  # pixels that the critic's layers need
@@ -235,6 +236,18 @@ class Model(nn.Module):
         """Write fp16 safetensors in the paper's layout, with what cannot be read off the tensors beside them."""
         state = self.net.state_dict() | {"quantize.embedding.weight": self.quantiser.codebook}
         half.export(folder / "vqgan.safetensors", state, vqgan=asdict(self.config.sizes))
+
+    def exports(self) -> dict[str, Exported]:
+        """Pictures to codes and back."""
+        grid = Grid(
+            self.config.channels, self.config.crop or self.config.size, self.config.sizes.factor, self.config.codes
+        )
+        net, book = self.net, self.quantiser
+        encoder, decoder = (net.encoder, net.quant_conv, book), (net.post_quant_conv, net.decoder, book)
+        return grid.exports(
+            lambda images: book.nearest(net.encode(images)), encoder,
+            lambda codes: net.decode(book.look_up(codes)).clamp(0, 1), decoder,
+        )  # fmt: skip
 
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
         return self.decode(self.encode(images))

@@ -4,7 +4,7 @@ The prior learns the codes while they form, with an optimizer of its own, and dr
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +21,7 @@ from artcli.nn.prior import GridPrior
 from artcli.nn.quantise import VectorQuantiser
 from artcli.nn.schedule import trapezoid
 from artcli.training import parallel
-from artcli.training.contract import Batch
+from artcli.training.contract import BATCH, Axis, Batch, Exported, Port, pictures, sides
 
 _VARIANCE = 0.06  # of the pixels of natural pictures in 0..1; the paper's code divides the error by it
 _FEW = 0.1  # of the codes; fewer in use are worth a warning
@@ -222,8 +222,20 @@ class Model(nn.Module):
 
         truncation: the temperature of the prior; below 1 likelier and less varied, at 0 all seeds give the same.
         """
-        codes = self.prior.sample(seeds, self._known(labels, len(seeds)), truncation)
+        return self._draw(self.prior.sample(seeds, self._known(labels, len(seeds)), truncation))
+
+    def _choose(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in 0..1 to codes (N, H / factor, W / factor)."""
+        return self.quantiser.nearest(self._features(images))
+
+    def _draw(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes (N, h, w) to (N, C, h * factor, w * factor) in 0..1."""
         return self._picture(self.quantiser.look_up(codes)).clamp(0, 1)
+
+    def exports(self) -> dict[str, Exported]:
+        """Pictures to codes and back; the prior, which draws one code after the other, is no single pass."""
+        grid = Grid(self.config.channels, self.config.size, self.config.factor, self.config.codes)
+        return grid.exports(self._choose, (self.encoder, self.quantiser), self._draw, (self.decoder, self.quantiser))
 
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
         return self.decode(self.encode(images))
@@ -243,3 +255,37 @@ class Model(nn.Module):
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
         """The straight way between features."""
         return lerp(start, end, part)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What stands for pictures in models with a codebook: a grid of codes.
+
+    channels, size: of the pictures that were learned from.  factor: pixels of a code along a side.  codes: in the book.
+    """
+
+    channels: int
+    size: int
+    factor: int
+    codes: int
+
+    def exports(
+        self,
+        choose: Callable[[torch.Tensor], torch.Tensor],
+        choosing: tuple[nn.Module, ...],
+        draw: Callable[[torch.Tensor], torch.Tensor],
+        drawing: tuple[nn.Module, ...],
+    ) -> dict[str, Exported]:
+        """Encoder and decoder as parts, for pictures of any size.
+
+        choose: (N, C, H, W) in 0..1 to codes (N, h, w), with the modules `choosing`; draw: the way back.
+        """
+        places = (Axis(name, self.size // self.factor) for name in ("rows", "columns"))
+        written = Port("codes", (BATCH, f"height/{self.factor}", f"width/{self.factor}"), 0, self.codes - 1, whole=True)
+        read = Port("codes", (BATCH, *places), 0, self.codes - 1, whole=True)
+        seen = pictures("images", self.channels, *sides(self.size, self.factor, self.factor))
+        drawn = pictures("images", self.channels, f"{self.factor}*rows", f"{self.factor}*columns")
+        return {
+            "encoder": Exported(choose, choosing, (seen,), (written,)),
+            "decoder": Exported(draw, drawing, (read,), (drawn,)),
+        }

@@ -16,6 +16,7 @@ from artcli.errors import UsageError, did_you_mean
 from artcli.training.source import NO_DATA
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+EXPORTS = ("onnx",)
 DATA, RUNS = "Data", "Run"
 
 
@@ -87,6 +88,10 @@ def train(
         list[str] | None,
         typer.Option("--track", metavar="NAME", help="tensorboard or wandb, when installed.", rich_help_panel=RUNS),
     ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option("--export", metavar="onnx", help="Files for other programs, when done.", rich_help_panel=RUNS),
+    ] = None,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Go on with other settings than before.", rich_help_panel=RUNS)
     ] = False,
@@ -116,6 +121,8 @@ def train(
     options.one_of("--precision", precision, PRECISIONS)
     options.one_of("--color", color, ("rgb", "ycbcr", "grey"))
     options.one_of("--filter", filter, ("lanczos", "box"))
+    if export is not None:
+        options.one_of("--export", export, EXPORTS)
     limit = options.seconds(time_limit)
     from artcli.commands import train_run
 
@@ -146,8 +153,8 @@ def train(
     }
     train_run.carry_out(
         backend, config, what, out,
-        accept_changes=accept_changes, limit=limit, device_name=device, track=track or [], dry_run=dry_run,
-        console=console,
+        accept_changes=accept_changes, limit=limit, device_name=device, track=track or [], onnx=export == "onnx",
+        dry_run=dry_run, console=console,
     )  # fmt: skip
 
 

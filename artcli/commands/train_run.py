@@ -15,7 +15,7 @@ from artcli.console import Console, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
 from artcli.run import Stop, interruptible
-from artcli.training import checkpoint, parallel, report, runs, samples, source, trackers, watch
+from artcli.training import checkpoint, parallel, report, runs, samples, source, to_onnx, trackers, watch
 from artcli.training.trainer import Pace, Plan, Progress, Trainer
 
 ROOT = Path("runs")
@@ -32,11 +32,17 @@ def carry_out(
     limit: float | None,
     device_name: str,
     track: list[str],
+    onnx: bool,
     dry_run: bool,
     console: Console,
 ) -> None:
-    """Train from the description `what` to its end, or until the clock or the user stops it."""
+    """Train from the description `what` to its end, or until the clock or the user stops it.
+
+    onnx: export the finished model, also one that was finished before.
+    """
     started = time.monotonic()
+    if onnx:
+        to_onnx.check(what["model"])
     device = devices.choose(device_name)
     parallel.start(device)
     console = console if parallel.rank() == 0 else Console(quiet=True)
@@ -56,7 +62,7 @@ def carry_out(
         clip=getattr(config, "clip_gradient", 0.0),
     )
     with _alone(run):
-        session = Session(backend, config, what, pictures, plan, run, device, console)
+        session = Session(backend, config, what, pictures, plan, run, device, console, onnx=onnx)
         tracked = trackers.Trackers(track if parallel.rank() == 0 else [], run, what, step=session.trainer.step)
         try:
             session.train(tracked, limit, started)
@@ -96,8 +102,10 @@ def _alone(run: Path) -> Iterator[None]:
 class Session:
     """One start of a run: from its last checkpoint, or from nothing, towards its end."""
 
-    def __init__(self, backend, config, what, pictures, plan: Plan, run: Path, device, console: Console):
-        self.what, self.pictures, self.run, self.console = what, pictures, run, console
+    def __init__(
+        self, backend, config, what, pictures, plan: Plan, run: Path, device, console: Console, *, onnx: bool = False
+    ):
+        self.what, self.pictures, self.run, self.console, self.onnx = what, pictures, run, console, onnx
         self.classes: list[str] = what["data"]["classes"]
         self.device = device
         torch.manual_seed(plan.seed)
@@ -128,7 +136,7 @@ class Session:
         trainer, total, self.tracked = self.trainer, self.trainer.plan.steps, tracked
         if trainer.step >= total:
             self.console.info(f"train: {self.run} is finished; more --steps or --epochs go on")
-            self.console.result(self._outputs(), steps=trainer.step)
+            self._deliver()
             return
         if parallel.rank() == 0:
             runs.remember(self.run, self.what)
@@ -139,8 +147,15 @@ class Session:
                 late = limit is not None and time.monotonic() - started > limit
                 if parallel.any_of(stop.requested or late, self.device) and now.step < total:
                     return self._stop(now.step, total, stop)
-        self.console.result(self._outputs(), steps=total)
+        self._deliver()
         self.console.info(f"train: done in {duration(time.monotonic() - started)}; see {self.run / 'report.html'}")
+
+    def _deliver(self) -> None:
+        """Announce what the finished run has made, with --export for other programs too."""
+        if self.onnx and parallel.rank() == 0:
+            for path, apart in to_onnx.export(self.run):
+                self.console.info(f"train: wrote {path.relative_to(self.run)}, within {apart:.1g} of torch")
+        self.console.result(self._outputs(), steps=self.trainer.step)
 
     def _outputs(self) -> list[Path]:
         """The weights, and the folder that another program reads where the model has one."""

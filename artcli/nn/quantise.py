@@ -45,7 +45,9 @@ class VectorQuantiser(nn.Module):
         with torch.autocast(flat.device.type, enabled=False):  # bf16 cannot tell near codes apart
             half = self.codebook.square().sum(1) / 2
             rows = max(1, _MOST_NUMBERS // len(self))
-            found = [torch.addmm(half, part, self.codebook.T, alpha=-1).argmin(1) for part in flat.split(rows)]
+            # An exporter knows no number of rows, so that it cannot split them.
+            parts = (flat,) if torch.compiler.is_compiling() else flat.split(rows)
+            found = [torch.addmm(half, part, self.codebook.T, alpha=-1).argmin(1) for part in parts]
         return torch.cat(found).view(features.shape[0], *features.shape[2:])
 
     def look_up(self, codes: torch.Tensor) -> torch.Tensor:

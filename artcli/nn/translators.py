@@ -104,7 +104,7 @@ class InstanceNorm(nn.Module):
             self.moments = self._moments(x)
         if self.how != "own" and self.moments is not None:
             return F.batch_norm(x, *self.moments, eps=EPSILON)
-        if len(x) == 1:  # one picture as a batch: the same numbers, and it keeps channels last
+        if x.shape[0] == 1:  # one picture as a batch: the same numbers, and it keeps channels last
             return F.batch_norm(x, None, None, training=True, eps=EPSILON)
         return F.instance_norm(x, eps=EPSILON)
 

@@ -1,4 +1,4 @@
-"""What a model that can be trained looks like to the trainer and to `artgen sample`.
+"""What a model that can be trained looks like to the trainer, to `artgen sample` and to `--export onnx`.
 
 A backend file holds `Config` (a frozen dataclass whose defaults are the first preset), `PRESETS` (name to Config) and
 `Model(config, classes)`, a plain nn.Module with the methods below.  `SIDES` in the file says that it learns from two
@@ -6,11 +6,13 @@ kinds of pictures: "paired" or "unpaired"; its batches are a `Pair`.  There is n
 does not offer, and the verb says so.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, Self
 
 import torch
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class Model(Protocol):
     #   fit(batches: Iterator[Batch])       look at training pictures before samples are drawn (latent statistics)
     #   show(batch) -> pictures             (R * B, C, H, W), rows of what becomes of the pictures of a held-out batch
     #   export(folder)                      write the finished model in another program's format
+    #   exports() -> dict[str, Exported]    the parts that are one pass forward, for --export onnx
     #   warnings() -> list[str]             what looks wrong (dead codes, a collapsed posterior), with advice
 
 
@@ -157,3 +160,59 @@ class Generator(Protocol):
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
         """The latents `part` of the way between two, (N, D): spherical for Gaussian latents, straight for others."""
         ...
+
+
+# --- for other programs ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of any length.  usual: a length that the model knows from training.  step: lengths are multiples of it.
+    least: the shortest length."""
+
+    name: str
+    usual: int
+    step: int = 1
+    least: int = 1
+
+
+BATCH = Axis("batch", 1)
+
+
+def sides(usual: int, step: int = 1, least: int = 1) -> tuple[Axis, Axis]:
+    """Height and width of pictures that may be of any size."""
+    return Axis("height", usual, step, least), Axis("width", usual, step, least)
+
+
+@dataclass(frozen=True)
+class Port:
+    """What goes into a part of a model, or comes out of it.
+
+    shape: the length of each axis; an Axis where any will do, or in outputs what it is worked out from, "2*height".
+    low, high: range of the numbers.  whole: they are whole numbers (int64), not float32.
+    """
+
+    name: str
+    shape: tuple[int | str | Axis, ...]
+    low: float = -math.inf
+    high: float = math.inf
+    whole: bool = False
+
+
+def pictures(name: str, channels: int, *lengths: int | str | Axis) -> Port:
+    """(B, channels, height, width) in 0..1."""
+    return Port(name, (BATCH, channels, *lengths), 0, 1)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A part of a model that one pass forward computes, for `--export onnx`.
+
+    function: takes the inputs, returns the output, or a tuple of the outputs; it reads the length of an axis of any
+    length off the shape, as len() makes a constant of it.  modules: what its weights are in.
+    """
+
+    function: Callable[..., Any]
+    modules: tuple[nn.Module, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]

@@ -64,7 +64,7 @@ class Predictor(nn.Module):
         columns = self.col_embed[None].expand(CELLS, -1, -1)
         rows = self.row_embed[:, None].expand(-1, CELLS, -1)
         place = torch.cat((columns, rows), -1).flatten(0, 1)[:, None]  # (64, 1, width)
-        queries = self.query_pos[:, None].repeat(1, len(target), 1)
+        queries = self.query_pos[:, None].repeat(1, target.shape[0], 1)
         cells = (place + seen.flatten(2).permute(2, 0, 1)).contiguous()  # in one piece the products are far faster
         found = self.transformer(cells, queries).transpose(0, 1).contiguous()  # (B, S, width)
         return self.linear_param(found), self.linear_decider(found)[..., 0]

@@ -1,0 +1,268 @@
+"""`artgen train --export onnx`: every model's parts at sizes that they were not exported at, and what is refused."""
+
+import importlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from artcli.backends import (
+    adain,
+    autoencoder,
+    clip_mini,
+    cyclegan,
+    painter,
+    pix2pix,
+    registry,
+    upscaler,
+    vae,
+    vgg_slim,
+    vqgan,
+    vqvae,
+)  # fmt: skip
+from artcli.training import checkpoint, to_onnx
+from artcli.training.contract import BATCH, Axis, Port
+from tests.batches import seeded
+from tests.conftest import one_error_line, snapshot
+from tests.test_stylize_run import weights_file
+from tests.test_train import line, write_pictures
+
+SIDES = {"size": 36, "crop": 32, "width": 4, "critic_width": 4}
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory):
+    return str(weights_file(tmp_path_factory.mktemp("teacher") / "wide.safetensors", (8, 8, 12, 12, 12)))
+
+
+CONFIGS = {
+    "adain": lambda net: adain.Config(size=32, crop=32, net=net, widths=(12, 12, 8, 8)),
+    "autoencoder": lambda _: autoencoder.Config("vector", size=16, width=2, latent=5),
+    "clip": lambda _: clip_mini.Config(
+        embed_dim=16, context_length=16, text_width=48, text_layers=1, trunk="test_resnet", size=32, first_size=32
+    ),
+    "cyclegan": lambda _: cyclegan.Config(blocks=1, pool=1, resize=True, depthwise=True, channels=1, **SIDES),
+    "painter": lambda _: painter.Config(width=16, ffn=8, layers=1),
+    "pix2pix": lambda _: pix2pix.Config(blocks=4, direction="BtoA", **SIDES),
+    "pix2pix resnet": lambda _: pix2pix.Config(net="resnet", blocks=1, norm="instance", direction="BtoA", **SIDES),
+    "upscaler": lambda _: upscaler.Config(size=32, crop=32, width=4, blocks=1, perceptual=0),
+    "vae": lambda _: vae.Config(size=32, latent=4, width=1, conditional=True),
+    "vgg-slim": lambda net: vgg_slim.Config(size=64, crop=64, widths=(4, 4, 6, 6, 6), teacher=net),
+    "vqgan": lambda _: vqgan.Config(
+        size=16, crop=0, widths=(8, 16), attention=True, groups=4, codes=16, code_width=4, perceptual=0, adversary=0
+    ),
+    "vqvae": lambda _: vqvae.Config(
+        size=16, width=8, residuals=1, codes=16, code_width=4, prior_width=16, prior_layers=1
+    ),
+}
+PARTS = {
+    "adain": ["adain"],
+    "clip": ["image", "text"],
+    "cyclegan": ["a-to-b", "b-to-a"],
+    "painter": ["painter"],
+    "pix2pix": ["b-to-a"],
+    "upscaler": ["upscaler"],
+    "vgg-slim": ["vgg-slim"],
+}  # all others have an encoder and a decoder
+ANY_SIZE = {"adain", "cyclegan", "pix2pix", "upscaler", "vgg-slim", "vqgan", "vqvae"}
+
+
+def stirred(model):
+    """Other numbers where training begins with zeros and ones, which would hide what is left out."""
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor += 0.05 * torch.rand_like(tensor)
+    return model
+
+
+def finished(run, kind, config):
+    """A run folder with random weights, and the model."""
+    backend = importlib.import_module(registry.MODELS[kind])
+    classes = ["cats", "dogs"] if kind == "vae" else []
+    model = seeded(lambda: stirred(backend.Model(config, len(classes)))).eval()
+    run.mkdir()
+    what = {"model": kind, "step": 7, "version": "0", "config": asdict(config), "data": {"classes": classes}}
+    checkpoint.export(run / "weights.safetensors", model.state_dict(), what)
+    return model
+
+
+def drawn(port, lengths):
+    """Random input of these lengths."""
+    rng = np.random.default_rng(1)
+    shape = [lengths[length] if isinstance(length, Axis) else length for length in port.shape]
+    if port.whole:
+        return rng.integers(int(port.low), int(port.high) + 1, shape)
+    return (rng.random(shape) if np.isfinite(port.low) else rng.normal(size=shape)).astype(np.float32)
+
+
+def compare(path, part):
+    """Another number of pictures, and other sides, than any that the exporter or its own check have used."""
+    axes = {length for port in part.inputs for length in port.shape if isinstance(length, Axis)}
+    lengths = {axis: axis.usual + (3 + len(axis.name)) * axis.step for axis in axes} | {BATCH: 3}
+    inputs = [drawn(port, lengths) for port in part.inputs]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [port.name for port in part.inputs]
+    assert [value.name for value in session.get_inputs()] == names
+    found = session.run([port.name for port in part.outputs], dict(zip(names, inputs, strict=True)))
+    with torch.no_grad():
+        wanted = part.function(*map(torch.from_numpy, inputs))
+    for one, other in zip(found, wanted if isinstance(wanted, tuple) else (wanted,), strict=True):
+        torch.testing.assert_close(torch.from_numpy(one), other, rtol=1e-4, atol=1e-4)
+    return axes
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_model_at_another_size(tmp_path, teacher, name):
+    kind = name.split()[0]
+    model = finished(tmp_path / "run", kind, CONFIGS[name](teacher))
+    written = dict(to_onnx.export(tmp_path / "run"))
+    parts = model.exports()
+    assert [path.stem for path in written] == list(parts) == PARTS.get(kind, ["encoder", "decoder"])
+    assert all(0 <= apart < 1e-4 for apart in written.values())
+    for path in written:
+        axes = compare(path, parts[path.stem])
+        assert len(axes) > 1 if kind in ANY_SIZE else axes == {BATCH}
+
+
+def test_every_model_is_tested():
+    assert {name.split()[0] for name in CONFIGS} == set(registry.MODELS)
+
+
+def test_a_file_says_what_it_is_and_nothing_of_this_machine(tmp_path, teacher):
+    finished(tmp_path / "run", "adain", CONFIGS["adain"](teacher))
+    ((path, _),) = to_onnx.export(tmp_path / "run")
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    (record,) = (json.loads(entry.value) for entry in model.metadata_props if entry.key == "artgen")
+    assert (record["model"], record["part"], record["step"], record["config"]["crop"]) == ("adain", "adain", 7, 32)
+    shape = ["batch", 3, "height", "width"]
+    assert record["inputs"][0] == {
+        "name": "photos", "shape": shape, "type": "float32", "range": [0, 1],
+        "least_and_step": {"batch": [1, 1], "height": [32, 8], "width": [32, 8]},
+    }  # fmt: skip
+    assert [port["name"] for port in record["inputs"] + record["outputs"]] == ["photos", "styles", "painted"]
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    assert [dim.dim_param or dim.dim_value for dim in dims] == shape
+    assert len(record["weights"]) == 16
+    first = path.read_bytes()
+    assert str(Path(__file__).parent.parent).encode() not in first and b".py" not in first
+    list(to_onnx.export(tmp_path / "run"))
+    assert path.read_bytes() == first
+
+
+def test_differences():
+    zeros = torch.zeros(200)
+    assert to_onnx._difference(torch.full((200,), 0.25), zeros) == 0.25
+    assert to_onnx._difference(torch.full((200,), 120.0), torch.full((200,), 100.0)) == pytest.approx(0.2)
+    assert to_onnx._difference(torch.full((200,), torch.nan), zeros) == torch.inf
+    choices = torch.arange(200)
+    assert to_onnx._difference(choices.clamp(max=198), choices) == 0, "one of two that are about as near"
+    assert to_onnx._difference(choices.clamp(max=190), choices) == torch.inf
+    with pytest.raises(ValueError, match=r"shape \(200,\) instead of \(1,\)"):
+        to_onnx._difference(zeros, zeros[:1])
+
+
+def test_the_lengths_that_are_checked():
+    assert to_onnx._lengths(BATCH) == (1, 2)
+    assert to_onnx._lengths(Axis("height", 256, 4, 8)) == (256, 128)
+    assert to_onnx._lengths(Axis("height", 100, 8)) == (100, 56)
+    assert to_onnx._lengths(Axis("height", 256, 256, 256)) == (256, 512)
+
+
+def test_what_has_no_bound_has_none_in_the_record():
+    described = to_onnx._describe(Port("features", (BATCH, 4, "height/2"), low=0))
+    assert described["range"] == [0, None] and described["shape"] == ["batch", 4, "height/2"]
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_pictures(tmp_path_factory.mktemp("data") / "blobs")
+
+
+def exporting(data, *more, steps=2):
+    return line(data, "--export", "onnx", *more, steps=steps)
+
+
+def test_through_the_executable(artgen, folder, data):
+    code, stdout, stderr = artgen(*line(data, steps=2))
+    assert (code, stdout) == (0, "run/weights.safetensors\n") and "onnx" not in stderr
+    before = snapshot(folder)
+    code, stdout, stderr = artgen(*exporting(data))
+    assert (code, stdout) == (0, "run/weights.safetensors\nrun/model\n"), stderr
+    told = stderr.splitlines()
+    assert "is finished" in told[3] and len(told) == 6, "nothing of the exporter's own"
+    assert told[4].startswith("train: wrote model/encoder.onnx, within ") and told[4].endswith(" of torch")
+    assert told[5].startswith("train: wrote model/decoder.onnx, within ")
+    after = snapshot(folder)
+    assert after.keys() - before.keys() == {f"run/model{name}" for name in ("", "/encoder.onnx", "/decoder.onnx")}
+    assert all(after[name] == content for name, content in before.items()), "nothing is trained"
+
+
+def test_a_run_exports_when_it_ends_and_not_before(invoke, folder, data):
+    stopped = invoke(*exporting(data, "--time-limit", "0.0001"))
+    assert "stopped at step 1 of 2" in stopped.stderr and not Path("run/model").exists()
+    ended = invoke(*exporting(data, "--json"))
+    assert json.loads(ended.stdout) == {"paths": ["run/weights.safetensors", "run/model"], "steps": 2}
+    assert {path.name for path in Path("run/model").iterdir()} == {"encoder.onnx", "decoder.onnx"}
+
+
+def refused(result, code=2):
+    assert (result.exit_code, result.stdout) == (code, ""), result.stderr
+    return one_error_line(result.stderr)
+
+
+def test_other_formats(invoke, folder, data):
+    text = refused(invoke(*line(data, "--export", "onxx")))
+    assert text == "--export 'onxx' is not known; there are: onnx. Did you mean 'onnx'?"
+
+
+def test_a_missing_package_is_missed_before_training(invoke, folder, data, monkeypatch):
+    find = to_onnx.importlib.util.find_spec
+    monkeypatch.setattr(to_onnx.importlib.util, "find_spec", lambda name: None if "onnx" in name else find(name))
+    text = refused(invoke(*exporting(data)))
+    assert "onnx, onnxruntime, onnxscript" in text and text.endswith('get it with: pip install "artgen[onnx]"')
+    assert snapshot(folder) == {}
+
+
+def test_a_model_without_parts_to_export(invoke, folder, data, monkeypatch):
+    monkeypatch.delattr(autoencoder.Model, "exports")
+    text = refused(invoke(*exporting(data)))
+    assert text.startswith("autoencoder cannot be exported to ONNX") and "these can: adain, clip, cyclegan" in text
+    assert snapshot(folder) == {}
+
+
+def failing(error):
+    def run(*_):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "why"),
+    [
+        ("TOLERANCE", -1.0, "more than -1"),
+        ("_run", failing(RuntimeError("no\nsuch operator")), "RuntimeError: no such operator"),
+    ],
+    ids=["apart", "broken"],
+)
+def test_what_does_not_agree_is_not_kept(invoke, folder, data, monkeypatch, place, value, why):
+    Path("run/model").mkdir(parents=True)
+    Path("run/model/encoder.onnx").write_bytes(b"of older weights")
+    Path("run/run.toml").write_text("")
+    monkeypatch.setattr(to_onnx.runs, "choose", lambda *_, **__: Path("run"))
+    monkeypatch.setattr(to_onnx, place, value)
+    text = refused(invoke(*exporting(data, "-q")), code=1)
+    assert text.startswith("could not export encoder.onnx (") and why in text
+    assert text.endswith("it is not kept, the trained weights are: run/weights.safetensors")
+    assert checkpoint.read(Path("run/weights.safetensors"))[1]["step"] == 2
+    assert list(Path("run/model").iterdir()) == []
