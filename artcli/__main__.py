@@ -1,10 +1,37 @@
 """`artgen` and `python -m artcli`."""
 
+import atexit
+import os
+import sys
+
+
+class _Exit:
+    """Ends the process once Python has done all it wants to do at the end, but before libraries are taken down.
+
+    To take torch's down costs about 0.5 s and 100 MB, more than some commands need themselves.
+    """
+
+    def __init__(self) -> None:
+        self.code = 1
+        atexit.register(self._end)  # the first to be registered is the last to be called
+
+    def _end(self) -> None:
+        if "torch" in sys.modules:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(self.code)
+
 
 def main() -> None:
+    end = _Exit()
     from artcli.cli import app
 
-    app()
+    try:
+        app()
+    except SystemExit as error:
+        end.code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        raise
+    end.code = 0
 
 
 if __name__ == "__main__":

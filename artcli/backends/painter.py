@@ -24,18 +24,17 @@ from artcli.training.contract import BATCH, Exported, Port, pictures
 
 DATA_FREE = True  # DATA may be "none"
 
-_MAY_BE_ZERO = {"dropout", "ease", "pixel", "shape", "gaussian", "decision"}
+_MAY_BE_ZERO = {"dropout", "pixel", "shape", "gaussian", "decision"}
 
 
 @dataclass(frozen=True)
 class Config:
     """The paper's settings.
 
-    width, ffn, layers: of the transformer.  ease: 0 for always as many missing strokes as can be found; else 1 to N of
-    them, N one at first and one more after every `ease` steps.  samples: patches that are called an epoch.  pixel,
-    shape, gaussian, decision: weights of the L1 distances of pictures and of parameters, the Wasserstein distance and
-    the decisions; positive: weight of a stroke that has to be drawn against one that must not.  held_out: patches for
-    validation.
+    width, ffn, layers: of the transformer.  strokes: that it can find.  fewest: to that many are missing on a patch.
+    samples: patches that are called an epoch.  pixel, shape, gaussian, decision: weights of the L1 distances of
+    pictures and of parameters, the Wasserstein distance and the decisions.  positive: weight of a stroke that has to
+    be drawn against one that must not.  held_out: patches for validation.
     """
 
     size: int = PATCH
@@ -44,8 +43,8 @@ class Config:
     ffn: int = 2048
     layers: int = 3
     strokes: int = 8
+    fewest: int = 8
     dropout: float = 0.1
-    ease: int = 0
     brush: str = "flat"
     pixel: float = 10.0
     shape: float = 1.0
@@ -66,15 +65,20 @@ class Config:
             raise UsageError(
                 f"a painter looks at colour patches of {PATCH} pixels: leave size and channels as they are"
             )
+        if self.fewest > self.strokes:
+            raise UsageError(
+                f"fewest {self.fewest} is more than strokes {self.strokes}: at most {self.strokes} are missing"
+            )
         if self.width % HEADS:
             raise UsageError(f"width {self.width} is no multiple of {HEADS}, the number of attention heads")
 
 
-# The supply of strokes is endless, so nothing needs to be dropped against overfitting.
+# Where one stroke alone is missing, a painter soon learns where it is; where there are always eight, it learns nothing
+# for thousands of steps.  The supply of strokes is endless, so nothing needs to be dropped against overfitting.
 PRESETS = {
     "paper": Config(),
-    "small": Config(width=128, ffn=512, dropout=0.0, ease=400, lr=5e-4),
-    "tiny": Config(width=64, ffn=64, layers=1, dropout=0.0, ease=400, lr=5e-4),
+    "small": Config(width=128, ffn=512, dropout=0.0, fewest=1, decision=2.0, lr=5e-4),
+    "tiny": Config(width=64, ffn=64, layers=1, dropout=0.0, fewest=1, decision=2.0, lr=5e-4),
 }
 
 

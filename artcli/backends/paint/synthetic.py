@@ -56,8 +56,7 @@ class Synthetic:
         rng = torch.Generator().manual_seed((self.seed * 1_000_003 + step * 2 + 1) % 2**63)
         photos = None if self.photos is None else self.photos[step >= _VALIDATION]
         mine = slice(first, first + count)
-        drawn = self._draw(size, rng, photos, self._most_missing(step))
-        targets, canvases, strokes, valid = (part[mine].to(device) for part in drawn)
+        targets, canvases, strokes, valid = (drawn[mine].to(device) for drawn in self._draw(size, rng, photos))
         labels = torch.zeros(count, dtype=torch.long, device=device)
         return StrokeBatch(targets, labels, first, size, rng, canvases, strokes, valid)
 
@@ -74,15 +73,8 @@ class Synthetic:
 
     # --- drawing ----------------------------------------------------------------------------------------------------
 
-    def _most_missing(self, step: int) -> int:
-        """Of one stroke alone a painter soon learns where it is; of eight it learns nothing for a long time."""
-        config = self.config
-        return min(config.strokes, 1 + step // config.ease) if config.ease else config.strokes
-
-    def _draw(
-        self, size: int, rng: torch.Generator, photos: torch.Tensor | None, missing: int
-    ) -> tuple[torch.Tensor, ...]:
-        """Targets, canvases, strokes and which of them are valid, at most `missing` on each."""
+    def _draw(self, size: int, rng: torch.Generator, photos: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        """Targets, canvases, strokes and which of them are valid."""
         config = self.config
         wholes = -(-size // QUARTERS)
         shapes, colors = _random_strokes(wholes, config.strokes, rng)
@@ -97,8 +89,9 @@ class Synthetic:
         if photos is not None:
             colors = render.colors_at(_crops(photos, size, config.size, rng), strokes)
         valid = not_hidden(render.paint(strokes, self.brush, config.size)[:, :, 0])
-        if config.ease:
-            valid &= torch.arange(config.strokes) < torch.randint(1, missing + 1, (size, 1), generator=rng)
+        if config.fewest < config.strokes:
+            missing = torch.randint(config.fewest, config.strokes + 1, (size, 1), generator=rng)
+            valid &= torch.arange(config.strokes) < missing
         targets = render.render(canvases, strokes, colors, valid.float(), self.brush)
         return targets, canvases, strokes, valid
 
