@@ -5,7 +5,7 @@ From a canvas and the same canvas with up to eight more strokes it learns to say
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from artcli.training.contract import BATCH, Exported, Port, pictures
 
 DATA_FREE = True  # DATA may be "none"
 
-_MAY_BE_ZERO = {"dropout", "pixel", "shape", "gaussian", "decision"}
+_MAY_BE_ZERO = {"dropout", "places", "pixel", "shape", "gaussian", "decision"}
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class Config:
     """The paper's settings.
 
     width, ffn, layers: of the transformer.  strokes: that it can find.  fewest: to that many are missing on a patch.
-    samples: patches that are called an epoch.  pixel, shape, gaussian, decision: weights of the L1 distances of
-    pictures and of parameters, the Wasserstein distance and the decisions.  positive: weight of a stroke that has to
-    be drawn against one that must not.  held_out: patches for validation.
+    places, sides: from and to, of the centres and the sides of random strokes, in sides of a patch.  tinted: they lie
+    on a ground of any colour, not on black.  samples: patches that are called an epoch.  pixel, shape, gaussian,
+    decision: weights of the L1 distances of pictures and of parameters, the Wasserstein distance and the decisions.
+    positive: weight of a stroke that has to be drawn against one that must not.  held_out: patches for validation.
     """
 
     size: int = PATCH
@@ -44,6 +45,9 @@ class Config:
     layers: int = 3
     strokes: int = 8
     fewest: int = 8
+    places: tuple[float, ...] = (0.2, 0.7)
+    sides: tuple[float, ...] = (0.2, 0.7)
+    tinted: bool = False
     dropout: float = 0.1
     brush: str = "flat"
     pixel: float = 10.0
@@ -69,17 +73,28 @@ class Config:
             raise UsageError(
                 f"fewest {self.fewest} is more than strokes {self.strokes}: at most {self.strokes} are missing"
             )
+        for name, span in (("places", self.places), ("sides", self.sides)):
+            if len(span) != 2 or not span[0] <= span[1]:
+                raise UsageError(f"{name} goes from a smaller number to a larger one, such as 0.2,0.7, not {span}")
         if self.width % HEADS:
             raise UsageError(f"width {self.width} is no multiple of {HEADS}, the number of attention heads")
 
 
 # Where one stroke alone is missing, a painter soon learns where it is; where there are always eight, it learns nothing
-# for thousands of steps.  The supply of strokes is endless, so nothing needs to be dropped against overfitting.
-PRESETS = {
-    "paper": Config(),
-    "small": Config(width=128, ffn=512, dropout=0.0, fewest=1, decision=2.0, lr=5e-4),
-    "tiny": Config(width=64, ffn=64, layers=1, dropout=0.0, fewest=1, decision=2.0, lr=5e-4),
-}
+# for thousands of steps.  Strokes that reach the corners, and some that fill a patch, leave no holes in the paintings.
+# The supply of strokes is endless, so nothing needs to be dropped against overfitting.
+_SMALL = Config(
+    width=128,
+    ffn=512,
+    dropout=0.0,
+    fewest=1,
+    places=(0.0, 1.0),
+    sides=(0.1, 1.0),
+    tinted=True,
+    decision=2.0,
+    lr=5e-4,
+)
+PRESETS = {"paper": Config(), "small": _SMALL, "tiny": replace(_SMALL, width=64, ffn=64, layers=1)}
 
 
 class Model(Predictor):

@@ -19,7 +19,6 @@ from artcli.training.data import Preparation, open_dataset
 
 QUARTERS = 4  # patches of a canvas
 _HIDDEN = 0.75  # of an earlier stroke: one that covers as much is left out
-_LEAST, _MOST = 0.2, 0.7  # of x, y, w and h
 _CROPPED = 128  # side of the pictures that crops are taken from
 _VALIDATION = 2**31  # steps from here on are for validation
 
@@ -77,15 +76,16 @@ class Synthetic:
         """Targets, canvases, strokes and which of them are valid."""
         config = self.config
         wholes = -(-size // QUARTERS)
-        shapes, colors = _random_strokes(wholes, config.strokes, rng)
+        shapes, colors = self._strokes(wholes, rng)
         if photos is None:
-            ground = torch.zeros(wholes, 3, 2 * config.size, 2 * config.size)
+            tint = torch.rand((wholes, 3, 1, 1), generator=rng) if config.tinted else torch.zeros(wholes, 3, 1, 1)
+            ground = tint.expand(-1, -1, 2 * config.size, 2 * config.size)
         else:
             ground = _crops(photos, wholes, 2 * config.size, rng)
             colors = render.colors_at(_crops(photos, wholes, 2 * config.size, rng), shapes)
         everything = torch.ones(shapes.shape[:2])
         canvases = _quartered(render.render(ground, shapes, colors, everything, self.brush))[:size]
-        strokes, colors = _random_strokes(size, config.strokes, rng)
+        strokes, colors = self._strokes(size, rng)
         if photos is not None:
             colors = render.colors_at(_crops(photos, size, config.size, rng), strokes)
         valid = not_hidden(render.paint(strokes, self.brush, config.size)[:, :, 0])
@@ -95,12 +95,12 @@ class Synthetic:
         targets = render.render(canvases, strokes, colors, valid.float(), self.brush)
         return targets, canvases, strokes, valid
 
-
-def _random_strokes(count: int, strokes: int, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Shapes (count, strokes, 5) and colours (count, strokes, 3)."""
-    drawn = torch.rand((count, strokes, 8), generator=rng)
-    shapes = torch.cat((_LEAST + (_MOST - _LEAST) * drawn[..., :4], drawn[..., 4:5]), -1)
-    return shapes, drawn[..., 5:]
+    def _strokes(self, count: int, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Random ones: shapes (count, S, 5) and colours (count, S, 3)."""
+        drawn = torch.rand((count, self.config.strokes, 8), generator=rng)
+        (first, last), (thin, wide) = self.config.places, self.config.sides
+        places, sides = first + (last - first) * drawn[..., :2], thin + (wide - thin) * drawn[..., 2:4]
+        return torch.cat((places, sides, drawn[..., 4:5]), -1), drawn[..., 5:]
 
 
 def _quartered(pictures: torch.Tensor) -> torch.Tensor:
