@@ -49,11 +49,10 @@ class Predictor(nn.Module):
         self.enc_canvas = _encoder()
         self.conv = nn.Conv2d(2 * 128, width, 1)
         self.transformer = _transformer(sizes, dropout)
-        self.linear_param = nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 5)
-        )
+        found = nn.Linear(width, 5)
         with torch.no_grad():  # from strokes like those to be found: sides below 0 would not be drawn, nor ever grow
-            self.linear_param[-1].bias.copy_(torch.tensor(_MIDDLE))
+            found.bias.copy_(torch.tensor(_MIDDLE))
+        self.linear_param = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), found)
         self.linear_decider = nn.Linear(width, 1)
         self.query_pos = nn.Parameter(torch.randn(sizes.strokes, width))
         self.row_embed = nn.Parameter(_waves(width // 2))
