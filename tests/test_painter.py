@@ -173,6 +173,28 @@ def test_a_stroke_that_hides_an_earlier_one_is_left_out():
 # --- training -------------------------------------------------------------------------------------------------------
 
 
+def test_from_one_to_all_strokes_are_missing():
+    config = dataclasses.replace(TINY, fewest=1, strokes=3)
+    missing = Synthetic(config, seed=0).batch(0, 200).valid.sum(1)
+    assert missing.min() == 1 and missing.max() == 3
+    assert (missing == 1).sum() < 150
+    assert (Synthetic(TINY, seed=0).batch(0, 200).valid.sum(1) > 3).float().mean() > 0.9
+
+
+def test_strokes_lie_where_the_settings_say():
+    config = dataclasses.replace(TINY, places=(0.4, 0.5), sides=(0.8, 0.9))
+    strokes = Synthetic(config, seed=0).batch(0, 16).strokes
+    assert 0.4 <= strokes[..., :2].min() < strokes[..., :2].max() <= 0.5
+    assert 0.8 <= strokes[..., 2:4].min() < strokes[..., 2:4].max() <= 0.9
+
+
+def test_grounds_are_black_or_of_any_colour():
+    small = dataclasses.replace(TINY, sides=(0.1, 0.1))
+    black = Synthetic(small, seed=0).batch(0, 64).canvases
+    tinted = Synthetic(dataclasses.replace(small, tinted=True), seed=0).batch(0, 64).canvases
+    assert black.median() == 0 and 0.3 < tinted.median() < 0.7
+
+
 def test_batches_depend_on_the_step_and_not_on_how_they_are_divided():
     data = Synthetic(TINY, seed=3)
     whole, again, other = data.batch(5, 10), data.batch(5, 10), data.batch(6, 10)
@@ -206,7 +228,19 @@ def test_the_rate_falls_at_the_end():
     assert rates == pytest.approx([1, 1, 0.3, 0.027, 0.027])
 
 
-@pytest.mark.parametrize("change", [{"width": 30}, {"size": 64}, {"brush": "broom"}, {"lr": 0}, {"dropout": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 30},
+        {"size": 64},
+        {"brush": "broom"},
+        {"lr": 0},
+        {"dropout": 1},
+        {"fewest": 9},
+        {"places": (0.7, 0.2)},
+        {"sides": (0.2,)},
+    ],
+)
 def test_settings_that_cannot_be(change):
     with pytest.raises(UsageError, match=next(iter(change))):
         dataclasses.replace(TINY, **change)

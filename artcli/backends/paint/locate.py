@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from artcli import weights
-from artcli.errors import UsageError, WeightsError
+from artcli.errors import UsageError
 
 BUNDLED = "painter"
 _INSIDE = ("painter.safetensors", "model/painter.safetensors", "best.safetensors", "weights.safetensors")
@@ -16,15 +16,7 @@ def find(name: str, weights_dirs: Sequence[Path] = (), offline: bool = False) ->
     Raises UsageError: nothing has that name, or a folder holds no painter.  WeightsError: missing or damaged.
     """
     weights.places(weights_dirs)  # refuses a folder that is not there
-    try:
-        path = weights.find(name, weights_dirs=weights_dirs, offline=offline)
-    except UsageError:
-        if name != BUNDLED:
-            raise
-        raise WeightsError(
-            "the bundled painter is not part of this artgen yet: `artgen train painter none --out runs/painter` makes "
-            "one for --model runs/painter; the paper's model.pth works too (--model model.pth)"
-        ) from None
+    path = weights.find(name, weights_dirs=weights_dirs, offline=offline)
     if path.is_file():
         return path
     for inside in _INSIDE:
