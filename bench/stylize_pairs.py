@@ -4,7 +4,7 @@
 
 PICTURES is the folder with the pictures of PAIRS.  The loss is the style term of the preset modern on VGG19, as a part
 of what the photo itself has.  Results of VGG19, which take long, stay in OUT and are not painted again.  The contact
-sheet shows photo, style, the default's result and VGG19's in columns.
+sheet shows the middles of photo, the default's result, VGG19's and style, a pair a row.
 """
 
 import argparse
@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 from statistics import fmean
 
+import pictures as folder
 import torch
-from torchvision.transforms.v2.functional import center_crop
 
 from artcli.backends import feature_nets
 from artcli.backends.stylize import losses
+from artcli.backends.stylize.moments import Moments
 from artcli.backends.stylize.objective import Weights
 from artcli.backends.stylize.schedule import fit
 from artcli.backends.stylize.settings import PRESETS
@@ -35,7 +36,6 @@ PAIRS = (
     ("kodak-05.png", "woman_with_hat_matisse.jpg"),
 )
 _MODERN = PRESETS["modern"]
-_SHOWN = 256  # pixels of each picture on the sheet
 
 
 def open_tensor(path: Path, size: int) -> torch.Tensor:
@@ -60,10 +60,12 @@ class Judge:
         self.weights = Weights.of(_MODERN, self.net).style
 
     @torch.no_grad()
-    def __call__(self, image: torch.Tensor, style: torch.Tensor) -> float:
-        found, wanted = (measure(picture, self.net, _MODERN) for picture in (image, style))
-        parts = [weight * losses.Gaussian(wanted[tap]).distance(found[tap]) for tap, weight in self.weights.items()]
-        return float(torch.stack(parts).sum())
+    def __call__(self, pictures: list[torch.Tensor], style: torch.Tensor) -> list[float]:
+        wanted = {tap: losses.Gaussian(each) for tap, each in measure(style, self.net, _MODERN).items()}
+        return [self._apart(measure(picture, self.net, _MODERN), wanted) for picture in pictures]
+
+    def _apart(self, found: dict[str, Moments], wanted: dict[str, losses.Gaussian]) -> float:
+        return float(sum(weight * wanted[tap].distance(found[tap]) for tap, weight in self.weights.items()))
 
 
 def by_vgg19(photo: Path, style: Path, out: Path, given: argparse.Namespace) -> float:
@@ -91,9 +93,9 @@ def main() -> None:
         own, rival = (given.out / f"{photo.stem}-{style.stem}-{kind}.png" for kind in ("artgen", "vgg19"))
         rival_seconds = by_vgg19(photo, style, rival, given)
         seconds = paint(photo, style, own, ["--net", given.net, "--size", str(given.size), "--force"])
-        shown = [open_tensor(path, given.size) for path in (photo, style, own, rival)]
-        before, _, found, reached = (judge(image, shown[1]) for image in shown)
-        rows.append(torch.cat([center_crop(image[0], [_SHOWN]) for image in shown], 2))
+        shown = [open_tensor(path, given.size) for path in (photo, own, rival, style)]
+        before, found, reached = judge(shown[:3], shown[3])
+        rows.append([image[0] for image in shown])
         parts.append(found / before)
         ratios.append(found / reached)
         print(
@@ -102,7 +104,7 @@ def main() -> None:
             f"time {seconds / rival_seconds:.3f}",
             flush=True,
         )
-    images.save(given.out / "contact-sheet.png", torch.cat(rows, 1))
+    folder.write_sheet(given.out / "contact-sheet.png", rows)
     print(f"mean: part of the photo's loss {fmean(parts):.3f}, ratio to VGG19's {fmean(ratios):.2f}")
 
 

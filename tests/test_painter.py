@@ -181,6 +181,10 @@ def test_from_one_to_all_strokes_are_missing():
     assert (Synthetic(TINY, seed=0).batch(0, 200).valid.sum(1) > 3).float().mean() > 0.9
 
 
+def test_the_papers_settings_leave_the_number_of_strokes_free():
+    assert painter.Model(dataclasses.replace(TINY, strokes=4)).config.strokes == 4
+
+
 def test_strokes_lie_where_the_settings_say():
     config = dataclasses.replace(TINY, places=(0.4, 0.5), sides=(0.8, 0.9))
     strokes = Synthetic(config, seed=0).batch(0, 16).strokes

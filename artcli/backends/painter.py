@@ -24,14 +24,15 @@ from artcli.training.contract import BATCH, Exported, Port, pictures
 
 DATA_FREE = True  # DATA may be "none"
 
-_MAY_BE_ZERO = {"dropout", "places", "pixel", "shape", "gaussian", "decision"}
+_MAY_BE_ZERO = {"dropout", "fewest", "places", "pixel", "shape", "gaussian", "decision"}
 
 
 @dataclass(frozen=True)
 class Config:
     """The paper's settings.
 
-    width, ffn, layers: of the transformer.  strokes: that it can find.  fewest: to that many are missing on a patch.
+    width, ffn, layers: of the transformer.  strokes: that it can find.  fewest: from it to that many are missing on a
+    patch; 0: always that many.
     places, sides: from and to, of the centres and the sides of random strokes, in sides of a patch.  tinted: they lie
     on a ground of any colour, not on black.  samples: patches that are called an epoch.  pixel, shape, gaussian,
     decision: weights of the L1 distances of pictures and of parameters, the Wasserstein distance and the decisions.
@@ -44,7 +45,7 @@ class Config:
     ffn: int = 2048
     layers: int = 3
     strokes: int = 8
-    fewest: int = 8
+    fewest: int = 0
     places: tuple[float, ...] = (0.2, 0.7)
     sides: tuple[float, ...] = (0.2, 0.7)
     tinted: bool = False

@@ -89,7 +89,7 @@ class Synthetic:
         if photos is not None:
             colors = render.colors_at(_crops(photos, size, config.size, rng), strokes)
         valid = not_hidden(render.paint(strokes, self.brush, config.size)[:, :, 0])
-        if config.fewest < config.strokes:
+        if config.fewest:
             missing = torch.randint(config.fewest, config.strokes + 1, (size, 1), generator=rng)
             valid &= torch.arange(config.strokes) < missing
         targets = render.render(canvases, strokes, colors, valid.float(), self.brush)
