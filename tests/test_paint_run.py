@@ -134,6 +134,13 @@ def test_strokes_give_the_pictures_bytes_with_alpha_and_a_brush_of_ones_own(pain
     assert (np.asarray(Image.open("a.png"))[..., 3] == np.asarray(Image.open("photo.png"))[..., 3]).all()
 
 
+def test_what_is_written_beside_a_picture_of_another_size_has_that_size(paint, replay):
+    paint("photo.png", "--size", 50, "--strokes-out", "s.json", "--svg", "-o", "a.png")
+    replay("s.json", "-o", "b.png")
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    assert 'width="50"' in Path("a.svg").read_text()
+
+
 def test_strokes_at_another_size_are_the_same_painting(paint, replay):
     paint("photo.png", "--strokes-out", "s.json", "-o", "a.png")
     replay("s.json", "--size", 400, "-o", "b.png")
@@ -237,9 +244,9 @@ def test_ctrl_c_saves_what_there_is(paint, folder, monkeypatch, when):
     else:
         real_write = paint_film.write
 
-        def stopping_film(path, painting, size, pace, stop, console):
+        def stopping_film(path, painting, pace, stop, console):
             stop.requested = True
-            return real_write(path, painting, size, pace, stop, console)
+            return real_write(path, painting, pace, stop, console)
 
         monkeypatch.setattr(paint_film, "write", stopping_film)
     result = paint("photo.png", "-o", "a.mp4", "--duration", 1, "-q", code=130)

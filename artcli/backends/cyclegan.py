@@ -15,15 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from artcli.backends import translator_files
+from artcli.backends import feature_nets, translator_files
 from artcli.backends.translator_place import DIRECTIONS
 from artcli.errors import UsageError
 from artcli.nn import checks
+from artcli.nn.features import FeatureNet
 from artcli.nn.history import History
 from artcli.nn.inference import inference
 from artcli.nn.measure import middle, psnr
 from artcli.nn.patchgan import PatchGAN, least_squares
 from artcli.nn.precision import full
+from artcli.nn.projected import Heads
 from artcli.nn.schedule import trapezoid
 from artcli.nn.translators import KINDS, NORMS, Sizes, Translator, draw
 from artcli.training import parallel
@@ -31,6 +33,7 @@ from artcli.training.contract import Exported, Pair, pictures, sides
 
 SIDES = "unpaired"
 LEAST_CROP = 32  # pixels that the critic's layers need
+PATCHES = "patches"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Config:
     """The paper's, for 256 pixels.
 
     size: of the pictures; crop: side of the random parts of them that training looks at.  net to depthwise: of the
-    translators, see nn.translators.Sizes.  critic_width: channels of the critics' first layer.  cycle: weight of the
+    translators, see nn.translators.Sizes.  critic: patches, the paper's, or the name or file of a finished net through
+    which the critics look.  critic_width: channels of their first layer.  cycle: weight of the
     way there and back; identity: weight, as a part of that, of leaving pictures alone that are of the right kind
     already, which keeps colours; 0 saves a quarter of the time.  pool: old pictures that the critics see again.
     flip: mirror every second picture.  direction: AtoB or BtoA, what `artgen cyclegan` takes unless it is told.
@@ -54,6 +58,8 @@ class Config:
     dropout: bool = False
     resize: bool = False
     depthwise: bool = False
+    residual: bool = False
+    critic: str = PATCHES
     critic_width: int = 64
     cycle: float = 10.0
     identity: float = 0.5
@@ -67,6 +73,8 @@ class Config:
     def __post_init__(self) -> None:
         checks.positive(self, {"identity", "pool"})
         check_translator(self)
+        if self.critic != PATCHES and self.channels != 3:
+            raise UsageError(f"critics look through {self.critic} at colour pictures: channels=3, or critic={PATCHES}")
 
     @property
     def sizes(self) -> Sizes:
@@ -95,6 +103,7 @@ def sizes(config: Any) -> Sizes:
         dropout=config.dropout,
         resize=config.net == "resnet" and (config.resize or config.depthwise),
         depthwise=config.net == "resnet" and config.depthwise,
+        residual=config.net == "resnet" and getattr(config, "residual", False),
         channels=config.channels,
         drawn=config.channels,
     )
@@ -104,6 +113,19 @@ PRESETS = {
     "paper": Config(),
     "paper-128": Config(size=143, crop=128, blocks=6),
     "light": Config(size=143, crop=128, width=32, blocks=6, resize=True, depthwise=True, critic_width=32),
+    # A crop is 128 of 256 pixels: brush strokes at the size that they have, not halved.
+    "mini": Config(
+        size=256,
+        crop=128,
+        width=24,
+        blocks=6,
+        resize=True,
+        residual=True,
+        critic="vgg-slim",
+        critic_width=32,
+        cycle=5.0,
+        identity=0.2,
+    ),
 }
 
 
@@ -116,10 +138,20 @@ class Model(nn.Module):
         self.translators = nn.ModuleDict({way: Translator(config.sizes) for way in DIRECTIONS})
         self.critics, self.histories = nn.ModuleDict(), nn.ModuleDict()
         for kind in "AB":
-            self.critics[kind] = PatchGAN(config.channels, config.critic_width, norm="instance")
+            self.critics[kind] = self._critic()
             self.histories[kind] = History(config.pool, config.channels, config.crop)
         self._last: dict[str, float] = {}
         self._whole = 0
+
+    def _critic(self) -> nn.Module:
+        if self.config.critic == PATCHES:
+            return PatchGAN(self.config.channels, self.config.critic_width, norm="instance")
+        return Heads(self._eyes, self.config.critic_width)
+
+    @functools.cached_property
+    def _eyes(self) -> FeatureNet:
+        """What the critics look through; it is not trained, and no part of the state."""
+        return feature_nets.load(self.config.critic, torch.device("cpu"))
 
     # training -------------------------------------------------------------------------------------------------------
 
@@ -156,7 +188,10 @@ class Model(nn.Module):
         yield "critics", judged
 
     def _judge(self, kind: str, images: torch.Tensor, wanted: float) -> torch.Tensor:
-        return least_squares(full(self.critics[kind](images)), wanted)
+        if self.config.critic == PATCHES:
+            return least_squares(full(self.critics[kind](images)), wanted)
+        maps = self.critics[kind](self._eyes.to(images.device), images)
+        return torch.stack([least_squares(full(judged), wanted) for judged in maps]).mean()
 
     def _history(self, kind: str) -> History:
         history = self.histories[kind]

@@ -36,7 +36,8 @@ class Config:
     """size: of the pictures; crop: side of the random parts of them that are looked at.
 
     widths: channels of the five blocks; these make 3.6 MB in fp16.  teacher: whose features are learned, a name or a
-    file.  features, distances: weights of the two terms.
+    file.  features, distances: weights of the two terms.  noise: largest deviation of the noise on every second crop,
+    in 0..1 of colours: a picture that is being optimised is never as clean as a photograph.
     """
 
     size: int = 256
@@ -46,12 +47,13 @@ class Config:
     teacher: str = "vgg19"
     features: float = 1.0
     distances: float = 0.1
+    noise: float = 0.1
     batch: int = 16
     epochs: int = 20
     lr: float = 1e-3
 
     def __post_init__(self) -> None:
-        checks.positive(self, {"features", "distances"})
+        checks.positive(self, {"features", "distances", "noise"})
         if len(self.widths) != 5:
             raise UsageError(f"widths are those of five blocks, such as 16,48,96,192,192, not {self.widths}")
         if not 2 * _LEAST <= self.crop <= self.size:
@@ -97,9 +99,15 @@ class Model(nn.Module):
         return {"vgg-slim": trapezoid(step, total, min(500, total // 20), fall=0.5)}
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
-        parts = self._errors(batch.crops(self.config.crop))
+        parts = self._errors(self._noisy(batch))
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "vgg-slim", self._loss(parts)
+
+    def _noisy(self, batch: Batch) -> torch.Tensor:
+        """Crops, every second one with noise."""
+        crops = batch.crops(self.config.crop)
+        deviation = (2 * batch.uniform(1, 1, 1) - 1).clamp_min(0) * self.config.noise
+        return (crops + deviation * batch.normal(*crops.shape[1:])).clamp(0, 1)
 
     def _errors(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """features: the mapped ones' squared error, as a part of the teacher's square; distances: see `_follow`."""
@@ -111,7 +119,8 @@ class Model(nn.Module):
         for tap, mapped in zip(TAPS, self.maps, strict=True):
             apart = (full(mapped(found[tap])) - wanted[tap]).square().flatten(1).mean(1)
             errors.append((apart / wanted[tap].square().flatten(1).mean(1).clamp_min(1e-6)).mean())
-        follow = torch.stack([_follow(found[tap], wanted[tap]) for tap in STYLE]).mean()
+        with torch.autocast(images.device.type, enabled=False):  # small differences of large products
+            follow = torch.stack([_follow(found[tap], wanted[tap]) for tap in STYLE]).mean()
         return {"features": torch.stack(errors).mean(), "distances": follow}
 
     def _loss(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:

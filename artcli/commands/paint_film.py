@@ -27,14 +27,13 @@ class Pace(NamedTuple):
     even: str
 
 
-def write(path: Path, painting: Painting, size: tuple[int, int], pace: Pace, stop: "Stop", console: Console) -> bool:
+def write(path: Path, painting: Painting, pace: Pace, stop: "Stop", console: Console) -> bool:
     """Write the film, which rests on its last frame; a larger picture than films are made of is shown smaller.
 
-    Returns whether it was finished: when
-    the user stops, what there is stays playable.
+    Returns whether it was finished: when the user stops, what there is stays playable.
     """
-    factor = min(1.0, MOST.get(path.suffix.lower(), MOST_ELSE) / max(size))
-    width, height = (max(1, round(side * factor)) for side in size)
+    factor = min(1.0, MOST.get(path.suffix.lower(), MOST_ELSE) / max(painting.size))
+    width, height = (max(1, round(side * factor)) for side in painting.size)
     scale = max(width, height) / max(painting.size)
     ground = painting.background or (1.0, 1.0, 1.0)
     ends = frames(painting, max(1, round(pace.seconds * pace.fps)), pace.even)

@@ -78,6 +78,8 @@ class Studio:
             return self._paint_film(job)
         started = time.monotonic()
         painting, finished = (self._replay(job), True) if job.replays else self._paint_photo(job)
+        if self.request.size is not None:
+            painting = painting.resized(self.request.size)
         written = self._save(job, painting)
         if finished:
             films, finished = self._films(job, painting)
@@ -85,7 +87,7 @@ class Studio:
         spent = time.monotonic() - started
         if not job.streamed:
             self.console.result(
-                written, source=str(job.source), strokes=len(painting.strokes), size=list(self._size(painting)),
+                written, source=str(job.source), strokes=len(painting.strokes), size=list(painting.size),
                 seconds=round(spent, 2), finished=finished,
             )  # fmt: skip
         self.console.info(f"paint: {len(painting.strokes)} strokes in {duration(spent)}")
@@ -199,21 +201,12 @@ class Studio:
 
     # what is written ------------------------------------------------------------------------------------------------
 
-    def _size(self, painting: "Painting") -> tuple[int, int]:
-        """(width, height) of the picture."""
-        if self.request.size is None:
-            return painting.size
-        factor = self.request.size / max(painting.size)
-        width, height = (max(1, round(side * factor)) for side in painting.size)
-        return width, height
-
     def _save(self, job: Job, painting: "Painting") -> list[Path]:
         """Write everything but films."""
         from artcli.media import raster, svg
         from artcli.media import strokes as stroke_files
 
-        size = self._size(painting)
-        self._write(job.picture, raster.rasterise(painting, size), painting)
+        self._write(job.picture, raster.rasterise(painting), painting)
         written = [job.picture]
         if job.strokes is not None:
             stroke_files.save(job.strokes, painting)
@@ -224,7 +217,7 @@ class Studio:
         if job.each_layer:
             for number, strokes in enumerate(_by_layer(painting.strokes), 1):
                 layer = replace(painting, strokes=strokes, background=None)
-                self._write(job.layer(number), raster.rasterise(layer, size), layer)
+                self._write(job.layer(number), raster.rasterise(layer), layer)
                 written.append(job.layer(number))
         return written
 
@@ -249,7 +242,7 @@ class Studio:
         for path in job.films:
             if self.stop.requested:
                 return written, False
-            finished = paint_film.write(path, painting, self._size(painting), pace, self.stop, self.console)
+            finished = paint_film.write(path, painting, pace, self.stop, self.console)
             written.append(path)
             if not finished:
                 return written, False

@@ -78,6 +78,11 @@ class Strokes:
     def alphas(self) -> Array:
         return self.table[:, 9]
 
+    def scaled(self, factor: float) -> Self:
+        """The same strokes for pixels of another size."""
+        shapes = self.shapes * [factor, factor, factor, factor, 1]
+        return self.make(shapes, self.rgb, self.layers, self.alphas, self.table[:, 10])
+
     def colored(self, rgb: Array) -> Self:
         """The same strokes in other colours, (N, 3) in 0..1."""
         table = self.table.copy()
@@ -99,6 +104,12 @@ class Painting:
     background: tuple[float, float, float] | None
     alpha: Array | None = None
     recipe: record.Recipe | None = None
+
+    def resized(self, side: int) -> Self:
+        """The same painting with a longer side of `side` pixels."""
+        scale = side / max(self.size)
+        width, height = (max(1, round(length * scale)) for length in self.size)
+        return replace(self, size=(width, height), strokes=self.strokes.scaled(scale))
 
 
 def save(path: Path, painting: Painting) -> None:

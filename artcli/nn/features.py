@@ -116,13 +116,19 @@ class FeatureNet(nn.Module):
         wanted = {self.taps[tap]: tap for tap in taps}
         x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         found: dict[str, torch.Tensor] = {}
-        reduced = self.dtype != torch.float32 and x.dtype == torch.float32
-        with torch.autocast(x.device.type, self.dtype if reduced else torch.bfloat16, enabled=reduced):
+        with self._autocast(x):
             for number, layer in enumerate(self.layers[: max(wanted) + 1]):
                 x = layer(x)
                 if number in wanted:  # activations write over their input: keep a convolution's result from that
                     found[wanted[number]] = full(x.clone() if isinstance(layer, nn.Conv2d) else x)
         return found
+
+    def _autocast(self, x: torch.Tensor) -> torch.autocast:
+        """In the net's own number format, or else in that of whoever calls it."""
+        kind = x.device.type
+        if self.dtype != torch.float32 and x.dtype == torch.float32:
+            return torch.autocast(kind, self.dtype)
+        return torch.autocast(kind, torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind))
 
     def stride(self, tap: str) -> int:
         """Pixels between neighbouring features."""

@@ -33,6 +33,8 @@ class Sizes:
     U-Net's inner levels.  resize: a ResNet doubles the sides by repeating pixels before a convolution, which leaves no
     checkerboards ("Deconvolution and Checkerboard Artifacts", Odena et al., 2016).  depthwise: all but the first and
     the last convolution work on each channel by itself and then on each place by itself; it implies resize.
+    residual: what the network draws is added to the picture, so that training begins with pictures as they are and
+    fine detail need not pass through the narrow middle ("Deep Residual Learning", He et al., 2016).
     channels: of the pictures.  drawn: of the results.
     """
 
@@ -43,6 +45,7 @@ class Sizes:
     dropout: bool = False
     resize: bool = False
     depthwise: bool = False
+    residual: bool = False
     channels: int = 3
     drawn: int = 3
 
@@ -64,7 +67,8 @@ class Sizes:
 
 
 class Translator(nn.Module):
-    """Pictures (B, channels, H, W) in -1..1, sides multiples of the factor, to (B, drawn, H, W) in -1..1.
+    """Pictures (B, channels, H, W) in -1..1, sides multiples of the factor, to (B, drawn, H, W) in -1..1, a residual
+    one also a little beyond that.
 
     fresh: with the start values for training; without them where weights are loaded.
     """
@@ -77,9 +81,22 @@ class Translator(nn.Module):
             initialise.he(self)  # the papers' small weights would vanish in layers with so few inputs
         elif fresh:
             initialise.normal(self)
+        if sizes.residual:
+            self.skip = nn.Parameter(torch.ones(sizes.drawn, 1, 1))  # its name also tells the kind of a checkpoint
+            if fresh:
+                _silence(self.model)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.model(images)
+        drawn = self.model(images)
+        return self.skip * images + 2 * drawn if self.sizes.residual else drawn
+
+
+def _silence(model: nn.Module) -> None:
+    """Its last convolution draws nothing yet."""
+    *_, last = (layer for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)))
+    nn.init.zeros_(last.weight)
+    if last.bias is not None:
+        nn.init.zeros_(last.bias)
 
 
 def draw(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -268,6 +285,7 @@ def _resnet_sizes(state: Mapping[str, torch.Tensor]) -> Sizes:
         dropout=blocks > 0 and not any(name.startswith("model.10.conv_block.5.") for name in state),
         resize=up is None or len(up) < up.shape[1],  # a transposed convolution has its inputs first
         depthwise=depthwise,
+        residual="skip" in state,
         channels=first.shape[1],
         drawn=len(last),
     )
