@@ -12,16 +12,18 @@ import pytest
 import torch
 from PIL import Image
 
-from artcli.backends import cyclegan, pix2pix, translator_files
+from artcli.backends import cyclegan, feature_nets, pix2pix, translator_files
 from artcli.errors import UsageError
 from artcli.nn.history import History
 from artcli.nn.patchgan import cross_entropy, least_squares
+from artcli.nn.projected import TAPS
 from artcli.training import checkpoint
 from artcli.training.contract import Pair
 from artcli.training.data.prepare import Preparation
 from artcli.training.data.sides import PAIRED, UNPAIRED, open_sides
-from tests.batches import pictures, seeded, train_step
+from tests.batches import copies_of, pictures, seeded, train_step
 from tests.conftest import EXECUTABLE, one_error_line
+from tests.test_stylize_run import weights_file
 
 CPU = torch.device("cpu")
 SMALL = {"size": 36, "crop": 32, "width": 4, "critic_width": 4, "batch": 2}
@@ -134,6 +136,51 @@ def test_critics_learn_only_from_their_own_loss():
     loss.backward()
     assert all(p.grad is None for p in made.translators.parameters())
     assert all(p.grad is not None for p in made.critics.parameters())
+
+
+@pytest.fixture(scope="module")
+def eyes(tmp_path_factory):
+    return weights_file(tmp_path_factory.mktemp("eyes") / "slim.safetensors", (4, 4, 6, 6, 6))
+
+
+def test_critics_look_through_a_finished_net(eyes):
+    made, batch = model(replace(CYCLE, critic=str(eyes), flip=False, crop=36, pool=0)), pair()
+    assert not any("layers" in name for name in made.state_dict()), "the net is no part of what is trained"
+    a, b = 2 * batch.images - 1, 2 * batch.others - 1
+    net = feature_nets.load(str(eyes), CPU)
+    expected = 0
+    with torch.no_grad():
+        for kind, real, fake in (("A", a, made.translators["BtoA"](b)), ("B", b, made.translators["AtoB"](a))):
+            for images, wanted in ((real, 1), (fake, 0)):
+                for tap, head in zip(TAPS, made.critics[kind].heads, strict=True):
+                    seen = net(images / 2 + 0.5, [tap])[tap]
+                    seen = seen / seen.square().mean((1, 2, 3), keepdim=True).sqrt()
+                    expected += (head(seen) - wanted).square().mean() / len(TAPS) / 2
+    found = dict(made.train_step(batch))
+    torch.testing.assert_close(found["critics"].detach(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_critics_that_look_through_a_net_learn_and_teach(eyes):
+    made = model(replace(CYCLE, critic=str(eyes), identity=0.0, cycle=1.0, lr=2e-3, width=8, residual=True, batch=8))
+    optimizers, before = made.optimizers(), copies_of(feature_nets.load(str(eyes), CPU))
+
+    def shades(seed):
+        drawn = pair(8, seed)
+        return replace(drawn, images=0.4 * drawn.images, others=0.6 + 0.4 * drawn.others)
+
+    for step in range(80):
+        train_step(made, optimizers, step, shades(step))
+    a, as_b, _, b, as_a, _ = made.show(shades(99)).view(6, 8, -1).mean((1, 2)).tolist()
+    assert as_b > a + 0.1 and as_a < b - 0.1
+    assert all(torch.equal(tensor, before[name]) for name, tensor in made._eyes.state_dict().items())
+
+
+def test_a_residual_translator_begins_with_the_picture_itself():
+    made, batch = model(replace(CYCLE, residual=True)), pair()
+    rows = made.show(batch).view(6, 4, 3, 32, 32)
+    assert all((row - rows[0]).abs().max() < 1e-5 for row in rows[:3])
+    with pytest.raises(UsageError, match="at colour pictures"):
+        replace(CYCLE, critic="vgg-slim", channels=1)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])

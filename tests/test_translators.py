@@ -116,17 +116,20 @@ class Plain:
         return found.tanh() if outermost else torch.cat((kept, self.norm(found, f"{inner}.{last + 1}")), 1)
 
     def __call__(self, x, sizes):
-        return self.unet(x) if sizes.kind == "unet" else self.resnet(x, sizes.blocks, sizes.dropout)
+        drawn = self.unet(x) if sizes.kind == "unet" else self.resnet(x, sizes.blocks, sizes.dropout)
+        return self.state["skip"] * x + 2 * drawn if sizes.residual else drawn
 
 
 NORMALISED = [Sizes(width=4, norm=norm) for norm in translators.NORMS]
 KINDS = {
-    f"{sizes.describe()} {sizes.norm} {'dropout' if sizes.dropout else ''} {'resize' if sizes.resize else ''}": sizes
+    f"{sizes.describe()} {sizes.norm} {'dropout' if sizes.dropout else ''} {'resize' if sizes.resize else ''}"
+    f"{' residual' if sizes.residual else ''}": sizes
     for base in NORMALISED
     for sizes in (
         *(replace(base, blocks=blocks, dropout=dropout) for blocks in (6, 9) for dropout in (False, True)),
         replace(base, blocks=2, resize=True),
         replace(base, blocks=2, resize=True, depthwise=True),
+        replace(base, blocks=2, resize=True, residual=True),
         replace(base, blocks=2, channels=1),
         replace(base, kind="unet", blocks=7),
         replace(base, kind="unet", blocks=8, drawn=1),
