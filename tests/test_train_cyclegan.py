@@ -152,10 +152,10 @@ def test_critics_look_through_a_finished_net(eyes):
     with torch.no_grad():
         for kind, real, fake in (("A", a, made.translators["BtoA"](b)), ("B", b, made.translators["AtoB"](a))):
             for images, wanted in ((real, 1), (fake, 0)):
-                for tap, head in zip(TAPS, made.critics[kind].heads, strict=True):
+                critic = made.critics[kind]
+                for tap, head, size in zip(TAPS, critic.heads, critic.sizes, strict=True):
                     seen = net(images / 2 + 0.5, [tap])[tap]
-                    seen = seen / seen.square().mean((1, 2, 3), keepdim=True).sqrt()
-                    expected += (head(seen) - wanted).square().mean() / len(TAPS) / 2
+                    expected += (head(seen / size) - wanted).square().mean() / len(TAPS) / 2
     found = dict(made.train_step(batch))
     torch.testing.assert_close(found["critics"].detach(), expected, rtol=1e-4, atol=1e-4)
 

@@ -7,11 +7,11 @@ first steps on, and does not forget what it has learned about a few hundred pict
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from artcli.nn.features import FeatureNet
 from artcli.nn.initialise import he
-from artcli.nn.precision import full
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 _SLOPE = 0.2  # of the leaky ReLUs
@@ -27,13 +27,24 @@ class Heads(nn.Module):
         super().__init__()
         self.taps = tuple(taps)
         with torch.no_grad():
-            found = net(torch.zeros(1, 3, 32, 32), self.taps)
+            found = net(_soft_noise(), self.taps)
         self.heads = nn.ModuleList(_head(found[tap].shape[1], width) for tap in self.taps)
+        # Constants, however large a net's features are: with those of each picture a translator learns to blind its
+        # critic by a glaring spot, beside which all else is small.
+        self.register_buffer("sizes", torch.stack([found[tap].square().mean().sqrt() for tap in self.taps]))
 
     def forward(self, net: FeatureNet, images: torch.Tensor) -> list[torch.Tensor]:
         """Pictures (B, 3, H, W) in -1..1 to a map (B, 1, h, w) of each layer, high for real."""
         found = net(images / 2 + 0.5, self.taps)
-        return [head(_even(found[tap])) for tap, head in zip(self.taps, self.heads, strict=True)]
+        return [head(found[tap] / size) for tap, head, size in zip(self.taps, self.heads, self.sizes, strict=True)]
+
+
+def _soft_noise(side: int = 128) -> torch.Tensor:
+    """(1, 3, side, side) in 0..1, rough and smooth as photographs are: half as strong at twice the frequency."""
+    rng = torch.Generator().manual_seed(0)
+    octaves = [torch.rand(1, 3, 2**n, 2**n, generator=rng) / 2**n for n in range(1, side.bit_length())]
+    noise = torch.stack([F.interpolate(each, (side, side), mode="bilinear") for each in octaves]).sum(0)
+    return ((noise - noise.mean()) / noise.std() / 4 + 0.5).clamp(0, 1)
 
 
 def _head(channels: int, width: int) -> nn.Sequential:
@@ -46,9 +57,3 @@ def _head(channels: int, width: int) -> nn.Sequential:
     )
     he(layers, _SLOPE)
     return layers
-
-
-def _even(features: torch.Tensor) -> torch.Tensor:
-    """Of mean square 1 in each picture, whatever the net and the layer."""
-    features = full(features)
-    return features / (features.square().mean((1, 2, 3), keepdim=True) + 1e-8).sqrt()
