@@ -55,6 +55,8 @@ class Plain:
 
     def norm(self, x, name):
         """By the running statistics where there are weights, else each picture's channels by themselves."""
+        if f"{name}.gain" in self.state:
+            return x * self.state[f"{name}.gain"]
         if self.has(name):
             mean, variance = self.state[f"{name}.running_mean"], self.state[f"{name}.running_var"]
             weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
@@ -120,7 +122,7 @@ class Plain:
         return self.state["skip"] * x + 2 * drawn if sizes.residual else drawn
 
 
-NORMALISED = [Sizes(width=4, norm=norm) for norm in translators.NORMS]
+NORMALISED = [Sizes(width=4, norm=norm) for norm in ("instance", "batch")]
 KINDS = {
     f"{sizes.describe()} {sizes.norm} {'dropout' if sizes.dropout else ''} {'resize' if sizes.resize else ''}"
     f"{' residual' if sizes.residual else ''}": sizes
@@ -135,6 +137,7 @@ KINDS = {
         replace(base, kind="unet", blocks=8, drawn=1),
     )
 }
+KINDS["ResNet-2 with gains"] = Sizes(width=4, blocks=2, norm="none", resize=True, residual=True)
 
 
 def of(sizes):

@@ -40,12 +40,14 @@ PATCHES = "patches"
 class Config:
     """The paper's, for 256 pixels.
 
-    size: of the pictures; crop: side of the random parts of them that training looks at.  net to depthwise: of the
+    size: of the pictures; crop: side of the random parts of them that training looks at.  net to residual: of the
     translators, see nn.translators.Sizes.  critic: patches, the paper's, or the name or file of a finished net through
-    which the critics look.  critic_width: channels of their first layer.  cycle: weight of the
+    which the critics look; critic_width: channels of their first layer; critic_lr: their rate.  cycle: weight of the
     way there and back; identity: weight, as a part of that, of leaving pictures alone that are of the right kind
-    already, which keeps colours; 0 saves a quarter of the time.  pool: old pictures that the critics see again.
-    flip: mirror every second picture.  direction: AtoB or BtoA, what `artgen cyclegan` takes unless it is told.
+    already, which keeps colours; 0 saves a quarter of the time.  softness: differences of colours, in -1..1, below
+    which both grow as squares: residual translators begin where nothing differs, and with the paper's distance would
+    never leave.  pool: old pictures that the critics see again.  flip: mirror every second picture.  direction: AtoB or
+    BtoA, what `artgen cyclegan` takes unless it is told.
     """
 
     size: int = 286
@@ -62,6 +64,7 @@ class Config:
     critic: str = PATCHES
     critic_width: int = 64
     cycle: float = 10.0
+    softness: float = 0.0
     identity: float = 0.5
     pool: int = 50
     flip: bool = True
@@ -69,9 +72,10 @@ class Config:
     batch: int = 1
     epochs: int = 200
     lr: float = 2e-4
+    critic_lr: float = 2e-4
 
     def __post_init__(self) -> None:
-        checks.positive(self, {"identity", "pool"})
+        checks.positive(self, {"identity", "pool", "softness"})
         check_translator(self)
         if self.critic != PATCHES and self.channels != 3:
             raise UsageError(f"critics look through {self.critic} at colour pictures: channels=3, or critic={PATCHES}")
@@ -88,6 +92,8 @@ def check_translator(config: Any) -> None:
     checks.one_of(config, "direction", DIRECTIONS)
     if not LEAST_CROP <= config.crop <= config.size:
         raise UsageError(f"crop has to be {LEAST_CROP} to the pictures' size {config.size}, not {config.crop}")
+    if config.net == "unet" and config.norm == "none":
+        raise UsageError("a U-Net needs a normalisation: norm=instance or batch, or net=resnet")
     if config.net == "unet" and not 3 <= config.blocks <= 10:
         raise UsageError(f"a U-Net halves the sides 3 to 10 times: blocks has to say so, not {config.blocks}")
     if config.crop % config.sizes.factor:
@@ -113,18 +119,23 @@ PRESETS = {
     "paper": Config(),
     "paper-128": Config(size=143, crop=128, blocks=6),
     "light": Config(size=143, crop=128, width=32, blocks=6, resize=True, depthwise=True, critic_width=32),
-    # A crop is 128 of 256 pixels: brush strokes at the size that they have, not halved.
+    # Small crops of pictures as they are: many different ones, brush strokes at the size that they have.
     "mini": Config(
         size=256,
-        crop=128,
+        crop=96,
         width=24,
         blocks=6,
+        norm="none",
         resize=True,
         residual=True,
         critic="vgg-slim",
         critic_width=32,
         cycle=5.0,
-        identity=0.2,
+        softness=0.3,
+        identity=0.0,
+        batch=2,
+        lr=3e-4,
+        critic_lr=1e-3,
     ),
 }
 
@@ -156,8 +167,8 @@ class Model(nn.Module):
     # training -------------------------------------------------------------------------------------------------------
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        trained = {"translators": self.translators, "critics": self.critics}
-        return {name: torch.optim.Adam(net.parameters(), self.config.lr, (0.5, 0.999)) for name, net in trained.items()}
+        trained = {"translators": (self.translators, self.config.lr), "critics": (self.critics, self.config.critic_lr)}
+        return {name: torch.optim.Adam(net.parameters(), rate, (0.5, 0.999)) for name, (net, rate) in trained.items()}
 
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
         """Constant for the first half, then straight to 0."""
@@ -171,12 +182,12 @@ class Model(nn.Module):
         self.critics.requires_grad_(False)  # their gradients are not wanted yet
         drawn = {"B": full(there(a)), "A": full(back(b))}
         parts = {
-            "cycle": _far(back(drawn["B"]), a) + _far(there(drawn["A"]), b),
+            "cycle": self._far(back(drawn["B"]), a) + self._far(there(drawn["A"]), b),
             "fooled": self._judge("A", drawn["A"], 1.0) + self._judge("B", drawn["B"], 1.0),
         }
         loss = parts["fooled"] + self.config.cycle * parts["cycle"]
         if self.config.identity:
-            parts["identity"] = _far(there(b), b) + _far(back(a), a)
+            parts["identity"] = self._far(there(b), b) + self._far(back(a), a)
             loss = loss + self.config.cycle * self.config.identity * parts["identity"]
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "translators", loss
@@ -193,6 +204,9 @@ class Model(nn.Module):
         maps = self.critics[kind](self._eyes.to(images.device), images)
         return torch.stack([least_squares(full(judged), wanted) for judged in maps]).mean()
 
+    def _far(self, drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        return F.smooth_l1_loss(full(drawn), real, beta=self.config.softness)
+
     def _history(self, kind: str) -> History:
         history = self.histories[kind]
         assert isinstance(history, History)
@@ -207,7 +221,7 @@ class Model(nn.Module):
         """loss: of the way there and back, which says nothing of how well the look is met; psnr of A and back, dB."""
         a, b = (middle(side, self.config.crop) for side in (batch.images, batch.others))
         back_a, back_b = self._there_and_back(a, "AtoB")[1], self._there_and_back(b, "BtoA")[1]
-        return {"loss": _far(back_a, a) + _far(back_b, b), "psnr": psnr(back_a, a)}
+        return {"loss": F.l1_loss(back_a, a) + F.l1_loss(back_b, b), "psnr": psnr(back_a, a)}
 
     def _there_and_back(self, images: torch.Tensor, way: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures in 0..1 on the other side, and back from there."""
@@ -236,10 +250,6 @@ class Model(nn.Module):
 
     def exports(self) -> dict[str, Exported]:
         return exports(self.translators, self.config)
-
-
-def _far(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    return F.l1_loss(full(drawn), real)
 
 
 def export(translators: nn.ModuleDict, config: Any, folder: Path) -> None:

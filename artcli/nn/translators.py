@@ -18,7 +18,7 @@ from artcli.nn import initialise
 from artcli.nn.precision import full
 
 KINDS = ("resnet", "unet")
-NORMS = ("instance", "batch")
+NORMS = ("instance", "batch", "none")
 EPSILON = 1e-5  # of the normalisations
 _SLOPE = 0.2  # of the leaky ReLUs
 _DROPPED = 0.5
@@ -29,7 +29,9 @@ class Sizes:
     """What a translator is made of.
 
     kind: one of KINDS.  width: channels at the full resolution of a ResNet, at half of it in a U-Net.  blocks: residual
-    blocks of a ResNet; how often a U-Net halves the sides.  norm: one of NORMS.  dropout: in every block, or in the
+    blocks of a ResNet; how often a U-Net halves the sides.  norm: one of NORMS; with "none", of a ResNet, a learned
+    gain stands in for it, so that what is drawn at a place depends on its surroundings alone, and blocks begin as
+    nothing ("ReZero is All You Need", Bachlechner et al., 2021).  dropout: in every block, or in the
     U-Net's inner levels.  resize: a ResNet doubles the sides by repeating pixels before a convolution, which leaves no
     checkerboards ("Deconvolution and Checkerboard Artifacts", Odena et al., 2016).  depthwise: all but the first and
     the last convolution work on each channel by itself and then on each place by itself; it implies resize.
@@ -77,8 +79,8 @@ class Translator(nn.Module):
         super().__init__()
         self.sizes = sizes
         self.model = _unet(sizes) if sizes.kind == "unet" else _resnet(sizes)
-        if fresh and sizes.depthwise:
-            initialise.he(self)  # the papers' small weights would vanish in layers with so few inputs
+        if fresh and (sizes.depthwise or sizes.norm == "none"):
+            initialise.he(self)  # the papers' small weights would vanish: few inputs, or nothing to scale them up
         elif fresh:
             initialise.normal(self)
         if sizes.residual:
@@ -143,13 +145,27 @@ def statistics(net: nn.Module, how: str, margins: tuple[float, ...] = (0.0, 0.0)
             layer.moments = layer.moments if how == "fixed" else None
 
 
-def _norm(sizes: Sizes, width: int) -> nn.Module:
+class Gain(nn.Module):
+    """Every channel times a learned factor; its name also tells the kind of a checkpoint."""
+
+    def __init__(self, width: int, start: float = 1.0):
+        super().__init__()
+        self.gain = nn.Parameter(torch.full((width, 1, 1), start))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.gain
+
+
+def _norm(sizes: Sizes, width: int, start: float = 1.0) -> nn.Module:
+    """start: of a gain."""
+    if sizes.norm == "none":
+        return Gain(width, start)
     return nn.BatchNorm2d(width, eps=EPSILON) if sizes.norm == "batch" else InstanceNorm()
 
 
 def _biased(sizes: Sizes) -> bool:
     """Whether convolutions before a normalisation have a bias: in the papers' code those before one without weights."""
-    return sizes.norm == "instance"
+    return sizes.norm != "batch"
 
 
 # --- ResNets ---------------------------------------------------------------------------------------------------------
@@ -192,7 +208,7 @@ class ResnetBlock(nn.Module):
             nn.ReLU(inplace=True),
         ]
         layers += [nn.Dropout(_DROPPED)] if sizes.dropout else []
-        layers += [nn.ReflectionPad2d(1), _conv(sizes, width, width), _norm(sizes, width)]
+        layers += [nn.ReflectionPad2d(1), _conv(sizes, width, width), _norm(sizes, width, start=0.0)]
         self.conv_block = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -281,7 +297,7 @@ def _resnet_sizes(state: Mapping[str, torch.Tensor]) -> Sizes:
         kind="resnet",
         width=len(first),
         blocks=blocks,
-        norm="batch" if "model.2.weight" in state else "instance",
+        norm=_norm_of(state),
         dropout=blocks > 0 and not any(name.startswith("model.10.conv_block.5.") for name in state),
         resize=up is None or len(up) < up.shape[1],  # a transposed convolution has its inputs first
         depthwise=depthwise,
@@ -289,6 +305,12 @@ def _resnet_sizes(state: Mapping[str, torch.Tensor]) -> Sizes:
         channels=first.shape[1],
         drawn=len(last),
     )
+
+
+def _norm_of(state: Mapping[str, torch.Tensor]) -> str:
+    if "model.2.gain" in state:
+        return "none"
+    return "batch" if "model.2.weight" in state else "instance"
 
 
 def _unet_sizes(state: Mapping[str, torch.Tensor]) -> Sizes:
