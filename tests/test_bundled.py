@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from artcli import weights
 from artcli.backends import clip as clips
-from artcli.backends import upscale, vqgan_files
+from artcli.backends import translate, translator_files, upscale, vqgan_files
 from artcli.media import images, record
 from tests.conftest import photograph
 
@@ -112,3 +112,24 @@ def test_the_upscaler_is_nearer_than_lanczos(picture):
     net = upscale.load("upscaler", torch.device("cpu"), offline=True)
     small = images.resize(picture, (64, 64))
     assert psnr(upscale.upscale(small, net, 2), picture) > psnr(images.resize(small, (128, 128)), picture) + 0.3
+
+
+def test_stylize_moves_a_picture_towards_a_style(invoke, folder, picture):
+    images.save(folder / "photo.png", picture)
+    images.save(folder / "style.png", picture.flip(0).roll(40, 2) ** 2)
+    options = ["--size", 64, "-q", "--json"]
+    found = [
+        json.loads(invoke("stylize", "photo.png", "style.png", "-o", f"{n}.png", "--steps", n, *options).stdout)
+        for n in (1, 30)
+    ]
+    assert found[1]["loss"] < found[0]["loss"]
+
+
+def test_monet_keeps_what_is_in_a_photo_and_changes_its_look(picture):
+    there, back = (
+        translator_files.load("monet-mini", torch.device("cpu"), direction=way, offline=True).net
+        for way in ("AtoB", "BtoA")
+    )
+    painted = translate.whole(picture, there).clamp(0, 1)
+    assert 12 < psnr(painted, picture) < 30
+    assert psnr(translate.whole(painted, back).clamp(0, 1), picture) > psnr(painted, picture)

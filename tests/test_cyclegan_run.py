@@ -299,7 +299,6 @@ def test_what_is_refused(cyclegan, folder, args, code, message):
 @pytest.mark.parametrize(
     "model, code, message",
     [
-        (None, 3, "artgen train cyclegan"),
         ("nowhere", 2, "neither a file nor known"),
         ("photo.png", 3, "photo.png"),
         (".", 2, "holds no translator"),

@@ -51,7 +51,7 @@ def test_what_is_here_and_what_takes_it(invoke, here):
 
 
 def test_one_kind_and_another_folder(invoke, here):
-    assert list(rows(invoke, "--kind", "cyclegan")) == ["runs/0001-cyclegan-photos"]
+    assert list(rows(invoke, "--kind", "cyclegan")) == ["monet-mini", "runs/0001-cyclegan-photos"]
     write_run(here / "other/mine", "pix2pix", finished=True)
     assert rows(invoke, "other", "--kind", "pix2pix")["other/mine"]["use"] == "cyclegan --model"
 

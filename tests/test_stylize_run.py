@@ -336,9 +336,8 @@ def test_refused_before_any_work(stylize, folder):
 def test_missing_weights_say_how_to_get_them(invoke, folder):
     photograph(folder / "photo.png")
     painting(folder / "painting.png")
-    for options, words in (([], "artgen train vgg-slim"), (["--preset", "modern"], "artgen weights get vgg19")):
-        result = invoke("stylize", "photo.png", "painting.png", "-o", "out.png", "--offline", "-q", *options)
-        assert result.exit_code == 3 and words in one_error_line(result.stderr)
+    result = invoke("stylize", "photo.png", "painting.png", "-o", "out.png", "--offline", "-q", "--preset", "modern")
+    assert result.exit_code == 3 and "artgen weights get vgg19" in one_error_line(result.stderr)
 
 
 def test_a_file_that_is_no_net(stylize, folder):

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from artcli.backends import adain, feature_nets, vgg_slim
-from artcli.errors import UsageError, WeightsError
+from artcli.errors import UsageError
 from artcli.nn.features import FeatureNet, slim_layers
 from tests.batches import batch, pictures, seeded, train
 from tests.conftest import photograph
@@ -141,8 +141,6 @@ def test_settings_that_cannot_work(teacher, folder):
     model = seeded(lambda: adain.Model(adain.Config(size=64, crop=32, net=str(teacher))))
     with pytest.raises(UsageError, match="styles=PAINTINGS"):
         train(model, noisy(2), 1)
-    with pytest.raises(WeightsError, match="artgen train vgg-slim"):
-        adain.Model(adain.Config())
 
 
 def test_both_are_trained_from_the_command_line(invoke, folder, teacher):

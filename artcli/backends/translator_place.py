@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from artcli import weights
-from artcli.errors import UsageError, WeightsError
 
 BUNDLED = "monet-mini"
 DIRECTIONS = ("AtoB", "BtoA")
@@ -13,12 +12,4 @@ DIRECTIONS = ("AtoB", "BtoA")
 def find(spec: str, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Path:
     """The file or folder behind a name.  Raises UsageError: there is none.  WeightsError: missing or damaged."""
     weights.places(weights_dirs)  # refuses a folder that is not there
-    try:
-        return weights.find(spec, weights_dirs=weights_dirs, offline=offline)
-    except UsageError:
-        if spec != BUNDLED:
-            raise
-        raise WeightsError(
-            f"{BUNDLED} is not part of this artgen yet: `artgen train cyclegan photos paintings --out runs/mine` makes "
-            "a model for --model runs/mine; an upstream latest_net_G.pth works too"
-        ) from None
+    return weights.find(spec, weights_dirs=weights_dirs, offline=offline)

@@ -26,6 +26,8 @@ class Heads(nn.Module):
     net: whose features these will be; it is no part of the heads and is not trained.  width: channels of a head.
     """
 
+    sizes: torch.Tensor  # (number of taps,)
+
     def __init__(self, net: FeatureNet, width: int = 32, taps: Sequence[str] = TAPS):
         super().__init__()
         self.taps = tuple(taps)
