@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 
 from artcli import weights
-from artcli.errors import WeightsError
+from artcli.errors import UsageError, WeightsError
 from artcli.nn.features import FeatureNet, recognise
 
+_INSTEAD = "with --net; or use --preset squeezenet (5 MB to download) or --preset modern (575 MB)"
 SLIM, FILE = "vgg-slim", "vgg-slim.safetensors"  # the latter in a folder that `artgen train vgg-slim` writes
 
 
@@ -25,7 +26,8 @@ def load(
     spec: vgg-slim, vgg19 or squeezenet1_1, a file, or the folder of an `artgen train vgg-slim` run.
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
     """
-    path = weights.inside(weights.find(spec, weights_dirs=weights_dirs, offline=offline), FILE)
+    found = find_own(spec, SLIM, _INSTEAD, weights_dirs, offline)
+    path = weights.inside(found, FILE)
     recognised = recognise(weights.load_state(path))
     if recognised is None:
         raise WeightsError(
@@ -35,3 +37,17 @@ def load(
     name, layers = recognised
     net = FeatureNet(name, layers, pooling).eval().requires_grad_(False)
     return net.to(device).to(memory_format=torch.channels_last)
+
+
+def find_own(spec: str, name: str, instead: str, weights_dirs: Sequence[Path], offline: bool) -> Path:
+    """A weights file or folder; where it is our own net `name`, which may not have come with artgen, says how to make
+    it, or what to do `instead`.  Raises UsageError and WeightsError as `weights.find` does."""
+    try:
+        return weights.find(spec, weights_dirs=weights_dirs, offline=offline)
+    except UsageError:
+        if spec != name:
+            raise
+    raise WeightsError(
+        f"{name} does not come with this version of artgen: make it with `artgen train {name} PICTURES` and name its "
+        f"folder, RUN/model, {instead}"
+    )

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from artcli import weights
+from artcli.backends import feature_nets
 from artcli.backends.upscaler import FILE, Upscaler
 from artcli.device import fast_dtype
 from artcli.errors import WeightsError
@@ -22,7 +23,8 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
     spec: a name from `artgen weights list`, a file, or the folder of an `artgen train upscaler` run.
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged, or no upscaler of RGB pictures.
     """
-    path = weights.inside(weights.find(spec, weights_dirs=weights_dirs, offline=offline), FILE)
+    found = feature_nets.find_own(spec, NAME, "with --upscaler; or leave out --upscale", weights_dirs, offline)
+    path = weights.inside(found, FILE)
     with weights.open_safetensors(path) as file:
         sizes = (file.metadata() or {}).get("upscaler")
     if sizes is None:

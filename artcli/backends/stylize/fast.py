@@ -17,12 +17,13 @@ from artcli.backends.stylize.moments import moments, sums, total
 from artcli.backends.stylize.schedule import fit
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.styles import Style, owned, resize
-from artcli.errors import UsageError, WeightsError
+from artcli.errors import WeightsError
 from artcli.nn.features import FeatureNet, slim_layers
 from artcli.nn.precision import full
 
 NAME = "adain"
 _TAP, _STRIDE = TAPS[-1], 8
+_INSTEAD = "with --model; or leave out --fast"
 
 
 class Scale(NamedTuple):
@@ -44,25 +45,13 @@ class Stylist(nn.Module):
         return self.encoder(images, [_TAP])[_TAP]
 
 
-def _find(spec: str, weights_dirs: Sequence[Path], offline: bool) -> Path:
-    """Says how to make our own decoder, which does not come with artgen."""
-    try:
-        return weights.find(spec, weights_dirs=weights_dirs, offline=offline)
-    except UsageError:
-        if spec != NAME:
-            raise
-    raise WeightsError(
-        f"{NAME} does not come with this version of artgen: make it with `artgen train {NAME} PICTURES --set "
-        "styles=PAINTINGS` and name its folder, RUN/model, with --model; or leave out --fast"
-    )
-
-
 def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Stylist:
     """spec: a name, a file, or the folder of an `artgen train adain` run.
 
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
     """
-    path = weights.inside(_find(spec, weights_dirs, offline), FILE)
+    found = feature_nets.find_own(spec, NAME, _INSTEAD, weights_dirs, offline)
+    path = weights.inside(found, FILE)
     with weights.open_safetensors(path) as file:
         sizes = (file.metadata() or {}).get("adain")
     if sizes is None:
