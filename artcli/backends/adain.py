@@ -34,7 +34,10 @@ class Config:
     """size: of the pictures; crop: side of the random parts of them that are painted.
 
     net: the encoder, a name or a file.  styles: folder of pictures whose style is learned.  widths: channels of the
-    decoder's blocks, the deepest first.  style: weight of the style's moments beside the content.
+    decoder's blocks, the deepest first.  style: weight of the style's moments beside the content; identity: of the
+    squared differences of colours where photos and styles are painted from their own features, which teaches a decoder
+    what pictures look like long before the features do ("Arbitrary Style Transfer with Style-Attentional Networks",
+    Park and Lee, 2019); 0 leaves it out, as the paper does, and saves a third of the time.
     """
 
     size: int = 256
@@ -44,12 +47,13 @@ class Config:
     styles: str = ""
     widths: tuple[int, ...] = (192, 128, 64, 32)
     style: float = 10.0
+    identity: float = 100.0
     batch: int = 8
     epochs: int = 20
     lr: float = 1e-4
 
     def __post_init__(self) -> None:
-        checks.positive(self, {"style"})
+        checks.positive(self, {"style", "identity"})
         checks.divisible(self.crop, _FACTOR)
         if len(self.widths) != len(_CONVS):
             raise UsageError(f"widths are those of four blocks, such as 192,128,64,32, not {self.widths}")
@@ -128,23 +132,32 @@ class Model(nn.Module):
         yield "adain", self._loss(parts)
 
     def _errors(self, photos: torch.Tensor, styles: torch.Tensor) -> dict[str, torch.Tensor]:
-        """content: of the painted picture's features from those that were painted; style: of its moments."""
-        encoder = self._encoder.to(photos.device)
+        """content: of the painted picture's features from those that were painted; style: of its moments; identity: of
+        pictures painted from their own features."""
+        encoder, styles = self._encoder.to(photos.device), styles.to(photos.device) / 255
         with torch.no_grad():
-            wanted = {tap: moments(f) for tap, f in encoder(styles.to(photos.device) / 255, TAPS).items()}
-            target = adapt(encoder(photos, TAPS[-1:])[TAPS[-1]], *wanted[TAPS[-1]])
+            of_styles = encoder(styles, TAPS)
+            wanted = {tap: moments(features) for tap, features in of_styles.items()}
+            own = encoder(photos, TAPS[-1:])[TAPS[-1]]
+            target = adapt(own, *wanted[TAPS[-1]])
         found = encoder(full(self.decoder(target)), TAPS)
         style = [
-            F.mse_loss(own, other) for tap in TAPS for own, other in zip(moments(found[tap]), wanted[tap], strict=True)
+            F.mse_loss(one, other) for tap in TAPS for one, other in zip(moments(found[tap]), wanted[tap], strict=True)
         ]
-        return {"content": F.mse_loss(found[TAPS[-1]], target), "style": torch.stack(style).sum()}
+        parts = {"content": F.mse_loss(found[TAPS[-1]], target), "style": torch.stack(style).sum()}
+        if self.config.identity:
+            again = (full(self.decoder(features)) for features in (own, of_styles[TAPS[-1]]))
+            both = zip(again, (photos, styles), strict=True)
+            parts["identity"] = torch.stack([F.mse_loss(drawn, real) for drawn, real in both]).mean()
+        return parts
 
     def _loss(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
-        return parts["content"] + self.config.style * parts["style"]
+        loss = parts["content"] + self.config.style * parts["style"]
+        return loss + self.config.identity * parts["identity"] if self.config.identity else loss
 
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """loss; content; style: with the first styles, one for each picture."""
+        """loss; content; style; identity: with the first styles, one for each picture."""
         photos = batch.images[..., : self.config.size // _FACTOR * _FACTOR, : self.config.size // _FACTOR * _FACTOR]
         parts = self._errors(photos, self._styles[torch.arange(len(photos)) % len(self._styles)])
         return {"loss": self._loss(parts), **parts}

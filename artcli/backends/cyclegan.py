@@ -27,7 +27,7 @@ from artcli.nn.patchgan import PatchGAN, least_squares
 from artcli.nn.precision import full
 from artcli.nn.projected import Heads
 from artcli.nn.schedule import trapezoid
-from artcli.nn.translators import KINDS, NORMS, Sizes, Translator, draw
+from artcli.nn.translators import KINDS, NORMS, Sizes, Translator, draw, with_grain
 from artcli.training import parallel
 from artcli.training.contract import Exported, Pair, pictures, sides
 
@@ -40,14 +40,14 @@ PATCHES = "patches"
 class Config:
     """The paper's, for 256 pixels.
 
-    size: of the pictures; crop: side of the random parts of them that training looks at.  net to residual: of the
-    translators, see nn.translators.Sizes.  critic: patches, the paper's, or the name or file of a finished net through
-    which the critics look; critic_width: channels of their first layer; critic_lr: their rate.  cycle: weight of the
-    way there and back; identity: weight, as a part of that, of leaving pictures alone that are of the right kind
-    already, which keeps colours; 0 saves a quarter of the time.  softness: differences of colours, in -1..1, below
-    which both grow as squares: residual translators begin where nothing differs, and with the paper's distance would
-    never leave.  pool: old pictures that the critics see again.  flip: mirror every second picture.  direction: AtoB or
-    BtoA, what `artgen cyclegan` takes unless it is told.
+    size: of the pictures; crop: side of the random parts of them that training looks at.  net to grain: of the
+    translators, see nn.translators.Sizes.  critic: patches, the paper's, the name or file of a finished net through
+    which the critics look, or several of these; critic_width: channels of their first layer; critic_lr: their rate.
+    cycle: weight of the way there and back; identity: weight, as a part of that, of leaving pictures alone that are of
+    the right kind already, which keeps colours; 0 saves a quarter of the time.  softness: differences of colours, in
+    -1..1, below which both grow as squares: residual translators begin where nothing differs, and with the paper's
+    distance would never leave.  pool: old pictures that the critics see again.  flip: mirror every second picture.
+    direction: AtoB or BtoA, what `artgen cyclegan` takes unless it is told.
     """
 
     size: int = 286
@@ -61,7 +61,8 @@ class Config:
     resize: bool = False
     depthwise: bool = False
     residual: bool = False
-    critic: str = PATCHES
+    grain: bool = False
+    critic: tuple[str, ...] = (PATCHES,)
     critic_width: int = 64
     cycle: float = 10.0
     softness: float = 0.0
@@ -77,8 +78,9 @@ class Config:
     def __post_init__(self) -> None:
         checks.positive(self, {"identity", "pool", "softness"})
         check_translator(self)
-        if self.critic != PATCHES and self.channels != 3:
-            raise UsageError(f"critics look through {self.critic} at colour pictures: channels=3, or critic={PATCHES}")
+        if self.critic != (PATCHES,) and self.channels != 3:
+            nets = ", ".join(look for look in self.critic if look != PATCHES)
+            raise UsageError(f"critics look through {nets} at colour pictures: channels=3, or critic={PATCHES}")
 
     @property
     def sizes(self) -> Sizes:
@@ -110,6 +112,7 @@ def sizes(config: Any) -> Sizes:
         resize=config.net == "resnet" and (config.resize or config.depthwise),
         depthwise=config.net == "resnet" and config.depthwise,
         residual=config.net == "resnet" and getattr(config, "residual", False),
+        grain=config.net == "resnet" and getattr(config, "grain", False),
         channels=config.channels,
         drawn=config.channels,
     )
@@ -128,14 +131,15 @@ PRESETS = {
         norm="none",
         resize=True,
         residual=True,
-        critic="vgg-slim",
+        grain=True,
+        critic=(PATCHES, "vgg-slim"),
         critic_width=32,
         cycle=5.0,
         softness=0.3,
         identity=0.0,
         batch=2,
         lr=3e-4,
-        critic_lr=1e-3,
+        critic_lr=5e-4,
     ),
 }
 
@@ -155,14 +159,19 @@ class Model(nn.Module):
         self._whole = 0
 
     def _critic(self) -> nn.Module:
-        if self.config.critic == PATCHES:
-            return PatchGAN(self.config.channels, self.config.critic_width, norm="instance")
-        return Heads(self._eyes, self.config.critic_width)
+        width = self.config.critic_width
+        return nn.ModuleList(
+            PatchGAN(self.config.channels, width, norm="instance")
+            if look == PATCHES
+            else Heads(self._eyes[look], width)
+            for look in self.config.critic
+        )
 
     @functools.cached_property
-    def _eyes(self) -> FeatureNet:
+    def _eyes(self) -> dict[str, FeatureNet]:
         """What the critics look through; it is not trained, and no part of the state."""
-        return feature_nets.load(self.config.critic, torch.device("cpu"))
+        nets = (look for look in self.config.critic if look != PATCHES)
+        return {look: feature_nets.load(look, torch.device("cpu")) for look in nets}
 
     # training -------------------------------------------------------------------------------------------------------
 
@@ -178,9 +187,9 @@ class Model(nn.Module):
         a, b = (2 * side - 1 for side in batch.looks(self.config.crop, flip=self.config.flip, together=False))
         chance = batch.uniform(2, 2)
         self._whole = batch.whole
-        there, back = self.translators["AtoB"], self.translators["BtoA"]
+        there, back = (functools.partial(self._carry, way, batch=batch) for way in DIRECTIONS)
         self.critics.requires_grad_(False)  # their gradients are not wanted yet
-        drawn = {"B": full(there(a)), "A": full(back(b))}
+        drawn = {"B": there(a), "A": back(b)}
         parts = {
             "cycle": self._far(back(drawn["B"]), a) + self._far(there(drawn["A"]), b),
             "fooled": self._judge("A", drawn["A"], 1.0) + self._judge("B", drawn["B"], 1.0),
@@ -198,14 +207,22 @@ class Model(nn.Module):
             judged = judged + (self._judge(kind, real, 1.0) + self._judge(kind, fake, 0.0)) / 2
         yield "critics", judged
 
+    def _carry(self, way: str, images: torch.Tensor, batch: Pair) -> torch.Tensor:
+        """Pictures in -1..1 to the other side, with fresh noise where the translators take it."""
+        if self.config.sizes.grain:
+            noise = 2 * batch.uniform(1, *images.shape[2:]) - 1
+            images = torch.cat((images, noise), 1).contiguous(memory_format=torch.channels_last)
+        return full(self.translators[way](images))
+
     def _judge(self, kind: str, images: torch.Tensor, wanted: float) -> torch.Tensor:
-        if self.config.critic == PATCHES:
-            return least_squares(full(self.critics[kind](images)), wanted)
-        maps = self.critics[kind](self._eyes.to(images.device), images)
-        return torch.stack([least_squares(full(judged), wanted) for judged in maps]).mean()
+        judged: list[torch.Tensor] = []
+        for number, look in enumerate(self.config.critic):
+            critic = self.critics[kind][number]  # type: ignore[index]
+            judged += [critic(images)] if look == PATCHES else critic(self._eyes[look].to(images.device), images)
+        return torch.stack([least_squares(full(each), wanted) for each in judged]).mean()
 
     def _far(self, drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        return F.smooth_l1_loss(full(drawn), real, beta=self.config.softness)
+        return F.smooth_l1_loss(drawn, real, beta=self.config.softness)
 
     def _history(self, kind: str) -> History:
         history = self.histories[kind]
@@ -226,8 +243,8 @@ class Model(nn.Module):
     def _there_and_back(self, images: torch.Tensor, way: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures in 0..1 on the other side, and back from there."""
         other = "BtoA" if way == "AtoB" else "AtoB"
-        drawn = draw(self.translators[way], images).clamp(0, 1)
-        return drawn, draw(self.translators[other], drawn).clamp(0, 1)
+        drawn = _drawn(self.translators[way], images)
+        return drawn, _drawn(self.translators[other], drawn)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -264,12 +281,19 @@ def export(translators: nn.ModuleDict, config: Any, folder: Path) -> None:
 def exports(translators: nn.ModuleDict, config: Any) -> dict[str, Exported]:
     """Every translator as a part, under the name of the file that `export` writes."""
     size = sides(config.crop, config.sizes.factor, config.sizes.least)
-    given, drawn = (pictures(name, config.channels, *size) for name in ("images", "drawn"))
+    images, noise, drawn = (
+        pictures(name, channels, *size)
+        for name, channels in (("images", config.channels), ("noise", 1), ("drawn", config.channels))
+    )
+    given = (images, noise) if config.sizes.grain else (images,)
     return {
-        Path(translator_files.NAMES[way]).stem: Exported(functools.partial(_clamped, net), (net,), (given,), (drawn,))
+        Path(translator_files.NAMES[way]).stem: Exported(functools.partial(_drawn, net), (net,), given, (drawn,))
         for way, net in translators.items()
     }
 
 
-def _clamped(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    return draw(net, images).clamp(0, 1)
+def _drawn(net: nn.Module, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+    """Pictures in 0..1 on the other side, with noise in 0..1 of one's own or, where it is wanted, the usual one."""
+    assert isinstance(net, Translator)
+    given = with_grain(images, net.sizes) if noise is None else torch.cat((images, noise), 1)
+    return draw(net, given).clamp(0, 1)

@@ -42,7 +42,7 @@ def translate(image: torch.Tensor, net: Translator, tile: int = TILE) -> Iterato
 def whole(image: torch.Tensor, net: Translator) -> torch.Tensor:
     """(3, H, W) in 0..1 to the same, on the CPU, in one piece."""
     height, width = image.shape[1:]
-    return _run(_padded(image, net.sizes)[None], net)[0, :, :height, :width].cpu()
+    return _run(_given(image, net.sizes)[None], net)[0, :, :height, :width].cpu()
 
 
 def tiled(
@@ -51,7 +51,7 @@ def tiled(
     """Yield after every tile.  tile: its side, overlap: what neighbours have in common; shared: moments."""
     height, width = image.shape[1:]
     factor = net.sizes.factor
-    padded, tile = _padded(image, net.sizes), -(-max(tile, overlap + factor) // factor) * factor
+    padded, tile = _given(image, net.sizes), -(-max(tile, overlap + factor) // factor) * factor
     rows, columns = (windows(side, tile, overlap, factor) for side in padded.shape[1:])
     drawn = torch.zeros(3, *padded.shape[1:])
     try:
@@ -130,20 +130,23 @@ def _spread(room: int, count: int, factor: int) -> list[int]:
 
 
 def _run(images: torch.Tensor, net: Translator) -> torch.Tensor:
-    """(B, 3, H, W) in 0..1 to the same, on the network's device, in its fastest number format."""
+    """What the network takes, (B, given, H, W) in 0..1, to (B, 3, H, W), on its device, in its fastest format."""
     device = next(net.parameters()).device
     dtype = fast_dtype(device)
-    images = images.to(device)
-    if net.sizes.channels == 1:
-        images = luma(images)
-    images = images.contiguous(memory_format=torch.channels_last)
+    images = images.to(device).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         drawn = translators.draw(net, images)
     return drawn.clamp(0, 1).expand(-1, 3, -1, -1)
 
 
+def _given(image: torch.Tensor, sizes: Sizes) -> torch.Tensor:
+    """A picture (3, H, W) in 0..1 as (given, H', W'), of which tiles can be cut."""
+    padded = _padded(luma(image) if sizes.channels == 1 else image, sizes)
+    return translators.with_grain(padded[None], sizes)[0]
+
+
 def _padded(image: torch.Tensor, sizes: Sizes) -> torch.Tensor:
-    """(3, H, W) mirrored beyond its right and lower edge, until the network takes it."""
+    """(C, H, W) mirrored beyond its right and lower edge, until the network takes it."""
     for axis in (1, 2):
         length = image.shape[axis]
         wanted = max(sizes.least, -(-length // sizes.factor) * sizes.factor)

@@ -37,7 +37,8 @@ class Sizes:
     the last convolution work on each channel by itself and then on each place by itself; it implies resize.
     residual: what the network draws is added to the picture, so that training begins with pictures as they are and
     fine detail need not pass through the narrow middle ("Deep Residual Learning", He et al., 2016).
-    channels: of the pictures.  drawn: of the results.
+    grain: a channel of noise comes with the picture, of which different strokes can become where all looks alike; nets
+    without it make up regular dots there.  channels: of the pictures.  drawn: of the results.
     """
 
     kind: str = "resnet"
@@ -48,8 +49,14 @@ class Sizes:
     resize: bool = False
     depthwise: bool = False
     residual: bool = False
+    grain: bool = False
     channels: int = 3
     drawn: int = 3
+
+    @property
+    def given(self) -> int:
+        """Channels that the network takes."""
+        return self.channels + self.grain
 
     @property
     def factor(self) -> int:
@@ -69,7 +76,7 @@ class Sizes:
 
 
 class Translator(nn.Module):
-    """Pictures (B, channels, H, W) in -1..1, sides multiples of the factor, to (B, drawn, H, W) in -1..1, a residual
+    """Pictures (B, given, H, W) in -1..1, sides multiples of the factor, to (B, drawn, H, W) in -1..1, a residual
     one also a little beyond that.
 
     fresh: with the start values for training; without them where weights are loaded.
@@ -87,10 +94,13 @@ class Translator(nn.Module):
             self.skip = nn.Parameter(torch.ones(sizes.drawn, 1, 1))  # its name also tells the kind of a checkpoint
             if fresh:
                 _silence(self.model)
+        if sizes.grain:
+            self.grain = nn.Parameter(torch.ones(1, 1, 1))  # likewise
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        drawn = self.model(images)
-        return self.skip * images + 2 * drawn if self.sizes.residual else drawn
+        pictures, noise = images[:, : self.sizes.channels], images[:, self.sizes.channels :]
+        drawn = self.model(torch.cat((pictures, self.grain * noise), 1) if self.sizes.grain else images)
+        return self.skip * pictures + 2 * drawn if self.sizes.residual else drawn
 
 
 def _silence(model: nn.Module) -> None:
@@ -104,6 +114,14 @@ def _silence(model: nn.Module) -> None:
 def draw(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """The same for pictures in 0..1, which is what everything around the networks works with."""
     return full(net(images * 2 - 1)) / 2 + 0.5
+
+
+def with_grain(images: torch.Tensor, sizes: Sizes) -> torch.Tensor:
+    """Pictures (B, channels, H, W) in 0..1 to (B, given, H, W): where it is wanted with noise, the same every time."""
+    if not sizes.grain:
+        return images
+    noise = torch.rand(images.shape[2:], generator=torch.Generator().manual_seed(0)).to(images)
+    return torch.cat((images, noise.expand(len(images), 1, -1, -1)), 1)
 
 
 class InstanceNorm(nn.Module):
@@ -174,7 +192,7 @@ def _biased(sizes: Sizes) -> bool:
 def _resnet(sizes: Sizes) -> nn.Module:
     """Two convolutions of stride 2, residual blocks, and two ways back up."""
     width, bias = sizes.width, _biased(sizes)
-    layers: list[nn.Module] = [nn.ReflectionPad2d(3), _Exact(sizes.channels, width, 7, bias=bias)]
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3), _Exact(sizes.given, width, 7, bias=bias)]
     layers += [_norm(sizes, width), nn.ReLU(inplace=True)]
     for before in (width, 2 * width):
         layers += [
@@ -302,7 +320,8 @@ def _resnet_sizes(state: Mapping[str, torch.Tensor]) -> Sizes:
         resize=up is None or len(up) < up.shape[1],  # a transposed convolution has its inputs first
         depthwise=depthwise,
         residual="skip" in state,
-        channels=first.shape[1],
+        grain="grain" in state,
+        channels=first.shape[1] - ("grain" in state),
         drawn=len(last),
     )
 
