@@ -112,6 +112,30 @@ def test_the_decoder_learns(painter):
     assert not [name for name in painter.state_dict() if not name.startswith("decoder.")]
 
 
+@pytest.mark.parametrize("identity", [0.0, 100.0])
+def test_the_loss_of_adain(painter, identity):
+    made = seeded(lambda: adain.Model(replace(painter.config, identity=identity, crop=64)))
+    images = noisy(2)
+    found = made.validate(batch(images))
+    with torch.no_grad():
+        encode = lambda x: made._encoder(x, adain.TAPS)  # noqa: E731
+        styles = made._styles[:2] / 255
+        of_photos, of_styles = encode(images), encode(styles)
+        last = adain.TAPS[-1]
+        target = adain.adapt(of_photos[last], *adain.moments(of_styles[last]))
+        painted = encode(made.decoder(target))
+        content = (painted[last] - target).square().mean()
+        style = sum(
+            (one - other).square().mean()
+            for tap in adain.TAPS
+            for one, other in zip(adain.moments(painted[tap]), adain.moments(of_styles[tap]), strict=True)
+        )
+        same = [(made.decoder(f[last]) - x).square().mean() for f, x in ((of_photos, images), (of_styles, styles))]
+    wanted = content + 10 * style + identity * sum(same) / 2
+    torch.testing.assert_close(found["loss"], wanted, rtol=1e-4, atol=1e-5)
+    assert ("identity" in found) == bool(identity)
+
+
 def test_parts_of_a_batch_get_the_same_styles(painter):
     images = noisy(4)
     whole = train(painter, images, 1)[0]["adain"]

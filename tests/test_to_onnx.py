@@ -47,6 +47,7 @@ CONFIGS = {
         embed_dim=16, context_length=16, text_width=48, text_layers=1, trunk="test_resnet", size=32, first_size=32
     ),
     "cyclegan": lambda _: cyclegan.Config(blocks=1, pool=1, resize=True, depthwise=True, channels=1, **SIDES),
+    "cyclegan grain": lambda _: cyclegan.Config(blocks=1, pool=1, norm="none", residual=True, grain=True, **SIDES),
     "painter": lambda _: painter.Config(width=16, ffn=8, layers=1),
     "pix2pix": lambda _: pix2pix.Config(blocks=4, direction="BtoA", **SIDES),
     "pix2pix resnet": lambda _: pix2pix.Config(net="resnet", blocks=1, norm="instance", direction="BtoA", **SIDES),

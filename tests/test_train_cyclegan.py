@@ -60,13 +60,14 @@ def test_the_loss_of_cyclegan():
     made, batch = model(replace(CYCLE, flip=False, crop=36, pool=0)), pair()
     a, b = 2 * batch.images - 1, 2 * batch.others - 1
     there, back = made.translators["AtoB"], made.translators["BtoA"]
+    judge = {kind: critics[0] for kind, critics in made.critics.items()}
     with torch.no_grad():
         fake_a, fake_b = back(b), there(a)
-        fooled = (made.critics["A"](fake_a) - 1).square().mean() + (made.critics["B"](fake_b) - 1).square().mean()
+        fooled = (judge["A"](fake_a) - 1).square().mean() + (judge["B"](fake_b) - 1).square().mean()
         cycle = (back(fake_b) - a).abs().mean() + (there(fake_a) - b).abs().mean()
         same = (there(b) - b).abs().mean() + (back(a) - a).abs().mean()
         judged = sum(
-            ((made.critics[kind](real) - 1).square().mean() + made.critics[kind](fake).square().mean()) / 2
+            ((judge[kind](real) - 1).square().mean() + judge[kind](fake).square().mean()) / 2
             for kind, real, fake in (("A", a, fake_a), ("B", b, fake_b))
         )
     found = dict(made.train_step(batch))
@@ -144,7 +145,7 @@ def eyes(tmp_path_factory):
 
 
 def test_critics_look_through_a_finished_net(eyes):
-    made, batch = model(replace(CYCLE, critic=str(eyes), flip=False, crop=36, pool=0)), pair()
+    made, batch = model(replace(CYCLE, critic=(str(eyes),), flip=False, crop=36, pool=0)), pair()
     assert not any("layers" in name for name in made.state_dict()), "the net is no part of what is trained"
     a, b = 2 * batch.images - 1, 2 * batch.others - 1
     net = feature_nets.load(str(eyes), CPU)
@@ -152,12 +153,36 @@ def test_critics_look_through_a_finished_net(eyes):
     with torch.no_grad():
         for kind, real, fake in (("A", a, made.translators["BtoA"](b)), ("B", b, made.translators["AtoB"](a))):
             for images, wanted in ((real, 1), (fake, 0)):
-                critic = made.critics[kind]
+                (critic,) = made.critics[kind]
                 for tap, head, size in zip(TAPS, critic.heads, critic.sizes, strict=True):
                     seen = net(images / 2 + 0.5, [tap])[tap]
                     expected += (head(seen / size) - wanted).square().mean() / len(TAPS) / 2
     found = dict(made.train_step(batch))
     torch.testing.assert_close(found["critics"].detach(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_several_critics_count_alike(eyes):
+    settings = {"flip": False, "crop": 36, "pool": 0, "identity": 0.0, "critic_width": 4}
+    both = model(replace(CYCLE, critic=("patches", str(eyes)), **settings))
+    judged = []
+    for number, count in ((0, 1), (1, len(TAPS))):
+        one = model(replace(CYCLE, critic=(both.config.critic[number],), **settings))
+        one.translators.load_state_dict(both.translators.state_dict())
+        for kind in "AB":
+            one.critics[kind][0].load_state_dict(both.critics[kind][number].state_dict())
+        judged.append((count, dict(one.train_step(pair()))["critics"].item()))
+    wanted = sum(count * loss for count, loss in judged) / sum(count for count, _ in judged)
+    assert dict(both.train_step(pair()))["critics"].item() == pytest.approx(wanted, rel=1e-4)
+
+
+def test_grain_is_new_in_every_pass_and_the_same_for_parts_of_a_batch():
+    settings = replace(CYCLE, grain=True, identity=0.0)
+    made, seen = model(settings), []
+    made.translators["AtoB"].register_forward_pre_hook(lambda _, given: seen.append(given[0][:, 3]))
+    next(made.train_step(pair()))
+    assert len(seen) == 2 and seen[0].std() > 0.3 and not torch.equal(*seen) and not torch.equal(*seen[0][:2])
+    for one, other in zip(steps(model(settings), 2), steps(model(settings), 2, parts=2), strict=True):
+        assert one == pytest.approx(other, rel=2e-3)
 
 
 def test_critics_that_look_through_a_net_learn_and_teach(eyes):
@@ -170,7 +195,7 @@ def test_critics_that_look_through_a_net_learn_and_teach(eyes):
         "lr": 4e-3,
         "critic_lr": 4e-3,
     }
-    made = model(replace(CYCLE, critic=str(eyes), identity=0.0, cycle=1.0, softness=0.5, **settings))
+    made = model(replace(CYCLE, critic=(str(eyes),), identity=0.0, cycle=1.0, softness=0.5, **settings))
     optimizers, before = made.optimizers(), copies_of(feature_nets.load(str(eyes), CPU))
 
     def shades(seed):
@@ -181,7 +206,7 @@ def test_critics_that_look_through_a_net_learn_and_teach(eyes):
         train_step(made, optimizers, step, shades(step))
     a, as_b, _, b, as_a, _ = made.show(shades(99)).view(6, 8, -1).mean((1, 2)).tolist()
     assert as_b > a + 0.02 and as_a < b - 0.05
-    assert all(torch.equal(tensor, before[name]) for name, tensor in made._eyes.state_dict().items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in made._eyes[str(eyes)].state_dict().items())
 
 
 @pytest.mark.parametrize("softness", [0.0, 0.3])
@@ -203,7 +228,7 @@ def test_a_residual_translator_begins_with_the_picture_itself(norm):
     rows = made.show(batch).view(6, 4, 3, 32, 32)
     assert all((row - rows[0]).abs().max() < 1e-5 for row in rows[:3])
     with pytest.raises(UsageError, match="at colour pictures"):
-        replace(CYCLE, critic="vgg-slim", channels=1)
+        replace(CYCLE, critic=("vgg-slim",), channels=1)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])

@@ -118,8 +118,11 @@ class Plain:
         return found.tanh() if outermost else torch.cat((kept, self.norm(found, f"{inner}.{last + 1}")), 1)
 
     def __call__(self, x, sizes):
+        kept = x[:, : sizes.channels]
+        if sizes.grain:
+            x = torch.cat((kept, self.state["grain"] * x[:, sizes.channels :]), 1)
         drawn = self.unet(x) if sizes.kind == "unet" else self.resnet(x, sizes.blocks, sizes.dropout)
-        return self.state["skip"] * x + 2 * drawn if sizes.residual else drawn
+        return self.state["skip"] * kept + 2 * drawn if sizes.residual else drawn
 
 
 NORMALISED = [Sizes(width=4, norm=norm) for norm in ("instance", "batch")]
@@ -138,12 +141,14 @@ KINDS = {
     )
 }
 KINDS["ResNet-2 with gains"] = Sizes(width=4, blocks=2, norm="none", resize=True, residual=True)
+KINDS["ResNet-2 with grain"] = replace(KINDS["ResNet-2 with gains"], grain=True)
+KINDS["grey ResNet-2 with grain"] = Sizes(width=4, blocks=2, grain=True, channels=1, drawn=1)
 
 
 def of(sizes):
     """Two pictures that the network takes; the inner levels of a U-Net need two places."""
     side = sizes.factor * (2 if sizes.kind == "unet" else 6)
-    return torch.rand(2, sizes.channels, side, side + sizes.factor, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return torch.rand(2, sizes.given, side, side + sizes.factor, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
 @pytest.mark.parametrize("sizes", KINDS.values(), ids=KINDS)
@@ -329,6 +334,16 @@ def test_tiles_look_like_the_whole(sizes):
         assert (alone - whole).abs().mean() > 2 * (tiled - whole).abs().mean(), "sharing is what does it"
     again = translate.whole(image, made)
     torch.testing.assert_close(again, whole)
+
+
+def test_grain_is_the_same_every_time_and_has_no_seams():
+    made, image = net(replace(SMALL, norm="none", residual=True, grain=True)), 0.5 * torch.ones(3, 203, 250)
+    whole = translate.whole(image, made)
+    alive = whole[:, 60:140, 60:140].std((1, 2)).min()
+    assert alive > 0.002, "what is even comes alive"
+    torch.testing.assert_close(translate.whole(image, made), whole)
+    *_, last = translate.tiled(image, made, tile=96, overlap=48)
+    assert (last.image() - whole).abs().mean() < alive / 50
 
 
 def test_windows_add_up_to_one():
