@@ -3,7 +3,7 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,15 +24,18 @@ _NORMALISED = (2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)
 _SQUEEZENET = {"relu1_1": 1, "relu2_1": 3, "relu3_1": 6, "relu4_1": 9, "relu4_2": 10, "relu5_1": 12}
 
 
-def slim_layers(widths: Sequence[int], padding: Literal["zeros", "reflect"] = "zeros") -> nn.Sequential:
-    """VGG19's layers up to relu5_1 with `widths` channels in its five blocks, numbered as in torchvision."""
+def slim_layers(widths: Sequence[int]) -> nn.Sequential:
+    """VGG19's layers up to relu5_1 with `widths` channels in its five blocks, numbered as in torchvision.
+
+    Edges are mirrored: with zeros beyond them pictures that are painted by these features get dark rims.
+    """
     layers: list[nn.Module] = []
     before = 3
     for width, count in zip(widths, _CONVS, strict=True):
         if layers:
             layers.append(nn.MaxPool2d(2, 2))
         for _ in range(count):
-            layers += [nn.Conv2d(before, width, 3, padding=1, padding_mode=padding), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(before, width, 3, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True)]
             before = width
     return nn.Sequential(*layers)
 
@@ -83,7 +86,7 @@ def _normalised(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
     kept["0.bias"] = kept["0.bias"] + kept["0.weight"].sum((2, 3)) @ (offset + colours @ mean)
     kept["0.weight"] = torch.einsum("oikl,ij->ojkl", kept["0.weight"], colours * std)
     with torch.device("meta"):
-        layers = slim_layers([len(kept[f"{place}.bias"]) for place in (0, 5, 10, 19, 28)], "reflect")
+        layers = slim_layers([len(kept[f"{place}.bias"]) for place in (0, 5, 10, 19, 28)])
     layers.load_state_dict(kept, assign=True)
     return layers
 
