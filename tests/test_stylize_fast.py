@@ -74,16 +74,19 @@ def test_one_pass_by_hand(stylist):
     photo, style = picture(), picture(64, 64, seed=1)
     painter = fast.Painter(stylist, [Style(style)], replace(SIZE, strength=0.7))
     content, wanted = (stylist.encode(x[None]) for x in (photo, style))
-    target = adain.adapt(content, *adain.moments(wanted))
-    by_hand = stylist.decoder(content + 0.7 * (target - content))[0].clamp(0, 1)
+    target = adain.adapt(content, {tap: adain.moments(features) for tap, features in wanted.items()})
+    by_hand = stylist.decoder({tap: x + 0.7 * (target[tap] - x) for tap, x in content.items()})[0].clamp(0, 1)
     torch.testing.assert_close(painter(photo), by_hand, atol=1e-4, rtol=0)
 
 
 def test_styles_are_mixed_by_their_weights(stylist):
     photo, styles = picture(), [Style(picture(64, 64, seed=n), n) for n in (1, 3)]
     features = stylist.encode(photo[None])
-    targets = [adain.adapt(features, *adain.moments(stylist.encode(style.picture[None]))) for style in styles]
-    by_hand = stylist.decoder(0.25 * targets[0] + 0.75 * targets[1])[0].clamp(0, 1)
+    one, other = (
+        adain.adapt(features, {tap: adain.moments(x) for tap, x in stylist.encode(style.picture[None]).items()})
+        for style in styles
+    )
+    by_hand = stylist.decoder({tap: 0.25 * one[tap] + 0.75 * other[tap] for tap in features})[0].clamp(0, 1)
     torch.testing.assert_close(fast.Painter(stylist, styles, SIZE)(photo), by_hand, atol=1e-4, rtol=0)
 
 

@@ -98,10 +98,12 @@ def test_the_default_is_small_enough_to_ship():
 
 
 def test_adapted_features_have_the_styles_moments():
-    content, style = torch.randn(2, 5, 9, 8), 3 + 2 * torch.randn(2, 5, 6, 7)
-    found = adain.moments(adain.adapt(content, *adain.moments(style)))
-    for own, wanted in zip(found, adain.moments(style), strict=True):
-        torch.testing.assert_close(own, wanted, atol=1e-3, rtol=1e-3)
+    content = {tap: torch.randn(2, 5, 9, 8) for tap in adain.GIVEN}
+    wanted = {tap: adain.moments(3 + 2 * torch.randn(2, 5, 6, 7)) for tap in adain.GIVEN}
+    found = adain.adapt(content, wanted)
+    for tap in adain.GIVEN:
+        for own, other in zip(adain.moments(found[tap]), wanted[tap], strict=True):
+            torch.testing.assert_close(own, other, atol=1e-3, rtol=1e-3)
 
 
 def test_the_decoder_learns(painter):
@@ -122,15 +124,15 @@ def test_the_loss_of_adain(painter, identity):
         styles = made._styles[:2] / 255
         of_photos, of_styles = encode(images), encode(styles)
         last = adain.TAPS[-1]
-        target = adain.adapt(of_photos[last], *adain.moments(of_styles[last]))
+        target = adain.adapt(of_photos, {tap: adain.moments(features) for tap, features in of_styles.items()})
         painted = encode(made.decoder(target))
-        content = (painted[last] - target).square().mean()
+        content = (painted[last] - target[last]).square().mean()
         style = sum(
             (one - other).square().mean()
             for tap in adain.TAPS
             for one, other in zip(adain.moments(painted[tap]), adain.moments(of_styles[tap]), strict=True)
         )
-        same = [(made.decoder(f[last]) - x).square().mean() for f, x in ((of_photos, images), (of_styles, styles))]
+        same = [(made.decoder(f) - x).square().mean() for f, x in ((of_photos, images), (of_styles, styles))]
     wanted = content + 10 * style + identity * sum(same) / 2
     torch.testing.assert_close(found["loss"], wanted, rtol=1e-4, atol=1e-5)
     assert ("identity" in found) == bool(identity)

@@ -1,8 +1,12 @@
 """Style in one pass ("Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", Huang and Belongie,
-2017): a photo's features get the style's means and deviations, and a decoder that is learned here paints them."""
+2017): a photo's features get the style's means and deviations, and a decoder that is learned here paints them.
+
+Beside the deepest features it gets shallower ones, adapted in the same way ("Avatar-Net: Multi-scale Zero-shot Style
+Transfer by Feature Decoration", Sheng et al., 2018): things keep their outlines, and a night of training is enough.
+"""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +28,8 @@ from artcli.training.contract import Axis, Batch, Exported, pictures, sides
 
 FILE = "adain.safetensors"
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+GIVEN = ("relu4_1", "relu3_1", "relu2_1")  # what the decoder's first blocks get, a block each
+Features = Mapping[str, torch.Tensor]  # by layer, (B, C, h, w)
 _FACTOR = 8  # pixels of a feature of relu4_1
 _LEAST = 32  # pixels that the encoder looks at
 _CONVS = (1, 4, 2, 1)  # of the decoder's blocks, the mirrored encoder's
@@ -47,7 +53,7 @@ class Config:
     styles: str = ""
     widths: tuple[int, ...] = (192, 128, 64, 32)
     style: float = 10.0
-    identity: float = 100.0
+    identity: float = 20.0
     batch: int = 8
     epochs: int = 20
     lr: float = 1e-4
@@ -66,19 +72,38 @@ class Config:
 PRESETS = {"default": Config()}
 
 
-class Decoder(nn.Sequential):
-    """Features (B, width, h, w) to pictures (B, 3, 8 h, 8 w), roughly in 0..1."""
+class Decoder(nn.Module):
+    """Features of GIVEN to pictures (B, 3, 8 h, 8 w), roughly in 0..1, where the deepest are (B, C, h, w).
 
-    def __init__(self, width: int, widths: Sequence[int]):
-        layers: list[nn.Module] = []
-        for number, (own, count) in enumerate(zip(widths, _CONVS, strict=True)):
-            if number:
-                layers.append(nn.Upsample(scale_factor=2))  # transposed convolutions would leave a chequered pattern
-            for _ in range(count):
-                layers += [nn.Conv2d(width, own, 3, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True)]
-                width = own
-        super().__init__(*layers, nn.Conv2d(width, 3, 3, padding=1, padding_mode="reflect"))
+    given: channels of these features.  widths: of the blocks.
+    """
+
+    def __init__(self, given: Sequence[int], widths: Sequence[int]):
+        super().__init__()
+        self.blocks, width = nn.ModuleList(), 0
+        for own, count, more in zip(widths, _CONVS, (*given, 0), strict=True):
+            layers: list[nn.Module] = []
+            for before in (width + more, *[own] * (count - 1)):
+                layers += [_conv(before, own), nn.ReLU(inplace=True)]
+            self.blocks.append(nn.Sequential(*layers))
+            width = own
+        self.last = _conv(width, 3)
         he(self)
+
+    def forward(self, features: Features) -> torch.Tensor:
+        first, *others, whole = self.blocks
+        x = first(features[GIVEN[0]])
+        for block, tap in zip(others, GIVEN[1:], strict=True):
+            x = block(torch.cat((_double(x), features[tap]), 1))
+        return self.last(whole(_double(x)))
+
+
+def _conv(before: int, after: int) -> nn.Module:
+    return nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect")
+
+
+def _double(x: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(x, scale_factor=2.0)  # transposed convolutions would leave a chequered pattern
 
 
 def moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -87,10 +112,14 @@ def moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return mean, ((features - mean).square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
 
 
-def adapt(content: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
-    """The features with other means and deviations (equation 8)."""
-    own_mean, own_deviation = moments(content)
-    return (content - own_mean) / own_deviation * deviation + mean
+def adapt(content: Features, wanted: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The features that a decoder gets, with other means and deviations (equation 8)."""
+    adapted = {}
+    for tap in GIVEN:
+        own_mean, own_deviation = moments(content[tap])
+        mean, deviation = wanted[tap]
+        adapted[tap] = (content[tap] - own_mean) / own_deviation * deviation + mean
+    return adapted
 
 
 class Model(nn.Module):
@@ -100,8 +129,8 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         with torch.no_grad():
-            found = self._encoder(torch.zeros(1, 3, 32, 32), TAPS)
-        self.decoder = Decoder(found[TAPS[-1]].shape[1], config.widths)
+            found = self._encoder(torch.zeros(1, 3, 32, 32), GIVEN)
+        self.decoder = Decoder([found[tap].shape[1] for tap in GIVEN], config.widths)
         self._last: dict[str, float] = {}
 
     @functools.cached_property
@@ -138,15 +167,15 @@ class Model(nn.Module):
         with torch.no_grad():
             of_styles = encoder(styles, TAPS)
             wanted = {tap: moments(features) for tap, features in of_styles.items()}
-            own = encoder(photos, TAPS[-1:])[TAPS[-1]]
-            target = adapt(own, *wanted[TAPS[-1]])
+            own = encoder(photos, GIVEN)
+            target = adapt(own, wanted)
         found = encoder(full(self.decoder(target)), TAPS)
         style = [
             F.mse_loss(one, other) for tap in TAPS for one, other in zip(moments(found[tap]), wanted[tap], strict=True)
         ]
-        parts = {"content": F.mse_loss(found[TAPS[-1]], target), "style": torch.stack(style).sum()}
+        parts = {"content": F.mse_loss(found[GIVEN[0]], target[GIVEN[0]]), "style": torch.stack(style).sum()}
         if self.config.identity:
-            again = (full(self.decoder(features)) for features in (own, of_styles[TAPS[-1]]))
+            again = (full(self.decoder(features)) for features in (own, of_styles))
             both = zip(again, (photos, styles), strict=True)
             parts["identity"] = torch.stack([F.mse_loss(drawn, real) for drawn, real in both]).mean()
         return parts
@@ -174,13 +203,14 @@ class Model(nn.Module):
 
     def _paint(self, photos: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
         """Photos (N, 3, H, W) in 0..1, sides multiples of 8, in styles (N, 3, h, w) in 0..1: (N, 3, H, W) in 0..1."""
-        content, style = (self._encoder(x, TAPS[-1:])[TAPS[-1]] for x in (photos, styles))
-        return full(self.decoder(adapt(content, *moments(style)))).clamp(0, 1)
+        content, style = (self._encoder(x, GIVEN) for x in (photos, styles))
+        wanted = {tap: moments(features) for tap, features in style.items()}
+        return full(self.decoder(adapt(content, wanted))).clamp(0, 1)
 
     def export(self, folder: Path) -> None:
         """Write fp16 safetensors of the decoder with the encoder that it belongs to, up to relu4_1."""
         encoder = self._encoder
-        layers = encoder.layers[: encoder.taps[TAPS[-1]] + 1].state_dict()
+        layers = encoder.layers[: encoder.taps[GIVEN[0]] + 1].state_dict()
         state = {f"encoder.{name}": t for name, t in layers.items()}
         state |= {f"decoder.{name}": t for name, t in self.decoder.state_dict().items()}
         half.export(folder / FILE, state, adain={"widths": self.config.widths})

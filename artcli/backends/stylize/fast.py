@@ -11,9 +11,9 @@ from torch import nn
 
 from artcli import weights
 from artcli.backends import feature_nets
-from artcli.backends.adain import FILE, TAPS, Decoder
+from artcli.backends.adain import FILE, GIVEN, Decoder, Features
 from artcli.backends.stylize import tiles
-from artcli.backends.stylize.moments import moments, sums, total
+from artcli.backends.stylize.moments import Moments, moments, sums, total
 from artcli.backends.stylize.schedule import fit
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.styles import Style, owned, resize
@@ -22,7 +22,7 @@ from artcli.nn.features import FeatureNet, slim_layers
 from artcli.nn.precision import full
 
 NAME = "adain"
-_TAP, _STRIDE = TAPS[-1], 8
+_STRIDE = 8  # pixels of the deepest feature
 _INSTEAD = "with --model; or leave out --fast"
 
 
@@ -33,6 +33,9 @@ class Scale(NamedTuple):
     deviation: torch.Tensor
 
 
+Scales = dict[str, Scale]  # by layer
+
+
 class Stylist(nn.Module):
     """The encoder and the decoder that belongs to it."""
 
@@ -40,9 +43,9 @@ class Stylist(nn.Module):
         super().__init__()
         self.encoder, self.decoder = FeatureNet(feature_nets.SLIM, encoder), decoder
 
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """(1, 3, H, W) in 0..1 to features (1, C, H/8, W/8)."""
-        return self.encoder(images, [_TAP])[_TAP]
+    def encode(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """(1, 3, H, W) in 0..1 to the features that the decoder gets."""
+        return self.encoder(images, GIVEN)
 
 
 def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Stylist:
@@ -61,7 +64,7 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
     widths = [len(encoder[f"{number}.weight"]) for number in (0, 5, 10, 19)]
     layers = slim_layers([*widths, widths[-1]])[:21]  # up to relu4_1
     layers.load_state_dict(encoder)
-    decoder = Decoder(widths[-1], json.loads(sizes)["widths"])
+    decoder = Decoder(widths[:0:-1], json.loads(sizes)["widths"])
     decoder.load_state_dict({n.removeprefix("decoder."): t for n, t in state.items() if n.startswith("decoder.")})
     stylist = Stylist(layers, decoder).eval().requires_grad_(False)
     return stylist.to(device).to(memory_format=torch.channels_last)
@@ -76,26 +79,26 @@ class Painter:
         self.weights = [style.weight for style in styles]
         self.wanted = [self._of_style(style) for style in styles]
 
-    def _of_style(self, style: Style) -> Scale:
+    def _of_style(self, style: Style) -> Scales:
         side = max(32, round(self.settings.size * self.settings.style_scale))
         size = fit((style.picture.shape[1], style.picture.shape[2]), side)
         mask = None if style.mask is None else resize(style.mask[None].to(self.device), size)
         return self.scale(resize(style.picture[None].to(self.device), size), mask)
 
     @torch.no_grad()
-    def scale(self, picture: torch.Tensor, mask: torch.Tensor | None = None) -> Scale:
+    def scale(self, picture: torch.Tensor, mask: torch.Tensor | None = None) -> Scales:
         """The statistics of (1, 3, H, W), or of where a mask (1, 1, H, W) is not 0."""
         parts = []
         for tile in tiles.cover(picture.shape[2], picture.shape[3], self.settings.tile):
-            features = self.stylist.encode(tile.cut(picture))
-            parts.append(sums(*owned(tile, features, mask, _STRIDE)))
-        found = moments(total(parts))
-        spread = (found.second.diagonal() - found.mean.square()).clamp_min(0)
-        return Scale(found.mean.view(1, -1, 1, 1), (spread + 1e-5).sqrt().view(1, -1, 1, 1))
+            found = self.stylist.encode(tile.cut(picture))
+            parts.append([sums(*owned(tile, found[tap], mask, self.stylist.encoder.stride(tap))) for tap in GIVEN])
+        return {
+            tap: _scale(moments(total(column))) for tap, column in zip(GIVEN, zip(*parts, strict=True), strict=True)
+        }
 
     @torch.no_grad()
     def __call__(
-        self, photo: torch.Tensor, masks: Sequence[torch.Tensor] = (), own: Scale | None = None
+        self, photo: torch.Tensor, masks: Sequence[torch.Tensor] = (), own: Scales | None = None
     ) -> torch.Tensor:
         """(3, H, W) in 0..1 to the same, on the CPU.
 
@@ -108,15 +111,22 @@ class Painter:
         own = own or self.scale(whole)
         drawn = torch.empty(whole.shape)
         for tile in tiles.cover(whole.shape[2], whole.shape[3], self.settings.tile):
-            features = self.stylist.encode(tile.cut(whole))
-            target = self._target((features - own.mean) / own.deviation, [tile.cut(place) for place in places])
-            target = features + self.settings.strength * (target - features)
+            target = self._targets(self.stylist.encode(tile.cut(whole)), own, [tile.cut(place) for place in places])
             rows, columns = tile.rows, tile.columns
             result = tile.own(full(self.stylist.decoder(target)))
             drawn[..., rows.start : rows.end, columns.start : columns.end] = result.cpu()
         return drawn[0, :, :height, :width].clamp(0, 1)
 
-    def _target(self, plain: torch.Tensor, places: Sequence[torch.Tensor]) -> torch.Tensor:
+    def _targets(self, features: Features, own: Scales, places: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Features with the statistics of the styles in the place of their own, as far as the strength says."""
+        targets = {}
+        for tap, found in features.items():
+            plain = (found - own[tap].mean) / own[tap].deviation
+            target = self._target(plain, places, [wanted[tap] for wanted in self.wanted])
+            targets[tap] = found + self.settings.strength * (target - found)
+        return targets
+
+    def _target(self, plain: torch.Tensor, places: Sequence[torch.Tensor], styles: Sequence[Scale]) -> torch.Tensor:
         """Features without mean and deviation get those of the styles: a mixture, or one style in each place."""
         if not places:
             parts = [
@@ -128,9 +138,14 @@ class Painter:
                 for weight, place in zip(self.weights, places, strict=True)
             ]
             parts = [part / torch.stack(soft).sum(0) for part in soft]
-        pairs = list(zip(parts, self.wanted, strict=True))
+        pairs = list(zip(parts, styles, strict=True))
         mean = torch.stack([part * wanted.mean for part, wanted in pairs]).sum(0)
         return plain * torch.stack([part * wanted.deviation for part, wanted in pairs]).sum(0) + mean
+
+
+def _scale(found: Moments) -> Scale:
+    spread = (found.second.diagonal() - found.mean.square()).clamp_min(0)
+    return Scale(found.mean.view(1, -1, 1, 1), (spread + 1e-5).sqrt().view(1, -1, 1, 1))
 
 
 def _padded(image: torch.Tensor) -> torch.Tensor:

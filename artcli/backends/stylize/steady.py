@@ -6,7 +6,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from artcli.backends.stylize.fast import Painter, Scale
+from artcli.backends.stylize.fast import Painter, Scale, Scales
 
 _CHANGE = 0.03  # of colours in 0..1 between frames, from which on a place counts as moving; noise is below
 _STILL = 0.02  # mean change of places where flicker is measured
@@ -22,7 +22,7 @@ class Steady:
 
     def __init__(self, painter: Painter, strength: float):
         self.painter, self.strength = painter, strength
-        self.own: Scale | None = None
+        self.own: Scales | None = None
         self.seen: torch.Tensor | None = None  # the frame before, (3, H, W), as it was, as it was painted and as shown
         self.painted: torch.Tensor | None = None
         self.shown: torch.Tensor | None = None
@@ -41,10 +41,10 @@ class Steady:
         self.seen, self.painted, self.shown = frame, painted, shown
         return shown
 
-    def _statistics(self, frame: torch.Tensor) -> Scale:
+    def _statistics(self, frame: torch.Tensor) -> Scales:
         now = self.painter.scale(frame[None].to(self.painter.device))
         if self.own is not None and self.strength:
-            now = Scale(*(new + _MEMORY * (old - new) for new, old in zip(now, self.own, strict=True)))
+            now = {tap: _between(new, self.own[tap]) for tap, new in now.items()}
         self.own = now
         return now
 
@@ -64,10 +64,15 @@ class Steady:
 
     def state(self) -> dict[str, Any]:
         names = ("own", "seen", "painted", "shown", "flickers")
-        return {name: getattr(self, name) for name in names} | {"own": None if self.own is None else list(self.own)}
+        own = None if self.own is None else {tap: list(scale) for tap, scale in self.own.items()}
+        return {name: getattr(self, name) for name in names} | {"own": own}
 
     def load(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
         if self.own is not None:
-            self.own = Scale(*(part.to(self.painter.device) for part in self.own))
+            self.own = {tap: Scale(*(x.to(self.painter.device) for x in scale)) for tap, scale in self.own.items()}
+
+
+def _between(new: Scale, old: Scale) -> Scale:
+    return Scale(*(one + _MEMORY * (other - one) for one, other in zip(new, old, strict=True)))
