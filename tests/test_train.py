@@ -187,6 +187,26 @@ def test_stopped_after_every_step_it_ends_at_the_same_weights(invoke, folder, da
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
+def test_patience_ends_a_run_that_gets_no_better(invoke, folder, data):
+    """A rate that changes nothing: no checkpoint after the first is better."""
+    still = line(data, "--set", "lr=1e-30", steps=40)
+    result = invoke(*still, "--patience", 2)
+    assert result.exit_code == 0 and "for 2 checkpoints; finished with step 2" in result.stderr
+    assert Path("run/weights.safetensors").as_posix() in result.stdout
+    assert checkpoint.read(Path("run/weights.safetensors"))[1]["step"] == 2
+    assert same(weights("run"), checkpoint.read(Path("run/best.safetensors"))[0])
+    rows = Path("run/metrics.jsonl").read_text()
+    assert "run is finished; more --patience" in invoke(*still, "--patience", 2).stderr
+    assert Path("run/metrics.jsonl").read_text() == rows
+    assert "for 3 checkpoints" in invoke(*still, "--patience", 3).stderr
+    assert json.loads(Path("run/metrics.jsonl").read_text().splitlines()[-1])["step"] == 8
+
+
+def test_patience_does_not_stop_what_gets_better(invoke, folder, data):
+    result = invoke(*line(data, "--patience", 1, "--set", "lr=1e-3"))
+    assert result.exit_code == 0 and "train: done" in result.stderr
+
+
 def test_ctrl_c(invoke, folder, data, monkeypatch):
     with monkeypatch.context() as pressed:
         pressed.setattr(loop.Stop, "requested", True)

@@ -84,6 +84,16 @@ def train(
         int, typer.Option("--save-every", metavar="N", min=1, help="Steps between checkpoints.", rich_help_panel=RUNS)
     ] = 500,
     keep: Annotated[int, typer.Option("--keep", min=1, help="Checkpoints to keep.", rich_help_panel=RUNS)] = 2,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            "--patience",
+            metavar="N",
+            min=1,
+            help="Finish with the best weights when N checkpoints brought no lower held-out loss.",
+            rich_help_panel=RUNS,
+        ),
+    ] = None,
     track: Annotated[
         list[str] | None,
         typer.Option("--track", metavar="NAME", help="tensorboard or wandb, when installed.", rich_help_panel=RUNS),
@@ -153,8 +163,8 @@ def train(
     }
     train_run.carry_out(
         backend, config, what, out,
-        accept_changes=accept_changes, limit=limit, device_name=device, track=track or [], onnx=export == "onnx",
-        dry_run=dry_run, console=console,
+        accept_changes=accept_changes, limit=limit, patience=patience, device_name=device, track=track or [],
+        onnx=export == "onnx", dry_run=dry_run, console=console,
     )  # fmt: skip
 
 

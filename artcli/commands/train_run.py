@@ -30,6 +30,7 @@ def carry_out(
     *,
     accept_changes: bool,
     limit: float | None,
+    patience: int | None,
     device_name: str,
     track: list[str],
     onnx: bool,
@@ -38,6 +39,7 @@ def carry_out(
 ) -> None:
     """Train from the description `what` to its end, or until the clock or the user stops it.
 
+    patience: checkpoints without a lower held-out loss after which the run is finished, with the weights of the best.
     onnx: export the finished model, also one that was finished before.
     """
     started = time.monotonic()
@@ -62,7 +64,7 @@ def carry_out(
         clip=getattr(config, "clip_gradient", 0.0),
     )
     with _alone(run):
-        session = Session(backend, config, what, pictures, plan, run, device, console, onnx=onnx)
+        session = Session(backend, config, what, pictures, plan, run, device, console, patience=patience, onnx=onnx)
         tracked = trackers.Trackers(track if parallel.rank() == 0 else [], run, what, step=session.trainer.step)
         try:
             session.train(tracked, limit, started)
@@ -103,9 +105,11 @@ class Session:
     """One start of a run: from its last checkpoint, or from nothing, towards its end."""
 
     def __init__(
-        self, backend, config, what, pictures, plan: Plan, run: Path, device, console: Console, *, onnx: bool = False
-    ):
+        self, backend, config, what, pictures, plan: Plan, run: Path, device, console: Console,
+        *, patience: int | None = None, onnx: bool = False,
+    ):  # fmt: skip
         self.what, self.pictures, self.run, self.console, self.onnx = what, pictures, run, console, onnx
+        self.patience = patience
         self.classes: list[str] = what["data"]["classes"]
         self.device = device
         torch.manual_seed(plan.seed)
@@ -117,6 +121,7 @@ class Session:
         variety = watch.variety(shown[:64]) if shown is not None else None
         self.watch = watch.Watch(fresh=not getattr(config, "start", ""), variety=variety)
         self.best = float("inf")
+        self.stale = 0  # checkpoints since the best
         self.reported = 0.0  # when the report was written last
         self.spent = 0.0  # seconds of earlier starts
         self.started = time.monotonic()
@@ -127,15 +132,16 @@ class Session:
         if found is None:
             return
         self.trainer.load(found["trainer"])
-        self.best, self.spent = found["best"], found["seconds"]
+        self.best, self.stale, self.spent = found["best"], found.get("stale", 0), found["seconds"]
         self.console.info(f"train: going on at step {self.trainer.step}")
 
     # --- the run ----------------------------------------------------------------------------------------------------
 
     def train(self, tracked: trackers.Trackers, limit: float | None, started: float) -> None:
         trainer, total, self.tracked = self.trainer, self.trainer.plan.steps, tracked
-        if trainer.step >= total:
-            self.console.info(f"train: {self.run} is finished; more --steps or --epochs go on")
+        if trainer.step >= total or self._settled():
+            more = "more --steps or --epochs" if trainer.step >= total else "more --patience"
+            self.console.info(f"train: {self.run} is finished; {more} go on")
             self._deliver()
             return
         if parallel.rank() == 0:
@@ -144,11 +150,38 @@ class Session:
         self._rehearse()
         with interruptible() as stop, self.console.progress("train", total) as bar:
             for now in self._steps(started, bar):
+                if now.step < total and parallel.any_of(self._settled(), self.device):
+                    self._settle()
+                    break
                 late = limit is not None and time.monotonic() - started > limit
                 if parallel.any_of(stop.requested or late, self.device) and now.step < total:
                     return self._stop(now.step, total, stop)
         self._deliver()
         self.console.info(f"train: done in {duration(time.monotonic() - started)}; see {self.run / 'report.html'}")
+
+    def _settled(self) -> bool:
+        """Whether the held-out loss has not fallen for so long that it is not waited for any more."""
+        return self.patience is not None and self.stale >= self.patience
+
+    def _settle(self) -> None:
+        """Finish with the best weights; the last checkpoint keeps the newest, should the run go on one day."""
+        if parallel.rank() != 0:
+            return
+        with self._writing():
+            tensors, description = checkpoint.read(self.run / runs.BEST)
+            checkpoint.export(self.run / runs.WEIGHTS, tensors, self.what | {"step": description["step"]})
+            self.trainer.shown.load_state_dict(tensors)
+            self._export()
+            report.write(self.run)
+        self.console.info(
+            f"train: the held-out loss has not fallen for {self.stale} checkpoints; finished with step "
+            f"{description['step']}"
+        )
+
+    def _export(self) -> None:
+        """What other programs read, for models that have such a form."""
+        if hasattr(self.trainer.shown, "export"):
+            self.trainer.shown.export(self.run / "model")
 
     def _deliver(self) -> None:
         """Announce what the finished run has made, with --export for other programs too."""
@@ -246,7 +279,11 @@ class Session:
         step, shown = self.trainer.step, self.trainer.shown
         loss = (validation or {}).get("loss", float("inf"))
         better, self.best = loss < self.best, min(loss, self.best)
-        content = {"trainer": self.trainer.state(), "best": self.best, "seconds": self._seconds()}
+        if validation:
+            self.stale = 0 if better else self.stale + 1
+        content = {
+            "trainer": self.trainer.state(), "best": self.best, "stale": self.stale, "seconds": self._seconds(),
+        }  # fmt: skip
         description = self.what | {"step": step}
         finished = step == self.trainer.plan.steps or validation is None
         with self._writing():
@@ -254,8 +291,8 @@ class Session:
                 checkpoint.export(self.run / runs.BEST, shown.state_dict(), description)
             checkpoint.export(self.run / runs.WEIGHTS, shown.state_dict(), description)
             checkpoint.save(self.run, step, content, self.what["trainer"]["keep"])
-            if step == self.trainer.plan.steps and hasattr(shown, "export"):
-                shown.export(self.run / "model")
+            if step == self.trainer.plan.steps:
+                self._export()
             if finished or time.monotonic() - self.reported > REPORT_EVERY:
                 report.write(self.run)
                 self.reported = time.monotonic()
