@@ -1,6 +1,7 @@
 """`artgen` and `python -m artcli`."""
 
 import atexit
+import errno
 import os
 import sys
 
@@ -31,6 +32,11 @@ def main() -> None:
     except SystemExit as error:
         end.code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
         raise
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed would fail once more
+        sys.exit(f"error: nothing more can be written: {error.strerror}")
     end.code = 0
 
 

@@ -2,13 +2,15 @@
 
 import json
 import pickle
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from artcli.media import images
-from tests.conftest import one_error_line, photograph, snapshot
+from tests.conftest import EXECUTABLE, one_error_line, photograph, snapshot
 
 # --- found before torch is imported: the real executable ------------------------------------------------------------
 
@@ -326,3 +328,11 @@ def test_a_bar_on_a_terminal(monkeypatch, capsys):
 
 def test_no_progress_when_quiet(monkeypatch, capsys):
     assert shown(monkeypatch, capsys, terminal=True, quiet=True) == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("arguments", [["--version"], ["models"], ["weights", "list"]])
+def test_a_full_disk_behind_standard_output(arguments):
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run([*EXECUTABLE, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1 and "No space left" in one_error_line(result.stderr)
