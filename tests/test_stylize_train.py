@@ -57,6 +57,39 @@ def test_it_learns_the_teachers_features_and_distances(slim):
     assert after["distances"] < 0.7 * before["distances"]
 
 
+def test_pictures_are_driven_to_the_style_of_their_other_half(slim):
+    def apart(images):
+        found = slim.net(images, vgg_slim.STYLE)
+        return torch.stack([vgg_slim._halves_apart(found[tap]) for tap in vgg_slim.STYLE]).sum(0)
+
+    images = noisy(4)
+    driven = slim._driven(images.clone())
+    with torch.no_grad():
+        assert (apart(driven) < apart(images) - 0.1).all()
+    assert torch.equal(driven[..., 32:], images[..., 32:])
+    moved = (driven - images)[..., :32].abs()
+    assert 0 < moved.max() <= slim.config.driven * slim.config.stride + 1e-6
+    torch.testing.assert_close(slim._driven(images[1:2].clone()), driven[1:2], atol=1e-6, rtol=0)
+
+
+def test_a_run_goes_on_from_a_finished_net(slim, tmp_path):
+    train(slim, noisy(4), 2)
+    slim.export(tmp_path)
+    again = vgg_slim.Model(replace(slim.config, start=str(tmp_path)))
+    torch.testing.assert_close(again.net.layers[0].weight, slim.net.layers[0].weight, atol=1e-3, rtol=1e-3)
+    before = {name: t.clone() for name, t in again.net.state_dict().items()}
+    with_maps_alone = replace(again.config, distances=0.0)
+    settled = vgg_slim.Model(with_maps_alone)
+    settled.begin(0)
+    train(settled, noisy(4), 3)
+    assert all(torch.equal(t, before[name]) for name, t in settled.net.state_dict().items()), "the maps follow first"
+    settled.begin(vgg_slim._SETTLING)
+    train(settled, noisy(4), 1)
+    assert not all(torch.equal(t, before[name]) for name, t in settled.net.state_dict().items())
+    with pytest.raises(UsageError, match="other widths"):
+        vgg_slim.Model(replace(again.config, widths=(4, 4, 4, 4, 4)))
+
+
 def test_a_net_that_is_its_teacher_has_the_teachers_distances(slim, teacher):
     same = feature_nets.load(str(teacher), CPU)
     images = noisy(2)

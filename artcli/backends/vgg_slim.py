@@ -4,6 +4,10 @@
 Learned linear maps take the slim net's features to the teacher's, layer by layer.  Maps alone leave open how the slim
 net's own features are stretched, and so what a style loss on them is worth; so its Gram matrices learn to be as far
 apart as the teacher's, with a style loss of the same size.
+
+An optimiser finds the pictures that the slim net alone takes for the style.  So some of the pictures that it learns
+from are on their way there, by the net as it is now ("Explaining and Harnessing Adversarial Examples", Goodfellow et
+al., 2015): the left half towards the style of the right one.
 """
 
 import functools
@@ -29,6 +33,7 @@ TAPS = (*STYLE, "relu4_2")  # the last one carries the content
 _BLOCKS = (0, 1, 2, 3, 4, 3)  # of TAPS
 _ALIKE = 1e-3  # squared difference of Gram matrices, as a part of their square, below which styles are the same
 _LEAST = 32  # pixels that half a crop needs to reach the deepest layer
+_SETTLING = 200  # steps in which only the maps follow the teacher, where the net is one that has learned already
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,9 @@ class Config:
 
     widths: channels of the five blocks; these make 3.6 MB in fp16.  teacher: whose features are learned, a name or a
     file.  features, distances: weights of the two terms.  noise: largest deviation of the noise on every second crop,
-    in 0..1 of colours: a picture that is being optimised is never as clean as a photograph.
+    in 0..1 of colours: a picture that is being optimised is never as clean as a photograph.  driven: steps, 0 for none,
+    that every second picture goes towards its other half's style, each by `stride` of colours.  start: a name, file or
+    run's folder of a slim net of the same widths to go on from.
     """
 
     size: int = 256
@@ -48,12 +55,15 @@ class Config:
     features: float = 1.0
     distances: float = 0.1
     noise: float = 0.1
+    driven: int = 2
+    stride: float = 0.04
+    start: str = ""
     batch: int = 16
     epochs: int = 20
     lr: float = 1e-3
 
     def __post_init__(self) -> None:
-        checks.positive(self, {"features", "distances", "noise"})
+        checks.positive(self, {"features", "distances", "noise", "driven"})
         if len(self.widths) != 5:
             raise UsageError(f"widths are those of five blocks, such as 16,48,96,192,192, not {self.widths}")
         if not 2 * _LEAST <= self.crop <= self.size:
@@ -73,12 +83,15 @@ class Model(nn.Module):
         self.config = config
         layers = slim_layers(config.widths)
         he(layers)
+        if config.start:
+            _take_over(layers, config.start)
         self.net = FeatureNet(feature_nets.SLIM, layers)
         self.maps = nn.ModuleList(
             nn.Conv2d(config.widths[block], width, 1)
             for block, width in zip(_BLOCKS, self._teacher_widths(), strict=True)
         )
         self._last: dict[str, float] = {}
+        self._settling = False
 
     @functools.cached_property
     def _teacher(self) -> FeatureNet:
@@ -98,8 +111,13 @@ class Model(nn.Module):
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
         return {"vgg-slim": trapezoid(step, total, min(500, total // 20), fall=0.5)}
 
+    def begin(self, step: int) -> None:
+        self._settling = bool(self.config.start) and step < _SETTLING
+
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
-        parts = self._errors(self._noisy(batch))
+        images, chosen = self._noisy(batch), batch.uniform() < 0.5
+        images[chosen] = self._driven(images[chosen])
+        parts = self._errors(images)
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "vgg-slim", self._loss(parts)
 
@@ -109,6 +127,18 @@ class Model(nn.Module):
         deviation = (2 * batch.uniform(1, 1, 1) - 1).clamp_min(0) * self.config.noise
         return (crops + deviation * batch.normal(*crops.shape[1:])).clamp(0, 1)
 
+    def _driven(self, images: torch.Tensor) -> torch.Tensor:
+        """Left halves on their way to the style of the right ones, as the net sees it now."""
+        half = images.shape[3] // 2
+        for _ in range(self.config.driven):
+            images = images.detach().requires_grad_()
+            found = self.net(images, STYLE)
+            apart = torch.stack([_halves_apart(found[tap]).sum() for tap in STYLE]).sum()
+            (slope,) = torch.autograd.grad(apart, images)
+            slope[..., half:] = 0
+            images = (images.detach() - self.config.stride * slope.sign()).clamp(0, 1)
+        return images
+
     def _errors(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """features: the mapped ones' squared error, as a part of the teacher's square; distances: see `_follow`."""
         teacher = self._teacher.to(images.device)
@@ -117,7 +147,8 @@ class Model(nn.Module):
         found = self.net(images, TAPS)
         errors = []
         for tap, mapped in zip(TAPS, self.maps, strict=True):
-            apart = (full(mapped(found[tap])) - wanted[tap]).square().flatten(1).mean(1)
+            features = found[tap].detach() if self._settling else found[tap]
+            apart = (full(mapped(features)) - wanted[tap]).square().flatten(1).mean(1)
             errors.append((apart / wanted[tap].square().flatten(1).mean(1).clamp_min(1e-6)).mean())
         with torch.autocast(images.device.type, enabled=False):  # small differences of large products
             follow = torch.stack([_follow(found[tap], wanted[tap]) for tap in STYLE]).mean()
@@ -154,6 +185,14 @@ class Model(nn.Module):
     def _taps(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = self.net(images, TAPS)
         return tuple(found[tap] for tap in TAPS)
+
+
+def _take_over(layers: nn.Sequential, start: str) -> None:
+    """The weights of a finished slim net.  Raises UsageError: of other widths, or of another kind."""
+    state = feature_nets.load(start, torch.device("cpu")).layers.state_dict()
+    if {name: t.shape for name, t in state.items()} != {name: t.shape for name, t in layers.state_dict().items()}:
+        raise UsageError(f"start={start} has other widths than these settings ask for")
+    layers.load_state_dict(state)
 
 
 def _follow(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
