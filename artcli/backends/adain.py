@@ -7,7 +7,7 @@ Transfer by Feature Decoration", Sheng et al., 2018): things keep their outlines
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ _CONVS = (1, 4, 2, 1)  # of the decoder's blocks, the mirrored encoder's
 
 @dataclass(frozen=True)
 class Config:
-    """size: of the pictures; crop: side of the random parts of them that are painted.
+    """size: of the pictures; crop: side of the random parts, of photos and of styles, that training looks at.
 
     net: the encoder, a name or a file.  styles: folder of pictures whose style is learned.  widths: channels of the
     decoder's blocks, the deepest first.  style: weight of the style's moments beside the content; identity: of the
@@ -142,10 +142,10 @@ class Model(nn.Module):
 
     @functools.cached_property
     def _styles(self) -> torch.Tensor:
-        """Every style in the middle of a square, (N, 3, crop, crop) uint8."""
+        """The middle square of every style, (N, 3, size, size) uint8."""
         if not self.config.styles:
             raise UsageError("adain learns from a second folder, of pictures with style: --set styles=PAINTINGS")
-        found = [_square(path, self.config.crop) for path in files.expand_inputs([self.config.styles])]
+        found = [_square(path, self.config.size) for path in files.expand_inputs([self.config.styles])]
         return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -156,14 +156,15 @@ class Model(nn.Module):
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         drawn = (batch.uniform() * len(self._styles)).long().cpu()
-        parts = self._errors(batch.crops(self.config.crop), self._styles[drawn])
+        styles = replace(batch, images=self._styles[drawn].to(batch.images.device) / 255)
+        parts = self._errors(*(side.crops(self.config.crop) for side in (batch, styles)))
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "adain", self._loss(parts)
 
     def _errors(self, photos: torch.Tensor, styles: torch.Tensor) -> dict[str, torch.Tensor]:
         """content: of the painted picture's features from those that were painted; style: of its moments; identity: of
         pictures painted from their own features."""
-        encoder, styles = self._encoder.to(photos.device), styles.to(photos.device) / 255
+        encoder = self._encoder.to(photos.device)
         with torch.no_grad():
             of_styles = encoder(styles, TAPS)
             wanted = {tap: moments(features) for tap, features in of_styles.items()}
@@ -188,7 +189,7 @@ class Model(nn.Module):
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
         """loss; content; style; identity: with the first styles, one for each picture."""
         photos = batch.images[..., : self.config.size // _FACTOR * _FACTOR, : self.config.size // _FACTOR * _FACTOR]
-        parts = self._errors(photos, self._styles[torch.arange(len(photos)) % len(self._styles)])
+        parts = self._errors(photos, self._first_styles(photos))
         return {"loss": self._loss(parts), **parts}
 
     @property
@@ -199,7 +200,11 @@ class Model(nn.Module):
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) in 0..1 in the first styles, one for each picture."""
         self._encoder.to(images.device)
-        return self._paint(images, self._styles[torch.arange(len(images)) % len(self._styles)].to(images.device) / 255)
+        return self._paint(images, self._first_styles(images))
+
+    def _first_styles(self, photos: torch.Tensor) -> torch.Tensor:
+        """One for each photo, in 0..1."""
+        return self._styles[torch.arange(len(photos)) % len(self._styles)].to(photos) / 255
 
     def _paint(self, photos: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
         """Photos (N, 3, H, W) in 0..1, sides multiples of 8, in styles (N, 3, h, w) in 0..1: (N, 3, H, W) in 0..1."""
