@@ -31,16 +31,16 @@ class Settings:
     content: float = 0.015
     style: tuple[float, ...] = (256, 64, 16, 4, 1)
     normalised: bool = True
-    tv: float = 2.0
+    tv: float = 0.5
     histogram: float = 0.0
     sums_at: int = 0
     measure: str = "wasserstein"
     smooth_diagonals: bool = True
     pooling: str = "max"
     optimizer: str = "adam"
-    lr: float = 0.02
+    lr: float = 0.03
     late: float = 1.0
-    late_lr: float = 0.02
+    late_lr: float = 0.03
     betas: tuple[float, float] = (0.9, 0.99)
     size: int = 512
     smallest: int = 128
@@ -56,7 +56,7 @@ _STD = 0.226  # mean of ImageNet's deviations: the course steps in normalised co
 
 PRESETS = {
     "slim": Settings(),
-    "modern": Settings(net="vgg19", steps=500),
+    "modern": Settings(net="vgg19", steps=500, tv=2.0, lr=0.02, late_lr=0.02),
     "vgg19": Settings(
         net="vgg19",
         content_layers=("conv2_2",),
