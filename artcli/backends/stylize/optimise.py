@@ -165,7 +165,9 @@ class _Painter:
                 [self.image], lr=self.settings.lr, max_iter=1, tolerance_grad=0, tolerance_change=0
             )
         # A pixel's part in a mean shrinks with the picture: the usual eps would stop large ones.
-        return torch.optim.Adam([self.image], lr=self._rate, betas=self.settings.betas, eps=1e-14)
+        # Fused, it needs no copies of a picture that may be large.
+        fused = self.image.device.type in ("cpu", "cuda")
+        return torch.optim.Adam([self.image], lr=self._rate, betas=self.settings.betas, eps=1e-14, fused=fused)
 
     @property
     def _rate(self) -> float:

@@ -49,7 +49,7 @@ class Settings:
     init: str = "content"
     style_scale: float = 1.0
     strength: float = 1.0
-    tile: int = 768
+    tile: int = 512
 
 
 _STD = 0.226  # mean of ImageNet's deviations: the course steps in normalised colours
