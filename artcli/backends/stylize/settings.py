@@ -44,7 +44,7 @@ class Settings:
     betas: tuple[float, float] = (0.9, 0.99)
     size: int = 512
     smallest: int = 128
-    steps: int = 85
+    steps: int = 70
     ema: float = 0.99
     init: str = "content"
     style_scale: float = 1.0
