@@ -182,8 +182,8 @@ class Model(nn.Module):
         return parts
 
     def _loss(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
-        loss = parts["content"] + self.config.style * parts["style"]
-        return loss + self.config.identity * parts["identity"] if self.config.identity else loss
+        weights = {"content": 1.0, "style": self.config.style, "identity": self.config.identity}
+        return torch.stack([weights[name] * part for name, part in parts.items()]).sum()
 
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:

@@ -189,10 +189,10 @@ class Model(nn.Module):
 
 def _take_over(layers: nn.Sequential, start: str) -> None:
     """The weights of a finished slim net.  Raises UsageError: of other widths, or of another kind."""
-    state = feature_nets.load(start, torch.device("cpu")).layers.state_dict()
-    if {name: t.shape for name, t in state.items()} != {name: t.shape for name, t in layers.state_dict().items()}:
-        raise UsageError(f"start={start} has other widths than these settings ask for")
-    layers.load_state_dict(state)
+    try:
+        layers.load_state_dict(feature_nets.load(start, torch.device("cpu")).layers.state_dict())
+    except RuntimeError as error:
+        raise UsageError(f"start={start} has other widths than these settings ask for") from error
 
 
 def _follow(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

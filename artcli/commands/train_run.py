@@ -150,7 +150,7 @@ class Session:
         self._rehearse()
         with interruptible() as stop, self.console.progress("train", total) as bar:
             for now in self._steps(started, bar):
-                if now.step < total and parallel.any_of(self._settled(), self.device):
+                if self.patience and now.step < total and parallel.any_of(self._settled(), self.device):
                     self._settle()
                     break
                 late = limit is not None and time.monotonic() - started > limit
