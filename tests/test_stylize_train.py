@@ -33,7 +33,7 @@ def painter(teacher, folder):
     for number, colours in enumerate((((30, 40, 120), (240, 200, 60)), ((200, 30, 30), (250, 120, 90)))):
         painting(folder / "paintings" / f"{number}.png", colours=colours)
     config = adain.Config(
-        size=64, crop=32, net=str(teacher), styles="paintings", widths=(12, 12, 8, 8), batch=4, lr=3e-3
+        size=64, crop=32, net=str(teacher), styles="paintings", widths=(12, 12, 8, 8), batch=4, lr=3e-3, inversion=0
     )
     return seeded(lambda: adain.Model(config))
 
@@ -86,8 +86,21 @@ def test_a_run_goes_on_from_a_finished_net(slim, tmp_path):
     settled.begin(vgg_slim._SETTLING)
     train(settled, noisy(4), 1)
     assert not all(torch.equal(t, before[name]) for name, t in settled.net.state_dict().items())
-    with pytest.raises(UsageError, match="other widths"):
+    with pytest.raises(UsageError, match="wider than these settings"):
         vgg_slim.Model(replace(again.config, widths=(4, 4, 4, 4, 4)))
+
+
+def test_a_wider_net_begins_as_the_narrow_one(slim, tmp_path):
+    slim.export(tmp_path)
+    wide = seeded(lambda: vgg_slim.Model(replace(slim.config, start=str(tmp_path), widths=(4, 6, 6, 8, 7))))
+    narrow = feature_nets.load(str(tmp_path), CPU)
+    images = noisy(2)
+    with torch.no_grad():
+        found, wanted = wide.net(images, vgg_slim.TAPS), narrow(images, vgg_slim.TAPS)
+    for tap in vgg_slim.TAPS:
+        known = wanted[tap].shape[1]
+        torch.testing.assert_close(found[tap][:, :known], wanted[tap], atol=1e-5, rtol=1e-4)
+    assert found["relu4_1"][:, 6:].std() > 0, "new channels see something"
 
 
 def test_a_net_that_is_its_teacher_has_the_teachers_distances(slim, teacher):
@@ -147,6 +160,20 @@ def test_the_decoder_learns(painter):
     assert not [name for name in painter.state_dict() if not name.startswith("decoder.")]
 
 
+def test_inversion_learns_to_paint_pictures_from_their_own_features_alone(painter):
+    made = seeded(lambda: adain.Model(replace(painter.config, inversion=60)))
+    images = noisy(4)
+    before = made.validate(batch(images))["identity"]
+    made.begin(0)
+    losses = train(made, images, 60)
+    assert made.validate(batch(images))["identity"] < 0.5 * before
+    assert set(made.metrics) == {"identity"}
+    assert losses[-1]["adain"] == pytest.approx(made.config.identity * made.metrics["identity"], rel=1e-5)
+    made.begin(60)
+    train(made, images, 1)
+    assert set(made.metrics) == {"content", "style", "identity"}
+
+
 @pytest.mark.parametrize("identity", [0.0, 100.0])
 def test_the_loss_of_adain(painter, identity):
     made = seeded(lambda: adain.Model(replace(painter.config, identity=identity, crop=64)))
@@ -194,6 +221,7 @@ def test_settings_that_cannot_work(teacher, folder):
         (vgg_slim.Config(), {"crop": 300}, "crop"),
         (adain.Config(), {"widths": (1, 2)}, "four blocks"),
         (adain.Config(), {"crop": 100}, "multiple of 8"),
+        (adain.Config(), {"identity": 0.0}, "inversion=0"),
     ):
         with pytest.raises(UsageError, match=words):
             replace(config, **changed)

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from artcli import run as loop
+from artcli.commands import train_run
 from artcli.training import checkpoint
 from tests.conftest import EXECUTABLE, one_error_line, snapshot
 
@@ -205,6 +206,20 @@ def test_patience_ends_a_run_that_gets_no_better(invoke, folder, data):
 def test_patience_does_not_stop_what_gets_better(invoke, folder, data):
     result = invoke(*line(data, "--patience", 1, "--set", "lr=1e-3"))
     assert result.exit_code == 0 and "train: done" in result.stderr
+
+
+def test_patience_needs_something_to_wait_for(invoke, folder, data):
+    result = invoke(*line(data, "--patience", 1, "--val-fraction", 0))
+    assert result.exit_code == 2 and "no pictures are held out" in result.stderr
+    assert not Path("run/checkpoints").exists()
+
+
+def test_bf16_that_is_emulated_is_told(invoke, folder, data, monkeypatch):
+    for native in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(train_run.devices, "fast_dtype", lambda device, native=native: native)
+        result = invoke(*line(data, "--precision", "bf16", "--dry-run"))
+        assert result.exit_code == 0
+        assert ("fp32 is faster here" in result.stderr) == (native == torch.float32)
 
 
 def test_ctrl_c(invoke, folder, data, monkeypatch):

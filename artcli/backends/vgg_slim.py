@@ -44,7 +44,7 @@ class Config:
     file.  features, distances: weights of the two terms.  noise: largest deviation of the noise on every second crop,
     in 0..1 of colours: a picture that is being optimised is never as clean as a photograph.  driven: steps, 0 for none,
     that every second picture goes towards its other half's style, each by `stride` of colours.  start: a name, file or
-    run's folder of a slim net of the same widths to go on from.
+    run's folder of a slim net, of these widths or narrower, to go on from.
     """
 
     size: int = 256
@@ -187,12 +187,20 @@ class Model(nn.Module):
         return tuple(found[tap] for tap in TAPS)
 
 
+@torch.no_grad()
 def _take_over(layers: nn.Sequential, start: str) -> None:
-    """The weights of a finished slim net.  Raises UsageError: of other widths, or of another kind."""
-    try:
-        layers.load_state_dict(feature_nets.load(start, torch.device("cpu")).layers.state_dict())
-    except RuntimeError as error:
-        raise UsageError(f"start={start} has other widths than these settings ask for") from error
+    """The weights of a finished slim net, which may be narrower ("Net2Net", Chen et al., 2016): channels that it has
+    not keep the weights that they began with, and those that it has see nothing of them at first.
+
+    Raises UsageError: it is wider somewhere, or of another kind.
+    """
+    given = feature_nets.load(start, torch.device("cpu")).layers.state_dict()
+    for name, own in layers.state_dict().items():
+        if any(theirs > ours for theirs, ours in zip(given[name].shape, own.shape, strict=True)):
+            raise UsageError(f"start={start} is wider than these settings ask for")
+        known = tuple(slice(length) for length in given[name].shape)
+        own[known[0]] = 0
+        own[known] = given[name]
 
 
 def _follow(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

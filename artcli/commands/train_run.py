@@ -53,6 +53,9 @@ def carry_out(
     run = runs.choose(out, ROOT, what, accept_changes=accept_changes)
     console.info(f"train: {what['model']} on {what['data']['name']}, {steps} steps, seed {what['seed']}, to {run}")
     console.info(f"train: {devices.describe(device)}{_processes()}")
+    precision = _precision(what["trainer"]["precision"], device)
+    if precision == "bf16" and devices.fast_dtype(device) != torch.bfloat16:
+        console.warn(f"this {device.type} has no bf16 arithmetic and emulates it, many times slower; fp32 is faster here")
     if dry_run:
         return
     plan = Plan(
@@ -60,7 +63,7 @@ def carry_out(
         config.batch,
         what["seed"],
         micro=what["trainer"]["accumulate"],
-        precision=_precision(what["trainer"]["precision"], device),
+        precision=precision,
         clip=getattr(config, "clip_gradient", 0.0),
     )
     with _alone(run):
@@ -144,6 +147,8 @@ class Session:
             self.console.info(f"train: {self.run} is finished; {more} go on")
             self._deliver()
             return
+        if self.patience and not any(True for _ in self.pictures.validation(1, device=self.device, limit=1)):
+            raise UsageError("--patience waits for the held-out loss, and no pictures are held out: --val-fraction 0.05")
         if parallel.rank() == 0:
             runs.remember(self.run, self.what)
             runs.cut_metrics(self.run, trainer.step)

@@ -28,24 +28,24 @@ class Settings:
     net: str = "vgg-slim"
     content_layers: tuple[str, ...] = ("relu4_2",)
     style_layers: tuple[str, ...] = _FIVE
-    content: float = 0.015
+    content: float = 0.01
     style: tuple[float, ...] = (256, 64, 16, 4, 1)
     normalised: bool = True
-    tv: float = 0.5
+    tv: float = 0.25
     histogram: float = 0.0
     sums_at: int = 0
     measure: str = "wasserstein"
     smooth_diagonals: bool = True
     pooling: str = "max"
     optimizer: str = "adam"
-    lr: float = 0.03
+    lr: float = 0.05
     late: float = 1.0
-    late_lr: float = 0.03
-    betas: tuple[float, float] = (0.9, 0.99)
+    late_lr: float = 0.05
+    betas: tuple[float, float] = (0.8, 0.99)
     size: int = 512
     smallest: int = 128
-    steps: int = 70
-    ema: float = 0.99
+    steps: int = 35
+    ema: float = 0.8
     init: str = "content"
     style_scale: float = 1.0
     strength: float = 1.0
@@ -56,7 +56,9 @@ _STD = 0.226  # mean of ImageNet's deviations: the course steps in normalised co
 
 PRESETS = {
     "slim": Settings(),
-    "modern": Settings(net="vgg19", steps=500, tv=2.0, lr=0.02, late_lr=0.02),
+    "modern": Settings(
+        net="vgg19", content=0.015, tv=2.0, steps=500, lr=0.02, late_lr=0.02, betas=(0.9, 0.99), ema=0.99
+    ),
     "vgg19": Settings(
         net="vgg19",
         content_layers=("conv2_2",),
