@@ -215,7 +215,9 @@ def test_a_preset_by_hand(name):
     (tap,) = preset.content_layers
     content = (net(image, [tap])[tap] - net(photo, [tap])[tap]).square().mean()
     assert tap == {"vgg19": "conv2_2"}.get(name, "relu4_2")
-    assert terms["content"].item() == pytest.approx({"vgg19": 1.0}.get(name, 0.015) * content.item(), rel=1e-9)
+    assert terms["content"].item() == pytest.approx(
+        {"vgg19": 1.0, "modern": 0.015, "slim": 0.01}[name] * content.item(), rel=1e-9
+    )
     assert (terms["tv"] == 0) == (name == "vgg19")
 
 

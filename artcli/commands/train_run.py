@@ -55,7 +55,9 @@ def carry_out(
     console.info(f"train: {devices.describe(device)}{_processes()}")
     precision = _precision(what["trainer"]["precision"], device)
     if precision == "bf16" and devices.fast_dtype(device) != torch.bfloat16:
-        console.warn(f"this {device.type} has no bf16 arithmetic and emulates it, many times slower; fp32 is faster here")
+        console.warn(
+            f"this {device.type} emulates bf16, which takes many times longer; --precision fp32 is faster here"
+        )
     if dry_run:
         return
     plan = Plan(
@@ -148,7 +150,7 @@ class Session:
             self._deliver()
             return
         if self.patience and not any(True for _ in self.pictures.validation(1, device=self.device, limit=1)):
-            raise UsageError("--patience waits for the held-out loss, and no pictures are held out: --val-fraction 0.05")
+            raise UsageError("--patience waits for the held-out loss, but no pictures are held out; see --val-fraction")
         if parallel.rank() == 0:
             runs.remember(self.run, self.what)
             runs.cut_metrics(self.run, trainer.step)

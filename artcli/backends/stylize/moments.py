@@ -1,7 +1,7 @@
 """What is kept of a picture's style: mean and second moment of its features, which add up over parts of a picture."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -31,9 +31,23 @@ def sums(features: torch.Tensor, mask: torch.Tensor | None = None) -> Sums:
     """Of features (1, C, h, w); mask: (1, 1, h, w), how much each place counts."""
     flat = features[0].permute(1, 2, 0).flatten(0, 1)  # (h w, C), as the nets' channels_last has it in memory
     if mask is None:
-        return Sums(flat.sum(0), flat.T @ flat, flat.new_tensor(len(flat)))
+        return Sums(flat.sum(0), _Products.apply(flat), flat.new_tensor(len(flat)))
     weighted = flat * mask.flatten()[:, None]
     return Sums(weighted.sum(0), weighted.T @ flat, mask.sum().to(flat.dtype))
+
+
+class _Products(torch.autograd.Function):
+    """X^T X of features (places, C), whose gradient is one product; without this it would be the sum of two."""
+
+    @staticmethod
+    def forward(ctx: Any, flat: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(flat)
+        return flat.T @ flat
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: torch.Tensor) -> torch.Tensor:
+        (flat,) = ctx.saved_tensors
+        return flat @ (slopes[0] + slopes[0].T)
 
 
 def total(parts: Sequence[Sums]) -> Sums:
