@@ -76,6 +76,22 @@ def test_the_loss_of_cyclegan():
     assert made.metrics["cycle"] == pytest.approx(cycle.item())
 
 
+def test_a_run_goes_on_from_finished_translators(tmp_path):
+    made = model(CYCLE)
+    steps(made, 2)
+    made.export(tmp_path)
+    again = model(replace(CYCLE, start=str(tmp_path)), seed=1)
+    for name, tensor in made.translators.state_dict().items():
+        torch.testing.assert_close(again.translators.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
+    rates = [again.learning_rate(step, 1000) for step in (0, 199, 200)]
+    assert [rate["translators"] for rate in rates] == [0, 0, 1] and all(rate["critics"] == 1 for rate in rates)
+    with pytest.raises(UsageError, match="is a ResNet-1 of other sizes than the ResNet-1"):
+        model(replace(CYCLE, start=str(tmp_path), width=8))
+    (tmp_path / translator_files.NAMES["BtoA"]).unlink()
+    with pytest.raises(UsageError, match="goes only AtoB"):
+        model(replace(CYCLE, start=str(tmp_path)))
+
+
 def test_the_loss_of_pix2pix():
     made, batch = model(replace(PIX, flip=False, crop=32, size=32, dropout=False)), pair(side=32)
     given, wanted = 2 * batch.images - 1, 2 * batch.others - 1
@@ -105,9 +121,9 @@ def test_they_learn():
     made = model(replace(PIX, dropout=False, lr=2e-3))
     before = made.validate(pair())["loss"]
     optimizers = made.optimizers()
-    for step in range(60):
+    for step in range(100):
         train_step(made, optimizers, step, pair())
-    assert made.validate(pair())["loss"] < 0.8 * before
+    assert made.validate(pair())["loss"] < 0.9 * before
 
 
 def test_cyclegan_learns_to_swap_light_and_dark():

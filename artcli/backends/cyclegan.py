@@ -7,7 +7,7 @@ goes there and back should be what it was, and critics of patches should take wh
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from artcli.training.contract import Exported, Pair, pictures, sides
 SIDES = "unpaired"
 LEAST_CROP = 32  # pixels that the critic's layers need
 _SMALLEST = 0.5  # of the sizes in which critics look through a net: at one size alone dots on a lattice would fool it
+_WAITING = 200  # steps of the critics alone, where the translators are finished ones
 PATCHES = "patches"
 
 
@@ -48,7 +49,8 @@ class Config:
     the right kind already, which keeps colours; 0 saves a quarter of the time.  softness: differences of colours, in
     -1..1, below which both grow as squares: residual translators begin where nothing differs, and with the paper's
     distance would never leave.  pool: old pictures that the critics see again.  flip: mirror every second picture.
-    direction: AtoB or BtoA, what `artgen cyclegan` takes unless it is told.
+    direction: AtoB or BtoA, what `artgen cyclegan` takes unless it is told.  start: a name or folder of two finished
+    translators of these sizes to go on from; they wait until the critics, which are new, have learned something.
     """
 
     size: int = 286
@@ -71,6 +73,7 @@ class Config:
     pool: int = 50
     flip: bool = True
     direction: str = "AtoB"
+    start: str = ""
     batch: int = 1
     epochs: int = 200
     lr: float = 2e-4
@@ -152,6 +155,8 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.translators = nn.ModuleDict({way: Translator(config.sizes) for way in DIRECTIONS})
+        if config.start:
+            _take_over(self.translators, config.start)
         self.critics, self.histories = nn.ModuleDict(), nn.ModuleDict()
         for kind in "AB":
             self.critics[kind] = self._critic()
@@ -182,7 +187,8 @@ class Model(nn.Module):
 
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
         """Constant for the first half, then straight to 0."""
-        return dict.fromkeys(("translators", "critics"), trapezoid(step, total, fall=0.5))
+        rate = trapezoid(step, total, fall=0.5)
+        return {"translators": 0.0 if self.config.start and step < _WAITING else rate, "critics": rate}
 
     def train_step(self, batch: Pair) -> Iterator[tuple[str, torch.Tensor]]:
         a, b = (2 * side - 1 for side in batch.looks(self.config.crop, flip=self.config.flip, together=False))
@@ -280,6 +286,17 @@ class Model(nn.Module):
 
     def exports(self) -> dict[str, Exported]:
         return exports(self.translators, self.config)
+
+
+def _take_over(translators: nn.ModuleDict, start: str) -> None:
+    """The weights of finished translators.  Raises UsageError: of other sizes, or one of them is missing."""
+    for way, net in translators.items():
+        assert isinstance(net, Translator)
+        given = translator_files.load(start, torch.device("cpu"), direction=way).net
+        if replace(given.sizes, dropout=net.sizes.dropout) != net.sizes:
+            asked, found = net.sizes.describe(), given.sizes.describe()
+            raise UsageError(f"start={start} is a {found} of other sizes than the {asked} that these settings ask for")
+        net.load_state_dict(given.state_dict())
 
 
 def export(translators: nn.ModuleDict, config: Any, folder: Path) -> None:
