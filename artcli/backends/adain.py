@@ -32,6 +32,7 @@ GIVEN = ("relu4_1", "relu3_1", "relu2_1")  # what the decoder's first blocks get
 Features = Mapping[str, torch.Tensor]  # by layer, (B, C, h, w)
 _FACTOR = 8  # pixels of a feature of relu4_1
 _LEAST = 32  # pixels that the encoder looks at
+_SMALLEST = 0.5  # of the sizes at which losses look: at one size alone fine patterns would pass for a style
 _CONVS = (1, 4, 2, 1)  # of the decoder's blocks, the mirrored encoder's
 
 
@@ -167,19 +168,27 @@ class Model(nn.Module):
         drawn = (batch.uniform() * len(self._styles)).long().cpu()
         styles = replace(batch, images=self._styles[drawn].to(batch.images.device) / 255)
         sides = [side.crops(self.config.crop) for side in (batch, styles)]
-        parts = {} if self._inverting else self._errors(*sides)
+        parts = {} if self._inverting else self._errors(*sides, self._side(batch))
         if self.config.identity:
             parts["identity"] = self._identity(torch.where(batch.uniform(1, 1, 1) < 0.5, *sides))
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "adain", self._loss(parts)
 
-    def _errors(self, photos: torch.Tensor, styles: torch.Tensor) -> dict[str, torch.Tensor]:
-        """content: of the painted picture's features from those that were painted; style: of its moments."""
-        encoder = self._encoder.to(photos.device)
+    def _side(self, batch: Batch) -> int:
+        """In pixels, at which the losses of this step look at what is painted."""
+        scale = _SMALLEST + (1 - _SMALLEST) * torch.rand((), generator=batch.rng).item()
+        return max(_LEAST, round(scale * self.config.crop))
+
+    def _errors(self, photos: torch.Tensor, styles: torch.Tensor, side: int) -> dict[str, torch.Tensor]:
+        """content: of the painted picture's features from those that were painted; style: of its moments; both seen
+        with `side` pixels."""
+        drawn = self._drawn(photos, styles)
+        photos, styles, drawn = (_sized(images, side) for images in (photos, styles, drawn))
+        encoder = self._encoder
         with torch.no_grad():
             wanted = {tap: moments(features) for tap, features in encoder(styles, TAPS).items()}
             target = adapt(encoder(photos, GIVEN), wanted)
-        found = encoder(full(self.decoder(target)), TAPS)
+        found = encoder(drawn, TAPS)
         style = [
             F.mse_loss(one, other) for tap in TAPS for one, other in zip(moments(found[tap]), wanted[tap], strict=True)
         ]
@@ -200,7 +209,7 @@ class Model(nn.Module):
         """loss; content; style; identity: with the first styles, one for each picture."""
         side = self.config.size // _FACTOR * _FACTOR
         photos, styles = (x[..., :side, :side] for x in (batch.images, self._first_styles(batch.images)))
-        parts = self._errors(photos, styles)
+        parts = self._errors(photos, styles, side)
         if self.config.identity:
             parts["identity"] = self._identity(torch.cat((photos, styles)))
         return {"loss": self._loss(parts), **parts}
@@ -212,7 +221,6 @@ class Model(nn.Module):
     @inference
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) in 0..1 in the first styles, one for each picture."""
-        self._encoder.to(images.device)
         return self._paint(images, self._first_styles(images))
 
     def _first_styles(self, photos: torch.Tensor) -> torch.Tensor:
@@ -221,9 +229,15 @@ class Model(nn.Module):
 
     def _paint(self, photos: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
         """Photos (N, 3, H, W) in 0..1, sides multiples of 8, in styles (N, 3, h, w) in 0..1: (N, 3, H, W) in 0..1."""
-        content, style = (self._encoder(x, GIVEN) for x in (photos, styles))
-        wanted = {tap: moments(features) for tap, features in style.items()}
-        return full(self.decoder(adapt(content, wanted))).clamp(0, 1)
+        return self._drawn(photos, styles).clamp(0, 1)
+
+    def _drawn(self, photos: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+        """As the decoder draws it, with colours beyond 0..1."""
+        encoder = self._encoder.to(photos.device)
+        with torch.no_grad():
+            content, style = (encoder(x, GIVEN) for x in (photos, styles))
+            target = adapt(content, {tap: moments(features) for tap, features in style.items()})
+        return full(self.decoder(target))
 
     def export(self, folder: Path) -> None:
         """Write fp16 safetensors of the decoder with the encoder that it belongs to, up to relu4_1."""
@@ -239,6 +253,12 @@ class Model(nn.Module):
         of_style = (Axis(f"style_{side.name}", side.usual, least=_LEAST) for side in size)
         given = pictures("photos", 3, *size), pictures("styles", 3, *of_style)
         return {"adain": Exported(self._paint, (self._encoder, self.decoder), given, (pictures("painted", 3, *size),))}
+
+
+def _sized(images: torch.Tensor, side: int) -> torch.Tensor:
+    if images.shape[3] == side:
+        return images
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 def _square(path: Path | files.Stdio, side: int) -> np.ndarray:
