@@ -2,12 +2,13 @@
 2017): a photo's features get the style's means and deviations, and a decoder that is learned here paints them.
 
 Beside the deepest features it gets shallower ones, adapted in the same way ("Avatar-Net: Multi-scale Zero-shot Style
-Transfer by Feature Decoration", Sheng et al., 2018): things keep their outlines, and a night of training is enough.
+Transfer by Feature Decoration", Sheng et al., 2018): things keep their outlines.
 """
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ from artcli.training.contract import Axis, Batch, Exported, pictures, sides
 
 FILE = "adain.safetensors"
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-GIVEN = ("relu4_1", "relu3_1", "relu2_1")  # what the decoder's first blocks get, a block each
+# What the decoder's first blocks get.  With relu2_1 it would keep a photo's grain in the place of strokes.
+GIVEN = ("relu4_1", "relu3_1")
 Features = Mapping[str, torch.Tensor]  # by layer, (B, C, h, w)
 _FACTOR = 8  # pixels of a feature of relu4_1
 _LEAST = 32  # pixels that the encoder looks at
@@ -86,7 +88,7 @@ class Decoder(nn.Module):
     def __init__(self, given: Sequence[int], widths: Sequence[int]):
         super().__init__()
         self.blocks, width = nn.ModuleList(), 0
-        for own, count, more in zip(widths, _CONVS, (*given, 0), strict=True):
+        for own, count, more in zip_longest(widths, _CONVS, given, fillvalue=0):
             layers: list[nn.Module] = []
             for before in (width + more, *[own] * (count - 1)):
                 layers += [_conv(before, own), nn.ReLU(inplace=True)]
@@ -96,11 +98,11 @@ class Decoder(nn.Module):
         he(self)
 
     def forward(self, features: Features) -> torch.Tensor:
-        first, *others, whole = self.blocks
-        x = first(features[GIVEN[0]])
-        for block, tap in zip(others, GIVEN[1:], strict=True):
-            x = block(torch.cat((_double(x), features[tap]), 1))
-        return self.last(whole(_double(x)))
+        x = self.blocks[0](features[GIVEN[0]])
+        for block, tap in zip_longest(self.blocks[1:], GIVEN[1:]):
+            x = _double(x)
+            x = block(x if tap is None else torch.cat((x, features[tap]), 1))
+        return self.last(x)
 
 
 def _conv(before: int, after: int) -> nn.Module:

@@ -64,7 +64,7 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
     widths = [len(encoder[f"{number}.weight"]) for number in (0, 5, 10, 19)]
     layers = slim_layers([*widths, widths[-1]])[:21]  # up to relu4_1
     layers.load_state_dict(encoder)
-    decoder = Decoder(widths[:0:-1], json.loads(sizes)["widths"])
+    decoder = Decoder(widths[: -len(GIVEN) - 1 : -1], json.loads(sizes)["widths"])
     decoder.load_state_dict({n.removeprefix("decoder."): t for n, t in state.items() if n.startswith("decoder.")})
     stylist = Stylist(layers, decoder).eval().requires_grad_(False)
     return stylist.to(device).to(memory_format=torch.channels_last)
