@@ -13,14 +13,17 @@ from artcli.errors import UsageError, did_you_mean
 
 # What takes a model, by the kind of weights or of run.
 _USES = {
+    "adain": "stylize --fast --model",
     "clip": "dream --clip",
     "cyclegan": "cyclegan --model",
+    "net": "stylize --net",
     "painter": "paint --model",
     "pix2pix": "cyclegan --model",
     "upscaler": "--upscaler",
+    "vgg-slim": "stylize --net",
     "vqgan": "dream --vqgan",
 }
-_NEEDS_END = ("clip", "upscaler", "vqgan")  # what is taken is exported when a run is finished
+_NEEDS_END = ("adain", "clip", "upscaler", "vgg-slim", "vqgan")  # what is taken is exported when a run is finished
 
 
 def models(
