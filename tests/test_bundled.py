@@ -10,6 +10,9 @@ import torch.nn.functional as F
 from artcli import weights
 from artcli.backends import clip as clips
 from artcli.backends import translate, translator_files, upscale, vqgan_files
+from artcli.backends.stylize import fast
+from artcli.backends.stylize.settings import Settings
+from artcli.backends.stylize.styles import Style
 from artcli.media import images, record
 from tests.conftest import photograph
 
@@ -123,6 +126,24 @@ def test_stylize_moves_a_picture_towards_a_style(invoke, folder, picture):
         for n in (1, 30)
     ]
     assert found[1]["loss"] < found[0]["loss"]
+
+
+def test_one_pass_takes_the_style_and_keeps_the_photo(picture):
+    style = images.to_tensor(images.load(EXAMPLES / "volcano.webp"))
+    painter = fast.Painter(
+        fast.load("adain", torch.device("cpu"), offline=True), [Style(style)], Settings(size=max(picture.shape))
+    )
+    painted = painter(picture)
+
+    def apart(image):
+        found = painter.scale(image[None])
+        return sum(float((found[tap].mean - wanted.mean).square().mean()) for tap, wanted in painter.wanted[0].items())
+
+    assert apart(painted) < 0.7 * apart(picture)
+    colours = [image.mean((1, 2)) for image in (painted, picture, style)]
+    assert (colours[0] - colours[2]).norm() < 0.5 * (colours[1] - colours[2]).norm()
+    greys = torch.stack([F.avg_pool2d(image.mean(0)[None], 4).flatten() for image in (painted, picture)])
+    assert torch.corrcoef(greys)[0, 1] > 0.7
 
 
 def test_monet_keeps_what_is_in_a_photo_and_changes_its_look(picture):

@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from artcli.backends import adain
+from artcli.backends import adain, feature_nets
 from artcli.backends.stylize import fast
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.steady import Steady
 from artcli.backends.stylize.styles import Style
 from artcli.commands import stylize_fast
+from artcli.errors import UsageError
 from artcli.media import record, video
 from tests.batches import seeded
 from tests.conftest import one_error_line, photograph
@@ -144,10 +145,17 @@ def test_what_does_not_go_together(stylize, invoke, folder):
     ):
         result = invoke("stylize", *arguments)
         assert result.exit_code == 2 and words in result.stderr
-    result = invoke("stylize", "photo.png", "painting.png", "--fast", "-q")
-    assert result.exit_code == 3 and "artgen train adain" in one_error_line(result.stderr)
     result = stylize("-q", "--model", "painting.safetensors", code=2)
     assert "neither" in one_error_line(result.stderr)
+
+
+def test_a_version_without_the_decoder_says_how_to_make_it(invoke, folder, stylize, monkeypatch):
+    def missing(*args, **options):
+        raise UsageError("nothing has that name")
+
+    monkeypatch.setattr(feature_nets.weights, "find", missing)
+    result = invoke("stylize", "photo.png", "painting.png", "--fast", "-q")
+    assert result.exit_code == 3 and "artgen train adain" in one_error_line(result.stderr)
 
 
 # --- films ----------------------------------------------------------------------------------------------------------
