@@ -128,8 +128,8 @@ def test_stylize_moves_a_picture_towards_a_style(invoke, folder, picture):
     assert found[1]["loss"] < found[0]["loss"]
 
 
-def test_one_pass_takes_the_style_and_keeps_the_photo(picture):
-    style = images.to_tensor(images.load(EXAMPLES / "volcano.webp"))
+def test_one_pass_takes_the_style_and_keeps_the_photo():
+    picture, style = (images.to_tensor(images.load(EXAMPLES / name)) for name in ("castle.webp", "volcano.webp"))
     painter = fast.Painter(
         fast.load("adain", torch.device("cpu"), offline=True), [Style(style)], Settings(size=max(picture.shape))
     )
@@ -139,7 +139,7 @@ def test_one_pass_takes_the_style_and_keeps_the_photo(picture):
         found = painter.scale(image[None])
         return sum(float((found[tap].mean - wanted.mean).square().mean()) for tap, wanted in painter.wanted[0].items())
 
-    assert apart(painted) < 0.7 * apart(picture)
+    assert apart(painted) < 0.6 * apart(picture)
     colours = [image.mean((1, 2)) for image in (painted, picture, style)]
     assert (colours[0] - colours[2]).norm() < 0.5 * (colours[1] - colours[2]).norm()
     greys = torch.stack([F.avg_pool2d(image.mean(0)[None], 4).flatten() for image in (painted, picture)])
