@@ -125,7 +125,8 @@ def test_every_model_at_another_size(tmp_path, teacher, name):
     written = dict(to_onnx.export(tmp_path / "run"))
     parts = model.exports()
     assert [path.stem for path in written] == list(parts) == PARTS.get(kind, ["encoder", "decoder"])
-    assert all(0 <= apart < 1e-4 for apart in written.values())
+    limit = 5e-4 if kind == "adain" else 1e-4  # deviations of a handful of features are divided by: rounding grows
+    assert all(0 <= apart < limit for apart in written.values()), written
     for path in written:
         axes = compare(path, parts[path.stem])
         assert len(axes) > 1 if kind in ANY_SIZE else axes == {BATCH}
