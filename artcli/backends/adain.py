@@ -169,10 +169,10 @@ class Model(nn.Module):
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         drawn = (batch.uniform() * len(self._styles)).long().cpu()
         styles = replace(batch, images=self._styles[drawn].to(batch.images.device) / 255)
-        sides = [side.crops(self.config.crop) for side in (batch, styles)]
-        parts = {} if self._inverting else self._errors(*sides, self._side(batch))
+        photos, paintings = (side.crops(self.config.crop) for side in (batch, styles))
+        parts = {} if self._inverting else self._errors(photos, paintings, self._side(batch))
         if self.config.identity:
-            parts["identity"] = self._identity(torch.where(batch.uniform(1, 1, 1) < 0.5, *sides))
+            parts["identity"] = self._identity(torch.where(batch.uniform(1, 1, 1) < 0.5, photos, paintings))
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "adain", self._loss(parts)
 
