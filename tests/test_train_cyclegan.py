@@ -118,12 +118,12 @@ def test_pix2pix_learns_the_way_it_is_told(direction):
 
 
 def test_they_learn():
-    made = model(replace(PIX, dropout=False, lr=2e-3))
+    made = model(replace(PIX, dropout=False, lr=2e-3), seed=1)
     before = made.validate(pair())["loss"]
     optimizers = made.optimizers()
     for step in range(100):
         train_step(made, optimizers, step, pair())
-    assert made.validate(pair())["loss"] < 0.9 * before
+    assert made.validate(pair())["loss"] < 0.8 * before
 
 
 def test_cyclegan_learns_to_swap_light_and_dark():
