@@ -90,9 +90,10 @@ def test_a_run_goes_on_from_a_finished_net(slim, tmp_path):
         vgg_slim.Model(replace(again.config, widths=(4, 4, 4, 4, 4)))
 
 
-def test_a_wider_net_begins_as_the_narrow_one(slim, tmp_path):
+@pytest.mark.parametrize("widths", [(4, 6, 6, 8, 7), (5, 4, 6, 4, 8, 6, 6, 6, 8, 6, 6, 7, 7)])
+def test_a_wider_net_begins_as_the_narrow_one(slim, tmp_path, widths):
     slim.export(tmp_path)
-    wide = seeded(lambda: vgg_slim.Model(replace(slim.config, start=str(tmp_path), widths=(4, 6, 6, 8, 7))))
+    wide = seeded(lambda: vgg_slim.Model(replace(slim.config, start=str(tmp_path), widths=widths)))
     narrow = feature_nets.load(str(tmp_path), CPU)
     images = noisy(2)
     with torch.no_grad():
@@ -125,7 +126,9 @@ def test_the_teacher_is_no_part_of_the_model(slim):
     assert not [name for name in slim.state_dict() if "teacher" in name]
 
 
-def test_what_is_exported_is_found_again(slim, tmp_path):
+@pytest.mark.parametrize("widths", [(4, 4, 6, 6, 6), (5, 4, 6, 4, 8, 6, 6, 6, 8, 6, 6, 7, 7)])
+def test_what_is_exported_is_found_again(slim, tmp_path, widths):
+    slim = seeded(lambda: vgg_slim.Model(replace(slim.config, widths=widths)))
     slim.export(tmp_path)
     net = feature_nets.load(str(tmp_path), CPU)
     images = noisy(1)

@@ -21,7 +21,7 @@ from torch import nn
 from artcli.backends import feature_nets, half
 from artcli.errors import UsageError
 from artcli.nn import checks
-from artcli.nn.features import FeatureNet, slim_layers
+from artcli.nn.features import FeatureNet, each_width, slim_layers
 from artcli.nn.inference import inference
 from artcli.nn.initialise import he
 from artcli.nn.precision import full
@@ -30,7 +30,9 @@ from artcli.training.contract import BATCH, Batch, Exported, Port, pictures, sid
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 TAPS = (*STYLE, "relu4_2")  # the last one carries the content
-_BLOCKS = (0, 1, 2, 3, 4, 3)  # of TAPS
+# Of TAPS: the convolution, and how often the sides were halved.
+_CONVS = (0, 2, 4, 8, 12, 9)
+_HALVED = (0, 1, 2, 3, 4, 3)
 _ALIKE = 1e-3  # squared difference of Gram matrices, as a part of their square, below which styles are the same
 _LEAST = 32  # pixels that half a crop needs to reach the deepest layer
 _SETTLING = 200  # steps in which only the maps follow the teacher, where the net is one that has learned already
@@ -40,11 +42,12 @@ _SETTLING = 200  # steps in which only the maps follow the teacher, where the ne
 class Config:
     """size: of the pictures; crop: side of the random parts of them that are looked at.
 
-    widths: channels of the five blocks; these make 3.6 MB in fp16.  teacher: whose features are learned, a name or a
-    file.  features, distances: weights of the two terms.  noise: largest deviation of the noise on every second crop,
-    in 0..1 of colours: a picture that is being optimised is never as clean as a photograph.  driven: steps, 0 for none,
-    that every second picture goes towards its other half's style, each by `stride` of colours.  start: a name, file or
-    run's folder of a slim net, of these widths or narrower, to go on from.
+    widths: channels of the five blocks, or of each of the thirteen convolutions, of which those whose features are
+    compared may be wider than the rest.  teacher: whose features are learned, a name or a file.  features, distances:
+    weights of the two terms.  noise: largest deviation of the noise on every second crop, in 0..1 of colours: a picture
+    that is being optimised is never as clean as a photograph.  driven: steps, 0 for none, that every second picture
+    goes towards its other half's style, each by `stride` of colours.  start: a name, file or run's folder of a slim
+    net, of these widths or narrower, to go on from.
     """
 
     size: int = 256
@@ -64,8 +67,9 @@ class Config:
 
     def __post_init__(self) -> None:
         checks.positive(self, {"features", "distances", "noise", "driven"})
-        if len(self.widths) != 5:
-            raise UsageError(f"widths are those of five blocks, such as 16,48,96,192,192, not {self.widths}")
+        if len(self.widths) not in (5, 13):
+            blocks = "five blocks, such as 16,48,96,192,192, or thirteen convolutions"
+            raise UsageError(f"widths are those of {blocks}, not {self.widths}")
         if not 2 * _LEAST <= self.crop <= self.size:
             raise UsageError(f"crop has to be {2 * _LEAST} to the pictures' size {self.size}, not {self.crop}")
         if self.channels != 3:
@@ -87,8 +91,7 @@ class Model(nn.Module):
             _take_over(layers, config.start)
         self.net = FeatureNet(feature_nets.SLIM, layers)
         self.maps = nn.ModuleList(
-            nn.Conv2d(config.widths[block], width, 1)
-            for block, width in zip(_BLOCKS, self._teacher_widths(), strict=True)
+            nn.Conv2d(own, width, 1) for own, width in zip(self._widths, self._teacher_widths(), strict=True)
         )
         self._last: dict[str, float] = {}
         self._settling = False
@@ -99,6 +102,11 @@ class Model(nn.Module):
         if missing := [tap for tap in TAPS if tap not in net.taps]:
             raise UsageError(f"the teacher {self.config.teacher} has no layer {missing[0]}; vgg19 has")
         return net
+
+    @property
+    def _widths(self) -> list[int]:
+        widths = each_width(self.config.widths)
+        return [widths[conv] for conv in _CONVS]
 
     def _teacher_widths(self) -> list[int]:
         with torch.no_grad():
@@ -174,13 +182,13 @@ class Model(nn.Module):
 
     def exports(self) -> dict[str, Exported]:
         """The features of all taps, without the maps to the teacher's."""
-        found = tuple(self._port(tap, block) for tap, block in zip(TAPS, _BLOCKS, strict=True))
+        found = tuple(map(self._port, TAPS, self._widths, _HALVED))
         given = pictures("images", 3, *sides(self.config.crop, least=_LEAST))
         return {feature_nets.SLIM: Exported(self._taps, (self.net,), (given,), found)}
 
-    def _port(self, tap: str, block: int) -> Port:
-        lengths = (f"{side}/{2**block}" if block else side for side in ("height", "width"))
-        return Port(tap, (BATCH, self.config.widths[block], *lengths), low=0)
+    def _port(self, tap: str, width: int, halved: int) -> Port:
+        lengths = (f"{side}/{2**halved}" if halved else side for side in ("height", "width"))
+        return Port(tap, (BATCH, width, *lengths), low=0)
 
     def _taps(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = self.net(images, TAPS)

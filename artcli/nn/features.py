@@ -2,6 +2,7 @@
 2016): torchvision's VGG19 and SqueezeNet 1.1, and nets with VGG19's layers in other widths, told by their tensors.
 """
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -19,25 +20,38 @@ REACH = 80  # pixels around a feature that it can see, at most: 78 for relu5_1 o
 
 _CONVS = (2, 2, 4, 4, 1)  # of the blocks of VGG19 up to relu5_1
 # Their places among torchvision's layers, and among those of the normalised VGG19, which pads in layers of its own.
-_PLACES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
+PLACES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
 _NORMALISED = (2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)
 _SQUEEZENET = {"relu1_1": 1, "relu2_1": 3, "relu3_1": 6, "relu4_1": 9, "relu4_2": 10, "relu5_1": 12}
 
 
 def slim_layers(widths: Sequence[int]) -> nn.Sequential:
-    """VGG19's layers up to relu5_1 with `widths` channels in its five blocks, numbered as in torchvision.
+    """VGG19's layers, numbered as in torchvision, in other widths: those of its five blocks, or of each convolution.
 
-    Edges are mirrored: with zeros beyond them pictures that are painted by these features get dark rims.
+    They end at relu5_1, or behind as many convolutions as there are widths.  Edges are mirrored: with zeros beyond them
+    pictures that are painted by these features get dark rims.
     """
     layers: list[nn.Module] = []
     before = 3
-    for width, count in zip(widths, _CONVS, strict=True):
-        if layers:
+    for place, width in zip(PLACES, each_width(widths), strict=False):
+        if place > len(layers):
             layers.append(nn.MaxPool2d(2, 2))
-        for _ in range(count):
-            layers += [nn.Conv2d(before, width, 3, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True)]
-            before = width
+        layers += [nn.Conv2d(before, width, 3, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True)]
+        before = width
     return nn.Sequential(*layers)
+
+
+def each_width(widths: Sequence[int]) -> list[int]:
+    """Of each convolution, where those of the five blocks or of each convolution are given."""
+    if len(widths) != len(_CONVS):
+        return list(widths)
+    return [width for width, count in zip(widths, _CONVS, strict=True) for _ in range(count)]
+
+
+def found_widths(state: Mapping[str, torch.Tensor]) -> list[int]:
+    """Of each convolution in a row that there are weights for, by torchvision's numbers."""
+    rows = itertools.takewhile(lambda row: isinstance(row, torch.Tensor), (state.get(f"{n}.weight") for n in PLACES))
+    return [len(row) for row in rows if row is not None and row.ndim == 4]
 
 
 def recognise(state: Mapping[str, torch.Tensor]) -> tuple[str, nn.Sequential] | None:
@@ -55,14 +69,13 @@ def recognise(state: Mapping[str, torch.Tensor]) -> tuple[str, nn.Sequential] | 
 
 
 def _candidates(found: Mapping[str, torch.Tensor]):
-    """Names and layers that tensors may be of; the widths of a slim net are read off its first layers."""
+    """Names and layers that tensors may be of; the widths of a slim net are read off its tensors."""
     import torchvision
 
     for name in TORCHVISION:
         yield name, getattr(torchvision.models, name)(weights=None).features
-    firsts = [found.get(f"{number}.weight") for number in (0, 5, 10, 19, 28)]
-    if all(isinstance(first, torch.Tensor) and first.ndim == 4 for first in firsts):
-        yield "vgg-slim", slim_layers([len(first) for first in firsts if first is not None])
+    if len(widths := found_widths(found)) == len(PLACES):
+        yield "vgg-slim", slim_layers(widths)
 
 
 def _shape(state: Mapping[str, torch.Tensor], name: str) -> tuple[int, ...] | None:
@@ -78,7 +91,7 @@ def _normalised(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
     """
     kept = {
         f"{place}.{part}": state[f"{number}.{part}"].float()
-        for place, number in zip(_PLACES, _NORMALISED, strict=True)
+        for place, number in zip(PLACES, _NORMALISED, strict=True)
         for part in ("weight", "bias")
     }
     colours, offset = state["0.weight"].float()[:, :, 0, 0], state["0.bias"].float()
@@ -86,7 +99,7 @@ def _normalised(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
     kept["0.bias"] = kept["0.bias"] + kept["0.weight"].sum((2, 3)) @ (offset + colours @ mean)
     kept["0.weight"] = torch.einsum("oikl,ij->ojkl", kept["0.weight"], colours * std)
     with torch.device("meta"):
-        layers = slim_layers([len(kept[f"{place}.bias"]) for place in (0, 5, 10, 19, 28)])
+        layers = slim_layers(found_widths(kept))
     layers.load_state_dict(kept, assign=True)
     return layers
 

@@ -18,7 +18,7 @@ from artcli.backends.stylize.schedule import fit
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.styles import Style, owned, resize
 from artcli.errors import WeightsError
-from artcli.nn.features import FeatureNet, slim_layers
+from artcli.nn.features import FeatureNet, found_widths, slim_layers
 from artcli.nn.precision import full
 
 NAME = "adain"
@@ -61,10 +61,10 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
         raise WeightsError(f"{path} is no decoder of styles; `artgen train adain` writes one to RUN/model")
     state = {name: tensor.float() for name, tensor in weights.load_state(path).items()}
     encoder = {name.removeprefix("encoder."): t for name, t in state.items() if name.startswith("encoder.")}
-    widths = [len(encoder[f"{number}.weight"]) for number in (0, 5, 10, 19)]
-    layers = slim_layers([*widths, widths[-1]])[:21]  # up to relu4_1
+    layers = slim_layers(found_widths(encoder))  # up to relu4_1
     layers.load_state_dict(encoder)
-    decoder = Decoder(widths[: -len(GIVEN) - 1 : -1], json.loads(sizes)["widths"])
+    given = [len(encoder[f"{number}.weight"]) for number in (19, 10)]  # GIVEN
+    decoder = Decoder(given, json.loads(sizes)["widths"])
     decoder.load_state_dict({n.removeprefix("decoder."): t for n, t in state.items() if n.startswith("decoder.")})
     stylist = Stylist(layers, decoder).eval().requires_grad_(False)
     return stylist.to(device).to(memory_format=torch.channels_last)
