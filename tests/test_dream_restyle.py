@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -55,10 +56,10 @@ def exact(monkeypatch):
 HOW = Settings(*SIZE, steps=3, cutouts=3, low_res=0)
 
 
-def drawn(clip, film=None, pace=None, settings=HOW, words="a city", **more):
+def drawn(clip, film=None, pace=None, settings=HOW, words="a city", seed=1, **more):
     film = tensors() if film is None else film
     story = Story([steer.texts(clip, parse(scene)) for scene in words.split(" ^ ")])
-    return restyle(story, clip, settings, pace or Pace(2, 0.8), film, len(film), seed=1, **more)
+    return restyle(story, clip, settings, pace or Pace(2, 0.8), film, len(film), seed=seed, **more)
 
 
 @pytest.mark.parametrize("drawer", ["fft", "vqgan"])
@@ -92,9 +93,17 @@ def test_a_frame_at_a_time(clip):
 
 
 def test_steady_films_flicker_less(clip):
-    """Four steps for each frame alone, or one on what is there."""
-    alone, kept = ([*drawn(clip, pace=pace, settings=replace(HOW, steps=4))][-1] for pace in (Pace(4, 0), Pace(1, 0.9)))
-    assert kept.metrics["flicker"] < 0.9 * alone.metrics["flicker"]
+    """Four steps for each frame alone, or one on what is there: that says more of the words, and flickers less."""
+
+    def means(pace):
+        """Over some seeds, as this few steps of so small a net depend on rounding."""
+        how = replace(HOW, steps=4)
+        last = [[*drawn(clip, pace=pace, settings=how, seed=seed)][-1].metrics for seed in range(1, 5)]
+        return {name: fmean(metrics[name] for metrics in last) for name in ("flicker", "similarity")}
+
+    alone, kept = means(Pace(4, 0)), means(Pace(1, 0.9))
+    assert kept["flicker"] < 0.9 * alone["flicker"]
+    assert kept["similarity"] > alone["similarity"]
 
 
 def test_the_pull_is_to_each_frame(clip):
