@@ -436,6 +436,7 @@ def test_data_that_cannot_be_used(sides, folder):
         ({"net": "unet", "blocks": 5, "norm": "none"}, "needs a normalisation"),
         ({"direction": "both"}, "AtoB, BtoA"),
         ({"lr": 0.0}, "lr has to be above 0"),
+        ({"ema": 1.0}, "ema is the decay of a running mean"),
     ],
 )
 def test_settings_that_do_not_fit(changes, message):
@@ -506,6 +507,20 @@ def test_weights_of_an_unfinished_run_are_used(invoke, sides):
     assert there.size == back.size == 32 and there.fingerprint != back.fingerprint
     state = tensors("run")
     assert torch.equal(there.net.state_dict()["model.1.weight"], state["translators.AtoB.model.1.weight"])
+
+
+def test_the_running_mean_of_translators_is_exported(invoke, sides):
+    """Of the first step's weights and the second's, whose decay is 2/11 so early."""
+    line = ["train", *LINES["cyclegan"], "-q"]
+    assert invoke(*line, "--out", "last", "--steps", 2).exit_code == 0
+    assert invoke(*line, "--out", "mean", "--steps", 2, "--set", "ema=0.9").exit_code == 0
+    assert invoke(*line, "--out", "first", "--steps", 2, "--time-limit", "0.001s").exit_code == 0
+    first, last, mean = (tensors(run)["translators.BtoA.model.1.weight"] for run in ("first", "last", "mean"))
+    assert checkpoint.read(Path("first/weights.safetensors"))[1]["step"] == 1
+    between = (mean - last) / (first - last)
+    assert between.median().item() == pytest.approx(2 / 11, abs=0.02)
+    applied = translator_files.load("mean", CPU, direction="BtoA").net.state_dict()["model.1.weight"]
+    assert torch.equal(applied, mean.half().float())
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,11 @@ class Config:
     cycle: weight of the way there and back; identity: weight, as a part of that, of leaving pictures alone that are of
     the right kind already, which keeps colours; 0 saves a quarter of the time.  softness: differences of colours, in
     -1..1, below which both grow as squares: residual translators begin where nothing differs, and with the paper's
-    distance would never leave.  pool: old pictures that the critics see again.  flip: mirror every second picture.
-    direction: AtoB or BtoA, what `artgen cyclegan` takes unless it is told.  start: a name or folder of two finished
-    translators of these sizes to go on from; they wait until the critics, which are new, have learned something.
+    distance would never leave.  pool: old pictures that the critics see again.  ema: decay of the running mean of the
+    translators that is shown and exported, which does not sway with the critics; 0, as in the paper: the last ones.
+    flip: mirror every second picture.  direction: AtoB or BtoA, what `artgen cyclegan` takes unless it is told.  start:
+    a name or folder of two finished translators of these sizes to go on from; they wait until the critics, which are
+    new, have learned something.
     """
 
     size: int = 286
@@ -71,6 +73,7 @@ class Config:
     softness: float = 0.0
     identity: float = 0.5
     pool: int = 50
+    ema: float = 0.0
     flip: bool = True
     direction: str = "AtoB"
     start: str = ""
@@ -80,7 +83,9 @@ class Config:
     critic_lr: float = 2e-4
 
     def __post_init__(self) -> None:
-        checks.positive(self, {"identity", "pool", "softness"})
+        checks.positive(self, {"identity", "pool", "softness", "ema"})
+        if self.ema >= 1:
+            raise UsageError(f"ema is the decay of a running mean, from 0 to less than 1, not {self.ema}")
         check_translator(self)
         if self.critic != (PATCHES,) and self.channels != 3:
             nets = ", ".join(look for look in self.critic if look != PATCHES)
@@ -141,6 +146,7 @@ PRESETS = {
         cycle=5.0,
         softness=0.3,
         identity=0.0,
+        ema=0.999,
         batch=2,
         lr=3e-4,
         critic_lr=5e-4,
@@ -154,6 +160,7 @@ class Model(nn.Module):
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
         self.config = config
+        self.average = config.ema
         self.translators = nn.ModuleDict({way: Translator(config.sizes) for way in DIRECTIONS})
         if config.start:
             _take_over(self.translators, config.start)
