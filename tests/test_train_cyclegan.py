@@ -14,6 +14,7 @@ from PIL import Image
 
 from artcli.backends import cyclegan, feature_nets, pix2pix, translator_files
 from artcli.errors import UsageError
+from artcli.nn import zoom
 from artcli.nn.history import History
 from artcli.nn.patchgan import cross_entropy, least_squares
 from artcli.nn.projected import TAPS
@@ -161,7 +162,7 @@ def eyes(tmp_path_factory):
 
 
 def test_critics_look_through_a_finished_net(eyes, monkeypatch):
-    monkeypatch.setattr(cyclegan, "_SMALLEST", 1.0)
+    monkeypatch.setattr(zoom, "_SMALLEST", 1.0)
     made, batch = model(replace(CYCLE, critic=(str(eyes),), flip=False, crop=36, pool=0)), pair()
     assert not any("layers" in name for name in made.state_dict()), "the net is no part of what is trained"
     a, b = 2 * batch.images - 1, 2 * batch.others - 1

@@ -19,7 +19,7 @@ from torch import nn
 from artcli.backends import feature_nets, half
 from artcli.errors import UsageError
 from artcli.media import files, images
-from artcli.nn import checks
+from artcli.nn import checks, zoom
 from artcli.nn.features import FeatureNet
 from artcli.nn.inference import inference
 from artcli.nn.initialise import he
@@ -34,7 +34,6 @@ GIVEN = ("relu4_1", "relu3_1")
 Features = Mapping[str, torch.Tensor]  # by layer, (B, C, h, w)
 _FACTOR = 8  # pixels of a feature of relu4_1
 _LEAST = 32  # pixels that the encoder looks at
-_SMALLEST = 0.5  # of the sizes at which losses look: at one size alone fine patterns would pass for a style
 _CONVS = (1, 4, 2, 1)  # of the decoder's blocks, the mirrored encoder's
 
 
@@ -170,22 +169,19 @@ class Model(nn.Module):
         drawn = (batch.uniform() * len(self._styles)).long().cpu()
         styles = replace(batch, images=self._styles[drawn].to(batch.images.device) / 255)
         photos, paintings = (side.crops(self.config.crop) for side in (batch, styles))
-        parts = {} if self._inverting else self._errors(photos, paintings, self._side(batch))
+        parts = {}
+        if not self._inverting:
+            parts = self._errors(photos, paintings, zoom.side(self.config.crop, _LEAST, batch.rng))
         if self.config.identity:
             parts["identity"] = self._identity(torch.where(batch.uniform(1, 1, 1) < 0.5, photos, paintings))
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "adain", self._loss(parts)
 
-    def _side(self, batch: Batch) -> int:
-        """In pixels, at which the losses of this step look at what is painted."""
-        scale = _SMALLEST + (1 - _SMALLEST) * torch.rand((), generator=batch.rng).item()
-        return max(_LEAST, round(scale * self.config.crop))
-
     def _errors(self, photos: torch.Tensor, styles: torch.Tensor, side: int) -> dict[str, torch.Tensor]:
         """content: of the painted picture's features from those that were painted; style: of its moments; both seen
         with `side` pixels."""
         drawn = self._drawn(photos, styles)
-        photos, styles, drawn = (_sized(images, side) for images in (photos, styles, drawn))
+        photos, styles, drawn = (zoom.seen(images, side) for images in (photos, styles, drawn))
         encoder = self._encoder
         with torch.no_grad():
             wanted = {tap: moments(features) for tap, features in encoder(styles, TAPS).items()}
@@ -255,12 +251,6 @@ class Model(nn.Module):
         of_style = (Axis(f"style_{side.name}", side.usual, least=_LEAST) for side in size)
         given = pictures("photos", 3, *size), pictures("styles", 3, *of_style)
         return {"adain": Exported(self._paint, (self._encoder, self.decoder), given, (pictures("painted", 3, *size),))}
-
-
-def _sized(images: torch.Tensor, side: int) -> torch.Tensor:
-    if images.shape[3] == side:
-        return images
-    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 def _square(path: Path | files.Stdio, side: int) -> np.ndarray:

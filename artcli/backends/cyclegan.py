@@ -18,7 +18,7 @@ from torch import nn
 from artcli.backends import feature_nets, translator_files
 from artcli.backends.translator_place import DIRECTIONS
 from artcli.errors import UsageError
-from artcli.nn import checks
+from artcli.nn import checks, zoom
 from artcli.nn.features import FeatureNet
 from artcli.nn.history import History
 from artcli.nn.inference import inference
@@ -33,7 +33,6 @@ from artcli.training.contract import Exported, Pair, pictures, sides
 
 SIDES = "unpaired"
 LEAST_CROP = 32  # pixels that the critic's layers need
-_SMALLEST = 0.5  # of the sizes in which critics look through a net: at one size alone dots on a lattice would fool it
 _WAITING = 200  # steps of the critics alone, where the translators are finished ones
 PATCHES = "patches"
 
@@ -169,7 +168,7 @@ class Model(nn.Module):
             self.critics[kind] = self._critic()
             self.histories[kind] = History(config.pool, config.channels, config.crop)
         self._last: dict[str, float] = {}
-        self._whole, self._scale = 0, 1.0
+        self._whole, self._side = 0, config.crop  # of the last batch: pictures, and the side in which critics see them
 
     def _critic(self) -> nn.Module:
         width = self.config.critic_width
@@ -201,7 +200,7 @@ class Model(nn.Module):
         a, b = (2 * side - 1 for side in batch.looks(self.config.crop, flip=self.config.flip, together=False))
         chance = batch.uniform(2, 2)
         self._whole = batch.whole
-        self._scale = _SMALLEST + (1 - _SMALLEST) * torch.rand((), generator=batch.rng).item()
+        self._side = zoom.side(self.config.crop, LEAST_CROP, batch.rng)
         there, back = (functools.partial(self._carry, way, batch=batch) for way in DIRECTIONS)
         self.critics.requires_grad_(False)  # their gradients are not wanted yet
         drawn = {"B": there(a), "A": back(b)}
@@ -234,18 +233,12 @@ class Model(nn.Module):
         apart = []
         for number, look in enumerate(self.config.critic):
             critic = self.critics[kind][number]  # type: ignore[index]
-            judged = (
-                [critic(images)] if look == PATCHES else critic(self._eyes[look].to(images.device), self._seen(images))
-            )
+            if look == PATCHES:
+                judged = [critic(images)]
+            else:
+                judged = critic(self._eyes[look].to(images.device), zoom.seen(images, self._side))
             apart.append(torch.stack([least_squares(full(each), wanted) for each in judged]).mean())
         return torch.stack(apart).mean()
-
-    def _seen(self, images: torch.Tensor) -> torch.Tensor:
-        """In the size of this step."""
-        side = max(LEAST_CROP, round(self._scale * images.shape[3]))
-        return (
-            F.interpolate(images, (side, side), mode="bilinear", antialias=True) if side < images.shape[3] else images
-        )
 
     def _far(self, drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         return F.smooth_l1_loss(drawn, real, beta=self.config.softness)
