@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from artcli import weights
+from artcli.backends import adain_files, translate, translator_files, upscale, vqgan_files
 from artcli.backends import clip as clips
-from artcli.backends import translate, translator_files, upscale, vqgan_files
 from artcli.backends.stylize import fast
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.styles import Style
@@ -131,7 +131,7 @@ def test_stylize_moves_a_picture_towards_a_style(invoke, folder, picture):
 def test_one_pass_takes_the_style_and_keeps_the_photo():
     picture, style = (images.to_tensor(images.load(EXAMPLES / name)) for name in ("castle.webp", "volcano.webp"))
     painter = fast.Painter(
-        fast.load("adain", torch.device("cpu"), offline=True), [Style(style)], Settings(size=max(picture.shape))
+        adain_files.load("adain", torch.device("cpu"), offline=True), [Style(style)], Settings(size=max(picture.shape))
     )
     painted = painter(picture)
 

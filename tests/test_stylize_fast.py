@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from artcli.backends import adain, feature_nets
+from artcli.backends import adain, adain_files, feature_nets
 from artcli.backends.stylize import fast
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.steady import Steady
@@ -36,7 +36,7 @@ def decoder(tmp_path_factory):
 
 @pytest.fixture
 def stylist(decoder):
-    return fast.load(str(decoder), torch.device("cpu"))
+    return adain_files.load(str(decoder), torch.device("cpu"))
 
 
 @pytest.fixture

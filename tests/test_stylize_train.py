@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from artcli.backends import adain, feature_nets, vgg_slim
+from artcli.backends import adain, adain_files, feature_nets, vgg_slim
 from artcli.errors import UsageError
 from artcli.nn.features import FeatureNet, slim_layers
 from tests.batches import batch, pictures, seeded, train
@@ -210,9 +210,26 @@ def test_parts_of_a_batch_get_the_same_styles(painter):
 
 def test_the_decoder_is_exported_with_its_encoder(painter, tmp_path):
     painter.export(tmp_path)
-    state = load_file(tmp_path / adain.FILE)
+    state = load_file(tmp_path / adain_files.FILE)
     assert {name.split(".")[0] for name in state} == {"encoder", "decoder"}
     assert sum(tensor.nbytes for tensor in state.values()) < 8e6
+
+
+def test_a_decoder_goes_on_from_a_finished_one(painter, teacher, tmp_path):
+    train(painter, noisy(4), 2)
+    painter.export(tmp_path)
+    settings = replace(painter.config, start=str(tmp_path), inversion=5)
+    again = seeded(lambda: adain.Model(settings), seed=1)
+    state = again.decoder.state_dict()
+    assert all(torch.equal(t.half(), state[name].half()) for name, t in painter.decoder.state_dict().items())
+    again.begin(0)
+    train(again, noisy(4), 1)
+    assert "style" in again.metrics, "what a finished decoder has learned is not learned again"
+    with pytest.raises(UsageError, match=r"has widths \(12, 12, 8, 8\), not \(12, 12, 8, 6\)"):
+        adain.Model(replace(settings, widths=(12, 12, 8, 6)))
+    other = weights_file(tmp_path / "other.safetensors")
+    with pytest.raises(UsageError, match="was made for another net than net="):
+        adain.Model(replace(settings, net=str(other)))
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
@@ -245,7 +262,7 @@ def test_both_are_trained_from_the_command_line(invoke, folder, teacher):
     result = invoke("train", "adain", "photos", "--out", "fast", *sizes, *decoder)
     assert result.exit_code == 0, result.stderr
     assert (folder / "slim" / "model" / feature_nets.FILE).is_file()
-    assert (folder / "fast" / "model" / adain.FILE).is_file()
+    assert (folder / "fast" / "model" / adain_files.FILE).is_file()
 
 
 def test_the_layers_of_a_net_in_training_can_be_tapped():

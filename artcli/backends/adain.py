@@ -1,14 +1,10 @@
 """Style in one pass ("Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", Huang and Belongie,
 2017): a photo's features get the style's means and deviations, and a decoder that is learned here paints them.
-
-Beside the deepest features it gets shallower ones, adapted in the same way ("Avatar-Net: Multi-scale Zero-shot Style
-Transfer by Feature Decoration", Sheng et al., 2018): things keep their outlines.
 """
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from artcli.backends import feature_nets, half
+from artcli.backends import adain_files, feature_nets
 from artcli.errors import UsageError
 from artcli.media import files, images
 from artcli.nn import checks, zoom
+from artcli.nn.adain import CONVS, FACTOR, GIVEN, Decoder, adapt, moments
 from artcli.nn.features import FeatureNet
 from artcli.nn.inference import inference
-from artcli.nn.initialise import he
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
 from artcli.training.contract import Axis, Batch, Exported, pictures, sides
 
-FILE = "adain.safetensors"
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-# What the decoder's first blocks get.  With relu2_1 it would keep a photo's grain in the place of strokes.
-GIVEN = ("relu4_1", "relu3_1")
-Features = Mapping[str, torch.Tensor]  # by layer, (B, C, h, w)
-_FACTOR = 8  # pixels of a feature of relu4_1
 _LEAST = 32  # pixels that the encoder looks at
-_CONVS = (1, 4, 2, 1)  # of the decoder's blocks, the mirrored encoder's
 
 
 @dataclass(frozen=True)
@@ -47,6 +37,8 @@ class Config:
     what pictures look like long before the features do ("Arbitrary Style Transfer with Style-Attentional Networks",
     Park and Lee, 2019); 0 leaves it out, as the paper does.  inversion: steps at the beginning that have this term
     alone, as all of "Universal Style Transfer via Feature Transforms" (Li et al., 2017) has; they take half the time.
+    start: a name, file or run's folder of a finished decoder for the same net, of these widths, to go on from, without
+    such a beginning.
     """
 
     size: int = 256
@@ -58,14 +50,15 @@ class Config:
     style: float = 10.0
     identity: float = 300.0
     inversion: int = 500
+    start: str = ""
     batch: int = 8
     epochs: int = 20
     lr: float = 1e-4
 
     def __post_init__(self) -> None:
         checks.positive(self, {"style", "identity", "inversion"})
-        checks.divisible(self.crop, _FACTOR)
-        if len(self.widths) != len(_CONVS):
+        checks.divisible(self.crop, FACTOR)
+        if len(self.widths) != len(CONVS):
             raise UsageError(f"widths are those of four blocks, such as 128,96,48,24, not {self.widths}")
         if self.inversion and not self.identity:
             raise UsageError("inversion is steps that learn identity alone, which has no weight: set inversion=0")
@@ -78,56 +71,6 @@ class Config:
 PRESETS = {"default": Config()}
 
 
-class Decoder(nn.Module):
-    """Features of GIVEN to pictures (B, 3, 8 h, 8 w), roughly in 0..1, where the deepest are (B, C, h, w).
-
-    given: channels of these features.  widths: of the blocks.
-    """
-
-    def __init__(self, given: Sequence[int], widths: Sequence[int]):
-        super().__init__()
-        self.blocks, width = nn.ModuleList(), 0
-        for own, count, more in zip_longest(widths, _CONVS, given, fillvalue=0):
-            layers: list[nn.Module] = []
-            for before in (width + more, *[own] * (count - 1)):
-                layers += [_conv(before, own), nn.ReLU(inplace=True)]
-            self.blocks.append(nn.Sequential(*layers))
-            width = own
-        self.last = _conv(width, 3)
-        he(self)
-
-    def forward(self, features: Features) -> torch.Tensor:
-        x = self.blocks[0](features[GIVEN[0]])
-        for block, tap in zip_longest(self.blocks[1:], GIVEN[1:]):
-            x = _double(x)
-            x = block(x if tap is None else torch.cat((x, features[tap]), 1))
-        return self.last(x)
-
-
-def _conv(before: int, after: int) -> nn.Module:
-    return nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect")
-
-
-def _double(x: torch.Tensor) -> torch.Tensor:
-    return F.interpolate(x, scale_factor=2.0)  # transposed convolutions would leave a chequered pattern
-
-
-def moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Means and deviations over the places of features (B, C, h, w), each (B, C, 1, 1)."""
-    mean = features.mean((2, 3), keepdim=True)
-    return mean, ((features - mean).square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
-
-
-def adapt(content: Features, wanted: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The features that a decoder gets, with other means and deviations (equation 8)."""
-    adapted = {}
-    for tap in GIVEN:
-        own_mean, own_deviation = moments(content[tap])
-        mean, deviation = wanted[tap]
-        adapted[tap] = (content[tap] - own_mean) / own_deviation * deviation + mean
-    return adapted
-
-
 class Model(nn.Module):
     """classes: of the training pictures, which do not matter."""
 
@@ -137,6 +80,8 @@ class Model(nn.Module):
         with torch.no_grad():
             found = self._encoder(torch.zeros(1, 3, 32, 32), GIVEN)
         decoder = Decoder([found[tap].shape[1] for tap in GIVEN], config.widths)
+        if config.start:
+            self._take_over(decoder)
         self.decoder = decoder.to(memory_format=torch.channels_last)  # a quarter faster on CPUs
         self._last: dict[str, float] = {}
         self._inverting = False
@@ -147,6 +92,17 @@ class Model(nn.Module):
         if net.name == "squeezenet1_1":
             raise UsageError("adain's decoder mirrors a VGG; set net=vgg19 or a vgg-slim")
         return net
+
+    def _take_over(self, decoder: Decoder) -> None:
+        """The weights of a finished decoder.  Raises UsageError: it is of another net, or of other widths."""
+        given = adain_files.load(self.config.start, torch.device("cpu"))
+        layers = self._encoder.layers.state_dict()
+        for name, theirs in given.encoder.layers.state_dict().items():
+            if layers[name].shape != theirs.shape or not torch.equal(layers[name].half(), theirs.half()):
+                raise UsageError(f"start={self.config.start} was made for another net than net={self.config.net}")
+        if given.decoder.widths != decoder.widths:
+            raise UsageError(f"start={self.config.start} has widths {given.decoder.widths}, not {decoder.widths}")
+        decoder.load_state_dict(given.decoder.state_dict())
 
     @functools.cached_property
     def _styles(self) -> torch.Tensor:
@@ -163,7 +119,7 @@ class Model(nn.Module):
         return {"adain": trapezoid(step, total, min(500, total // 20), fall=0.5)}
 
     def begin(self, step: int) -> None:
-        self._inverting = step < self.config.inversion
+        self._inverting = step < self.config.inversion and not self.config.start
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         drawn = (batch.uniform() * len(self._styles)).long().cpu()
@@ -205,7 +161,7 @@ class Model(nn.Module):
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
         """loss; content; style; identity: with the first styles, one for each picture."""
-        side = self.config.size // _FACTOR * _FACTOR
+        side = self.config.size // FACTOR * FACTOR
         photos, styles = (x[..., :side, :side] for x in (batch.images, self._first_styles(batch.images)))
         parts = self._errors(photos, styles, side)
         if self.config.identity:
@@ -239,15 +195,11 @@ class Model(nn.Module):
 
     def export(self, folder: Path) -> None:
         """Write fp16 safetensors of the decoder with the encoder that it belongs to, up to relu4_1."""
-        encoder = self._encoder
-        layers = encoder.layers[: encoder.taps[GIVEN[0]] + 1].state_dict()
-        state = {f"encoder.{name}": t for name, t in layers.items()}
-        state |= {f"decoder.{name}": t for name, t in self.decoder.state_dict().items()}
-        half.export(folder / FILE, state, adain={"widths": self.config.widths})
+        adain_files.save(folder, self._encoder, self.decoder)
 
     def exports(self) -> dict[str, Exported]:
         """With the encoder: a photo and a painting, each of a size of its own, to the painted photo."""
-        size = sides(self.config.crop, _FACTOR, _LEAST)
+        size = sides(self.config.crop, FACTOR, _LEAST)
         of_style = (Axis(f"style_{side.name}", side.usual, least=_LEAST) for side in size)
         given = pictures("photos", 3, *size), pictures("styles", 3, *of_style)
         return {"adain": Exported(self._paint, (self._encoder, self.decoder), given, (pictures("painted", 3, *size),))}

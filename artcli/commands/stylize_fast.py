@@ -67,14 +67,14 @@ class Studio:
     """The loaded decoder and styles."""
 
     def __init__(self, request: Request, fast: Fast, console: Console, stop: "Stop"):
-        from artcli.backends.stylize import fast as backend
+        from artcli.backends import adain_files
 
         self.request, self.fast, self.console, self.stop = request, fast, console, stop
         self.given = read_styles(request, console)
         self.device = device.choose(request.device)
         where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
         self.enlarger = enlarge.load(request.enlargement, self.device, **where)
-        self.stylist = backend.load(fast.model, self.device, **where)
+        self.stylist = adain_files.load(fast.model, self.device, **where)
         self.weights = {fast.model: weights.fingerprint(self.stylist)}
         self.recorded = {**self.weights, **self.enlarger.weights}
         tell_other_weights(self.recorded, request.recorded_weights, console.warn)
