@@ -28,7 +28,6 @@ from artcli.nn.precision import full
 from artcli.nn.projected import Heads
 from artcli.nn.schedule import trapezoid
 from artcli.nn.translators import KINDS, NORMS, Sizes, Translator, draw, with_grain
-from artcli.nn.witness import Witness
 from artcli.training import parallel
 from artcli.training.contract import Exported, Pair, pictures, sides
 
@@ -45,15 +44,14 @@ class Config:
     size: of the pictures; crop: side of the random parts of them that training looks at.  net to grain: of the
     translators, see nn.translators.Sizes.  critic: patches, the paper's, the name or file of a finished net through
     which the critics look, or several of these; critic_width: channels of their first layer; critic_lr: their rate.
-    mmd: weight of how unlike the styles of the last mmd_size drawn pictures are to those of real ones, as mmd_net sees
-    them, see nn.witness.  cycle: weight of the way there and back; identity: weight, as a part of that, of leaving
-    pictures alone that are of the right kind already, which keeps colours; 0 saves a quarter of the time.  softness:
-    differences of colours, in -1..1, below which both grow as squares: residual translators begin where nothing
-    differs, and with the paper's distance would never leave.  pool: old pictures that the critics see again.  ema:
-    decay of the running mean of the translators that is shown and exported, which does not sway with the critics; 0, as
-    in the paper: the last ones.  flip: mirror every second picture.  direction: AtoB or BtoA, what `artgen cyclegan`
-    takes unless it is told.  start: a name or folder of two finished translators of these sizes to go on from; they
-    wait until the critics, which are new, have learned something.
+    cycle: weight of the way there and back; identity: weight, as a part of that, of leaving pictures alone that are of
+    the right kind already, which keeps colours; 0 saves a quarter of the time.  softness: differences of colours, in
+    -1..1, below which both grow as squares: residual translators begin where nothing differs, and with the paper's
+    distance would never leave.  pool: old pictures that the critics see again.  ema: decay of the running mean of the
+    translators that is shown and exported, which does not sway with the critics; 0, as in the paper: the last ones.
+    flip: mirror every second picture.  direction: AtoB or BtoA, what `artgen cyclegan` takes unless it is told.  start:
+    a name or folder of two finished translators of these sizes to go on from; they wait until the critics, which are
+    new, have learned something.
     """
 
     size: int = 286
@@ -70,9 +68,6 @@ class Config:
     grain: bool = False
     critic: tuple[str, ...] = (PATCHES,)
     critic_width: int = 64
-    mmd: float = 0.0
-    mmd_net: str = "vgg-slim"
-    mmd_size: int = 256
     cycle: float = 10.0
     softness: float = 0.0
     identity: float = 0.5
@@ -87,19 +82,13 @@ class Config:
     critic_lr: float = 2e-4
 
     def __post_init__(self) -> None:
-        checks.positive(self, {"identity", "pool", "softness", "ema", "mmd"})
+        checks.positive(self, {"identity", "pool", "softness", "ema"})
         if self.ema >= 1:
             raise UsageError(f"ema is the decay of a running mean, from 0 to less than 1, not {self.ema}")
         check_translator(self)
-        if self.channels != 3 and self.nets:
-            nets, without = ", ".join(self.nets), f"critic={PATCHES} and mmd=0"
-            raise UsageError(f"critics look through {nets} at colour pictures: channels=3, or {without}")
-
-    @property
-    def nets(self) -> list[str]:
-        """What the critics look through."""
-        nets = {look for look in self.critic if look != PATCHES} | ({self.mmd_net} if self.mmd else set())
-        return sorted(nets)
+        if self.critic != (PATCHES,) and self.channels != 3:
+            nets = ", ".join(look for look in self.critic if look != PATCHES)
+            raise UsageError(f"critics look through {nets} at colour pictures: channels=3, or critic={PATCHES}")
 
     @property
     def sizes(self) -> Sizes:
@@ -178,9 +167,6 @@ class Model(nn.Module):
         for kind in "AB":
             self.critics[kind] = self._critic()
             self.histories[kind] = History(config.pool, config.channels, config.crop)
-        self.witnesses = nn.ModuleDict()
-        if config.mmd:
-            self.witnesses.update({kind: Witness(self._eyes[config.mmd_net], config.mmd_size) for kind in "AB"})
         self._last: dict[str, float] = {}
         self._whole, self._side = 0, config.crop  # of the last batch: pictures, and the side in which critics see them
 
@@ -196,7 +182,8 @@ class Model(nn.Module):
     @functools.cached_property
     def _eyes(self) -> dict[str, FeatureNet]:
         """What the critics look through; it is not trained, and no part of the state."""
-        return {look: feature_nets.load(look, torch.device("cpu")) for look in self.config.nets}
+        nets = (look for look in self.config.critic if look != PATCHES)
+        return {look: feature_nets.load(look, torch.device("cpu")) for look in nets}
 
     # training -------------------------------------------------------------------------------------------------------
 
@@ -222,9 +209,6 @@ class Model(nn.Module):
             "fooled": self._judge("A", drawn["A"], 1.0) + self._judge("B", drawn["B"], 1.0),
         }
         loss = parts["fooled"] + self.config.cycle * parts["cycle"]
-        if self.config.mmd:
-            parts["mmd"] = self._unlike("A", a, drawn["A"], batch) + self._unlike("B", b, drawn["B"], batch)
-            loss = loss + self.config.mmd * parts["mmd"]
         if self.config.identity:
             parts["identity"] = self._far(there(b), b) + self._far(back(a), a)
             loss = loss + self.config.cycle * self.config.identity * parts["identity"]
@@ -256,10 +240,6 @@ class Model(nn.Module):
             apart.append(torch.stack([least_squares(full(each), wanted) for each in judged]).mean())
         return torch.stack(apart).mean()
 
-    def _unlike(self, kind: str, real: torch.Tensor, drawn: torch.Tensor, batch: Pair) -> torch.Tensor:
-        net = self._eyes[self.config.mmd_net].to(real.device)
-        return self.witnesses[kind](net, zoom.seen(real, self._side), zoom.seen(drawn, self._side), batch.first)
-
     def _far(self, drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         return F.smooth_l1_loss(drawn, real, beta=self.config.softness)
 
@@ -271,8 +251,6 @@ class Model(nn.Module):
     def after_step(self, step: int) -> None:
         for kind in "AB":
             self._history(kind).keep(self._whole, parallel.all_sum)
-        for witness in self.witnesses.values():
-            witness.keep(self._whole, parallel.all_sum)  # type: ignore[operator]
 
     @inference
     def validate(self, batch: Pair) -> dict[str, torch.Tensor]:
@@ -289,8 +267,7 @@ class Model(nn.Module):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of the last step: cycle and identity, mean distances in -1..1 of both ways; fooled, mmd: what the critics and
-        the witnesses say."""
+        """Of the last step: cycle and identity, mean distances in -1..1 of both ways; fooled: what the critics say."""
         return self._last
 
     # results --------------------------------------------------------------------------------------------------------
