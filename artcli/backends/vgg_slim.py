@@ -43,17 +43,17 @@ class Config:
     """size: of the pictures; crop: side of the random parts of them that are looked at.
 
     widths: channels of the five blocks, or of each of the thirteen convolutions, of which those whose features are
-    compared may be wider than the rest.  teacher: whose features are learned, a name or a file.  features, distances:
-    weights of the two terms.  noise: largest deviation of the noise on every second crop, in 0..1 of colours: a picture
-    that is being optimised is never as clean as a photograph.  driven: steps, 0 for none, that every second picture
-    goes towards its other half's style, each by `stride` of colours.  start: a name, file or run's folder of a slim
-    net, of these widths or narrower, to go on from.
+    compared may be wider than the rest; these make 3.8 MB in fp16.  teacher: whose features are learned, a name or a
+    file.  features, distances: weights of the two terms.  noise: largest deviation of the noise on every second crop,
+    in 0..1 of colours: a picture that is being optimised is never as clean as a photograph.  driven: steps, 0 for none,
+    that every second picture goes towards its other half's style, each by `stride` of colours.  start: a name, file or
+    run's folder of a slim net, of these widths or narrower, to go on from.
     """
 
     size: int = 256
     crop: int = 192
     channels: int = 3
-    widths: tuple[int, ...] = (16, 48, 96, 192, 192)
+    widths: tuple[int, ...] = (32, 16, 64, 48, 160, 96, 96, 96, 192, 192, 192, 192, 192)
     teacher: str = "vgg19"
     features: float = 1.0
     distances: float = 0.1
