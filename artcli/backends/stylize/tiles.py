@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 
 from artcli.nn.features import REACH, STRIDE
 
@@ -21,6 +22,10 @@ class Span(NamedTuple):
         begin = (self.start - self.first) // stride
         return slice(begin, None if self.end == self.length else (self.end - self.first) // stride)
 
+    def with_next(self) -> slice:
+        """Which of the pixels first..last are start..end, and one more where there is one."""
+        return slice(self.start - self.first, self.end - self.first + 1)
+
 
 class Tile(NamedTuple):
     """A piece of a picture."""
@@ -37,14 +42,10 @@ class Tile(NamedTuple):
         return features[..., self.rows.own(stride), self.columns.own(stride)]
 
     def window(self, piece: torch.Tensor) -> torch.Tensor:
-        """The tile's own pixels with a row and a column more: of the neighbour, or the edge again."""
-        rows, columns = (_with_next(span, piece.device) for span in self)
-        return piece[..., rows, :][..., columns]
-
-
-def _with_next(span: Span, device: torch.device) -> torch.Tensor:
-    places = torch.arange(span.start, span.end + 1, device=device).clamp_max(span.length - 1)
-    return places - span.first
+        """The tile's own pixels of what was cut, with a row and a column more: of the neighbour, or the edge again."""
+        known = piece[..., self.rows.with_next(), self.columns.with_next()]
+        beyond = [int(span.end == span.length) for span in self]
+        return F.pad(known, (0, beyond[1], 0, beyond[0]), mode="replicate")
 
 
 def cover(height: int, width: int, side: int) -> list[Tile]:
