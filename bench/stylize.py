@@ -58,7 +58,7 @@ def pictures(size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def artgen_steps(net: FeatureNet, settings: Settings) -> Run:
     net = net.to(memory_format=torch.channels_last)
-    net.dtype = device.fast_dtype(CPU)
+    net.compute_in(device.fast_dtype(CPU))
     photo, style = pictures(settings.size)
     marks, losses = [time.perf_counter()], []
     for frame in stylize(photo, Styles([Style(style)], net, settings), settings, schedule.stages(settings)):

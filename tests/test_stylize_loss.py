@@ -83,6 +83,21 @@ def test_the_published_nets_and_slim_ones_are_recognised_by_their_tensors():
     assert recognise({"features.0.weight": torch.zeros(4, 3, 3, 3)}) is None
 
 
+def test_weights_of_another_format_compute_what_autocast_does():
+    images = torch.rand(1, 3, 48, 40, generator=torch.Generator().manual_seed(0))
+    found = []
+    for net in (slim().float(), slim().float()):
+        if found:
+            net.compute_in(torch.bfloat16)
+        seen = images.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=not found):
+            features = net(seen, ["relu1_1", "relu4_1"])
+        (slope,) = torch.autograd.grad(sum(each.square().sum() for each in features.values()), seen)
+        found.append((*features.values(), slope))
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == other.dtype == torch.float32 and torch.equal(one, other)
+
+
 def test_the_normalised_vgg_is_recognised_and_computed_as_it_was_published():
     """A layer for colours, then convolutions with mirrored edges."""
     rng, widths = torch.Generator().manual_seed(0), (4, 4, 5, 5, *[6] * 4, *[7] * 4, 8)

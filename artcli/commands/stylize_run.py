@@ -110,9 +110,9 @@ class Studio:
         self.enlarger = enlarge.load(request.enlargement, self.device, **where)
         self.net = feature_nets.load(self.settings.net, self.device, pooling=self.settings.pooling, **where)
         objective.check_taps(self.net, self.settings)
-        if self.settings.optimizer == "adam":  # L-BFGS compares gradients, which rounding would spoil
-            self.net.dtype = device.fast_dtype(self.device)
         self.weights = {self.settings.net: weights.fingerprint(self.net)}
+        if self.settings.optimizer == "adam":  # L-BFGS compares gradients, which rounding would spoil
+            self.net.compute_in(device.fast_dtype(self.device))
         self.recorded = {**self.weights, **self.enlarger.weights}
         tell_other_weights(self.recorded, request.recorded_weights, console.warn)
         self.shared = self._styles_of(self.given)

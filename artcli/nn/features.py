@@ -139,6 +139,14 @@ class FeatureNet(nn.Module):
                     found[wanted[number]] = full(x.clone() if isinstance(layer, nn.Conv2d) else x)
         return found
 
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """From now on the layers compute in this format, where pictures come in single precision; their weights are
+        kept in it, or each pass would turn them into it again."""
+        self.dtype = dtype
+        for layer in self.layers.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.to(dtype)
+
     def _autocast(self, x: torch.Tensor) -> torch.autocast:
         """In the net's own number format, or else in that of whoever calls it."""
         kind = x.device.type
