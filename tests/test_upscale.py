@@ -14,9 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from artcli import enlarge, options, weights
 from artcli import run as loop
+from artcli.backends import adain_files, feature_nets, translator_files, upscale, upscaler
 from artcli.backends import clip as clip_backend
-from artcli.backends import feature_nets, translator_files, upscale, upscaler
-from artcli.backends.stylize import fast
 from artcli.enlarge import Enlargement, Enlarger
 from artcli.errors import ArtgenError, UsageError, WeightsError
 from artcli.media import decode, images, record, video
@@ -232,7 +231,7 @@ def test_a_missing_net_is_noticed_first(call, folder, monkeypatch, verb):
     owner, name = {
         "dream": (clip_backend, "load"),
         "stylize": (feature_nets, "load"),
-        "fast": (fast, "load"),
+        "fast": (adain_files, "load"),
         "cyclegan": (translator_files, "load"),
         "sample": (runs, "load_generator"),
     }[verb]
