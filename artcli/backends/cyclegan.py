@@ -145,7 +145,6 @@ PRESETS = {
         cycle=5.0,
         softness=0.3,
         identity=0.0,
-        ema=0.999,
         batch=2,
         lr=3e-4,
         critic_lr=5e-4,
