@@ -2,7 +2,6 @@
 2016): torchvision's VGG19 and SqueezeNet 1.1, and nets with VGG19's layers in other widths, told by their tensors.
 """
 
-import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ REACH = 80  # pixels around a feature that it can see, at most: 78 for relu5_1 o
 
 _CONVS = (2, 2, 4, 4, 1)  # of the blocks of VGG19 up to relu5_1
 # Their places among torchvision's layers, and among those of the normalised VGG19, which pads in layers of its own.
-PLACES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
+_PLACES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
 _NORMALISED = (2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)
 _SQUEEZENET = {"relu1_1": 1, "relu2_1": 3, "relu3_1": 6, "relu4_1": 9, "relu4_2": 10, "relu5_1": 12}
 
@@ -33,7 +32,7 @@ def slim_layers(widths: Sequence[int]) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     before = 3
-    for place, width in zip(PLACES, each_width(widths), strict=False):
+    for place, width in zip(_PLACES, each_width(widths), strict=False):
         if place > len(layers):
             layers.append(nn.MaxPool2d(2, 2))
         layers += [nn.Conv2d(before, width, 3, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True)]
@@ -50,8 +49,13 @@ def each_width(widths: Sequence[int]) -> list[int]:
 
 def found_widths(state: Mapping[str, torch.Tensor]) -> list[int]:
     """Of each convolution in a row that there are weights for, by torchvision's numbers."""
-    rows = itertools.takewhile(lambda row: isinstance(row, torch.Tensor), (state.get(f"{n}.weight") for n in PLACES))
-    return [len(row) for row in rows if row is not None and row.ndim == 4]
+    widths: list[int] = []
+    for place in _PLACES:
+        shape = _shape(state, f"{place}.weight")
+        if shape is None or len(shape) != 4:
+            break
+        widths.append(shape[0])
+    return widths
 
 
 def recognise(state: Mapping[str, torch.Tensor]) -> tuple[str, nn.Sequential] | None:
@@ -74,7 +78,7 @@ def _candidates(found: Mapping[str, torch.Tensor]):
 
     for name in TORCHVISION:
         yield name, getattr(torchvision.models, name)(weights=None).features
-    if len(widths := found_widths(found)) == len(PLACES):
+    if len(widths := found_widths(found)) == len(_PLACES):
         yield "vgg-slim", slim_layers(widths)
 
 
@@ -91,7 +95,7 @@ def _normalised(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
     """
     kept = {
         f"{place}.{part}": state[f"{number}.{part}"].float()
-        for place, number in zip(PLACES, _NORMALISED, strict=True)
+        for place, number in zip(_PLACES, _NORMALISED, strict=True)
         for part in ("weight", "bias")
     }
     colours, offset = state["0.weight"].float()[:, :, 0, 0], state["0.bias"].float()
