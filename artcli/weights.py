@@ -87,6 +87,12 @@ PUBLIC = (
         4958839,
         "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
     ),
+    _torchvision(
+        "mobilenet_v2",
+        "ImageNet classifier; critics of cyclegan look through it",
+        14212972,
+        "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+    ),
     _openai(
         "clip-vit-b-32-quickgelu-openai",
         "ViT-B-32.pt",

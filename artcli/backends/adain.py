@@ -89,7 +89,7 @@ class Model(nn.Module):
     @functools.cached_property
     def _encoder(self) -> FeatureNet:
         net = feature_nets.load(self.config.net, torch.device("cpu"))
-        if net.name == "squeezenet1_1":
+        if not net.name.startswith("vgg"):
             raise UsageError("adain's decoder mirrors a VGG; set net=vgg19 or a vgg-slim")
         return net
 

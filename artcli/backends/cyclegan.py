@@ -43,7 +43,8 @@ class Config:
 
     size: of the pictures; crop: side of the random parts of them that training looks at.  net to grain: of the
     translators, see nn.translators.Sizes.  critic: patches, the paper's, the name or file of a finished net through
-    which the critics look, or several of these; critic_width: channels of their first layer; critic_lr: their rate.
+    which the critics look, or several of these; critic_width: channels of their first layer; critic_lr: their rate;
+    sight: how large they see crops through a net at most, 2 for doubled; at least half of that.
     cycle: weight of the way there and back; identity: weight, as a part of that, of leaving pictures alone that are of
     the right kind already, which keeps colours; 0 saves a quarter of the time.  softness: differences of colours, in
     -1..1, below which both grow as squares: residual translators begin where nothing differs, and with the paper's
@@ -68,6 +69,7 @@ class Config:
     grain: bool = False
     critic: tuple[str, ...] = (PATCHES,)
     critic_width: int = 64
+    sight: float = 1.0
     cycle: float = 10.0
     softness: float = 0.0
     identity: float = 0.5
@@ -199,7 +201,7 @@ class Model(nn.Module):
         a, b = (2 * side - 1 for side in batch.looks(self.config.crop, flip=self.config.flip, together=False))
         chance = batch.uniform(2, 2)
         self._whole = batch.whole
-        self._side = zoom.side(self.config.crop, LEAST_CROP, batch.rng)
+        self._side = zoom.side(round(self.config.sight * self.config.crop), LEAST_CROP, batch.rng)
         there, back = (functools.partial(self._carry, way, batch=batch) for way in DIRECTIONS)
         self.critics.requires_grad_(False)  # their gradients are not wanted yet
         drawn = {"B": there(a), "A": back(b)}

@@ -1,4 +1,5 @@
-"""Loading the networks that describe pictures (VGG: Simonyan et al., 2015; SqueezeNet: Iandola et al., 2016)."""
+"""Loading the networks that describe pictures (VGG: Simonyan et al., 2015; SqueezeNet: Iandola et al., 2016; MobileNetV2:
+Sandler et al., 2018)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ def load(
 ) -> FeatureNet:
     """A net in evaluation mode, without gradients to its weights.
 
-    spec: vgg-slim, vgg19 or squeezenet1_1, a file, or the folder of an `artgen train vgg-slim` run.
+    spec: vgg-slim, vgg19, squeezenet1_1 or mobilenet_v2, a file, or the folder of an `artgen train vgg-slim` run.
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
     """
     found = find_own(spec, SLIM, _INSTEAD, weights_dirs, offline)
@@ -31,8 +32,8 @@ def load(
     recognised = recognise(weights.load_state(path))
     if recognised is None:
         raise WeightsError(
-            f"{path} is no net that artgen knows: torchvision's vgg19, vgg16 or squeezenet1_1, the normalised "
-            "vgg19, or what `artgen train vgg-slim` writes to RUN/model"
+            f"{path} is no net that artgen knows: torchvision's vgg19, vgg16, squeezenet1_1 or mobilenet_v2, the "
+            "normalised vgg19, or what `artgen train vgg-slim` writes to RUN/model"
         )
     name, layers = recognised
     net = FeatureNet(name, layers, pooling).eval().requires_grad_(False)

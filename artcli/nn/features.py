@@ -1,7 +1,9 @@
 """Networks whose features describe pictures ("Image Style Transfer Using Convolutional Neural Networks", Gatys et al.,
-2016): torchvision's VGG19 and SqueezeNet 1.1, and nets with VGG19's layers in other widths, told by their tensors.
+2016): torchvision's VGG19, SqueezeNet 1.1 and MobileNetV2, and nets with VGG19's layers in other widths, told by their
+tensors.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import nn
 from artcli.nn.precision import full
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which all these nets expect
-TORCHVISION = ("vgg19", "vgg16", "squeezenet1_1")
+TORCHVISION = ("vgg19", "vgg16", "squeezenet1_1", "mobilenet_v2")
 POOLINGS = {"max": 1.0, "average": 2.0, "l2": 0.78}  # factors that keep the features at about one size
 STRIDE = 16  # pixels between neighbouring features of the deepest layer
 REACH = 80  # pixels around a feature that it can see, at most: 78 for relu5_1 of VGG19; a multiple of STRIDE
@@ -67,7 +69,7 @@ def recognise(state: Mapping[str, torch.Tensor]) -> tuple[str, nn.Sequential] | 
     with torch.device("meta"):  # the found tensors become the weights; there is nothing to initialise
         for name, layers in _candidates(found):
             if _shapes(found) == _shapes(layers.state_dict()):
-                layers.load_state_dict({key: t.float() for key, t in found.items()}, assign=True)
+                layers.load_state_dict({key: _single(t) for key, t in found.items()}, assign=True)
                 return name, layers
     return None
 
@@ -108,6 +110,11 @@ def _normalised(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
     return layers
 
 
+def _single(tensor: torch.Tensor) -> torch.Tensor:
+    """In single precision, unless it counts something, as one of each batch normalisation does."""
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in state.items()}
 
@@ -116,7 +123,8 @@ class FeatureNet(nn.Module):
     """Pictures (B, 3, H, W) in 0..1, sides at least 32, to the features behind named layers.
 
     name: as `recognise` gives it.  pooling: one of POOLINGS.  taps: what can be asked for, by name, with its place
-    among the layers: convB_I and reluB_I of VGG, layerN of SqueezeNet, which has the relu names for its nearest layers.
+    among the layers: convB_I and reluB_I of VGG, layerN of the others; SqueezeNet also has the relu names, for its
+    nearest layers.
     dtype: the number format of the layers; the features come in single precision at least.
     """
 
@@ -127,7 +135,7 @@ class FeatureNet(nn.Module):
         super().__init__()
         self.name, self.dtype = name, torch.float32
         self.layers = nn.Sequential(*(_pool(layer, pooling) for layer in layers))
-        self.taps = _squeezenet_taps(len(layers)) if name.startswith("squeezenet") else _vgg_taps(layers)
+        self.taps = _vgg_taps(layers) if name.startswith("vgg") else _numbered_taps(name, len(layers))
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
@@ -160,10 +168,8 @@ class FeatureNet(nn.Module):
 
     def stride(self, tap: str) -> int:
         """Pixels between neighbouring features."""
-        factor = 1
-        for layer in self.layers[: self.taps[tap] + 1]:
-            factor *= _factor(layer)
-        return factor
+        layers = (layer for part in self.layers[: self.taps[tap] + 1] for layer in part.modules())
+        return math.prod(_factor(layer) for layer in layers)
 
 
 def _vgg_taps(layers: nn.Sequential) -> dict[str, int]:
@@ -179,12 +185,15 @@ def _vgg_taps(layers: nn.Sequential) -> dict[str, int]:
     return taps
 
 
-def _squeezenet_taps(count: int) -> dict[str, int]:
-    return {f"layer{number}": number for number in range(count)} | _SQUEEZENET
+def _numbered_taps(name: str, count: int) -> dict[str, int]:
+    relus = _SQUEEZENET if name.startswith("squeezenet") else {}
+    return {f"layer{number}": number for number in range(count)} | relus
 
 
 def _factor(layer: nn.Module) -> int:
-    stride: Any = getattr(layer, "stride", 1)
+    if not isinstance(layer, (nn.Conv2d, nn.MaxPool2d, _Mean)):  # a block has one too, that of a layer in it
+        return 1
+    stride: Any = layer.stride
     return int(stride[0] if isinstance(stride, tuple) else stride)
 
 

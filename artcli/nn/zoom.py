@@ -14,7 +14,7 @@ def side(full: int, least: int, rng: torch.Generator) -> int:
 
 
 def seen(images: torch.Tensor, side: int) -> torch.Tensor:
-    """Squares (B, C, S, S) reduced to (B, C, side, side)."""
+    """Squares (B, C, S, S) reduced or enlarged to (B, C, side, side)."""
     if images.shape[3] == side:
         return images
     return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
