@@ -72,15 +72,34 @@ def test_taps_are_the_layers_of_the_papers():
 def test_the_published_nets_and_slim_ones_are_recognised_by_their_tensors():
     import torchvision
 
-    for name in ("squeezenet1_1", "vgg19"):
+    for name in ("squeezenet1_1", "vgg19", "mobilenet_v2"):
         with torch.device("meta"):
             state = getattr(torchvision.models, name)(weights=None).state_dict()
-        state = {key: torch.zeros(1).expand(t.shape) for key, t in state.items()}
+        state = {key: torch.zeros(()).expand(t.shape) for key, t in state.items()}
         assert recognise(state)[0] == name
     slim_state = {f"features.{key}": t.half() for key, t in slim_layers(WIDTHS).state_dict().items()}
     name, layers = recognise(slim_state)
     assert name == "vgg-slim" and layers[0].weight.dtype == torch.float32
     assert recognise({"features.0.weight": torch.zeros(4, 3, 3, 3)}) is None
+
+
+@pytest.mark.parametrize("kind", ["squeezenet1_1", "mobilenet_v2"])
+def test_features_of_classifiers_are_those_of_torchvision(kind):
+    import torchvision
+
+    whole = seeded(lambda: getattr(torchvision.models, kind)(weights=None)).eval()
+    name, layers = recognise(
+        {key: t.half() if t.is_floating_point() else t for key, t in whole.half().state_dict().items()}
+    )
+    net, image = FeatureNet(name, layers).eval(), picture(64, 96).float()
+    tap = f"layer{len(layers) - 1}"
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
+    with torch.no_grad():
+        found, wanted = net(image, [tap])[tap], whole.float().features((image - mean) / std)
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+        for number in range(len(layers)):  # pooling rounds up: a stride is how many times the places become fewer
+            places = net(picture(256, 256).float(), [f"layer{number}"])[f"layer{number}"].shape[-1]
+            assert round(256 / places) == pytest.approx(net.stride(f"layer{number}"), rel=0.1)
 
 
 def test_weights_of_another_format_compute_what_autocast_does():
@@ -152,6 +171,24 @@ def test_moments_add_up_and_mix():
     assert torch.allclose(left.mean, features[0, :, :, :16].mean((1, 2)))
     together = mix([left, right], [2, 2])
     assert torch.allclose(together.mean, found.mean) and torch.allclose(together.second, found.second)
+
+
+def test_the_gradient_of_moments_in_another_format():
+    """It is rounded to that format, and nothing else changes: not the sums, not what is computed in float64."""
+    rng = torch.Generator().manual_seed(0)
+    features, weight = torch.randn(1, 8, 5, 7, generator=rng), torch.randn(8, 8, generator=rng)
+
+    def found(dtype, features):
+        seen = features.clone().requires_grad_()
+        products = sums(seen, slopes_in=dtype).products
+        return products.detach(), torch.autograd.grad((products * weight).sum(), seen)[0]
+
+    exact, rough = (found(dtype, features) for dtype in (torch.float32, torch.bfloat16))
+    assert torch.equal(exact[0], rough[0]) and not torch.equal(exact[1], rough[1])
+    assert rough[1].dtype == torch.float32
+    torch.testing.assert_close(rough[1], exact[1], rtol=0, atol=0.02 * exact[1].abs().max().item())
+    fine, same = (found(dtype, features.double())[1] for dtype in (torch.float32, torch.bfloat16))
+    assert torch.equal(fine, same) and fine.dtype == torch.float64
 
 
 def test_wasserstein_of_diagonal_covariances_is_that_of_single_numbers():

@@ -189,6 +189,31 @@ def test_critics_look_through_a_net_in_several_sizes(eyes):
     assert len(set(sides)) > 2 and min(sides) >= 32 and max(sides) <= 64
 
 
+def test_critics_see_crops_as_large_as_they_are_told(eyes):
+    made, sides = model(replace(CYCLE, critic=(str(eyes),), sight=3.0)), []
+    made._eyes[str(eyes)].register_forward_pre_hook(lambda _, given: sides.append(given[0].shape[3]))
+    for seed in range(8):
+        list(made.train_step(pair(2, seed)))
+    assert 48 <= min(sides) < 64 and 80 < max(sides) <= 96
+
+
+@pytest.mark.parametrize("kind", ["squeezenet1_1", "mobilenet_v2"])
+def test_critics_look_through_classifiers_down_to_their_last_layer(kind, tmp_path):
+    import torchvision
+
+    whole = seeded(lambda: getattr(torchvision.models, kind)(weights=None))
+    torch.save(whole.state_dict(), tmp_path / "net.pth")
+    settings = replace(CYCLE, critic=(str(tmp_path / "net.pth"),), critic_width=8)
+    made = model(settings)
+    heads = made.critics["A"][0]
+    assert heads.taps[-1] == f"layer{len(whole.features) - 1}" and len(heads.heads) == 4
+    before = copies_of(made.translators), copies_of(made.critics)
+    steps(made, 1)
+    for net, old in zip((made.translators, made.critics), before, strict=True):
+        new = copies_of(net)
+        assert any(not torch.equal(new[name], old[name]) for name in old)
+
+
 def test_several_critics_count_alike(eyes):
     settings = {"flip": False, "crop": 36, "pool": 0, "identity": 0.0, "critic_width": 4}
     both = model(replace(CYCLE, critic=("patches", str(eyes)), **settings))

@@ -60,9 +60,10 @@ def test_public_rows_are_whole():
 
 
 def test_torchvision_rows_are_those_of_torchvision():
-    from torchvision.models import SqueezeNet1_1_Weights, VGG19_Weights
+    from torchvision.models import MobileNet_V2_Weights, SqueezeNet1_1_Weights, VGG19_Weights
 
-    for name, enum in (("vgg19", VGG19_Weights), ("squeezenet1_1", SqueezeNet1_1_Weights)):
+    enums = {"vgg19": VGG19_Weights, "squeezenet1_1": SqueezeNet1_1_Weights, "mobilenet_v2": MobileNet_V2_Weights}
+    for name, enum in enums.items():
         assert table()[name].files[0].urls == (enum.IMAGENET1K_V1.url,)
 
 

@@ -13,8 +13,9 @@ from torch import nn
 from artcli.nn.features import FeatureNet
 from artcli.nn.initialise import he
 
-# What heads look at.  On 300 batches of two photographs and two paintings, heads on these of vgg-slim learned to tell 63, 88 and
-# 84 % of held-out ones; one on relu1_1 or relu5_1 stayed at chance.  Of the other nets: four depths, to the last.
+# What heads look at.  On 300 batches of two photographs and two paintings, heads on these of vgg-slim learned to tell
+# 63, 88 and 84 % of held-out ones; one on relu1_1 or relu5_1 stayed at chance.  Of the other nets: four depths, down to
+# the last.
 TAPS = ("relu2_1", "relu3_1", "relu4_1")
 _OTHER_TAPS = {
     "squeezenet1_1": ("layer4", "layer7", "layer9", "layer12"),

@@ -27,11 +27,14 @@ class Moments(NamedTuple):
         return centred + 1e-4 * torch.eye(len(self.mean), dtype=self.mean.dtype, device=self.mean.device)
 
 
-def sums(features: torch.Tensor, mask: torch.Tensor | None = None) -> Sums:
-    """Of features (1, C, h, w); mask: (1, 1, h, w), how much each place counts."""
+def sums(features: torch.Tensor, mask: torch.Tensor | None = None, slopes_in: torch.dtype = torch.float32) -> Sums:
+    """Of features (1, C, h, w); mask: (1, 1, h, w), how much each place counts.
+
+    slopes_in: the number format of the gradient of products; bfloat16 is enough where the net's layers take it anyway.
+    """
     flat = features[0].permute(1, 2, 0).flatten(0, 1)  # (h w, C), as the nets' channels_last has it in memory
     if mask is None:
-        return Sums(flat.sum(0), _Products.apply(flat), flat.new_tensor(len(flat)))
+        return Sums(flat.sum(0), _Products.apply(flat, slopes_in), flat.new_tensor(len(flat)))
     weighted = flat * mask.flatten()[:, None]
     return Sums(weighted.sum(0), weighted.T @ flat, mask.sum().to(flat.dtype))
 
@@ -40,14 +43,16 @@ class _Products(torch.autograd.Function):
     """X^T X of features (places, C), whose gradient is one product; without this it would be the sum of two."""
 
     @staticmethod
-    def forward(ctx: Any, flat: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, flat: torch.Tensor, slopes_in: torch.dtype) -> torch.Tensor:
         ctx.save_for_backward(flat)
+        ctx.dtype = slopes_in if flat.dtype == torch.float32 else flat.dtype
         return flat.T @ flat
 
     @staticmethod
-    def backward(ctx: Any, *slopes: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor, None]:
         (flat,) = ctx.saved_tensors
-        return flat @ (slopes[0] + slopes[0].T)
+        both = slopes[0] + slopes[0].T
+        return (flat.to(ctx.dtype) @ both.to(ctx.dtype)).to(flat.dtype), None
 
 
 def total(parts: Sequence[Sums]) -> Sums:

@@ -147,7 +147,10 @@ class Objective:
     def _sums(self, found: dict[str, torch.Tensor], tile: tiles.Tile) -> list[Sums]:
         """Of every region and style layer."""
         return [
-            sums(*owned(tile, found[tap], None if region.mask is None else region.mask.to(piece), self.strides[tap]))
+            sums(
+                *owned(tile, found[tap], None if region.mask is None else region.mask.to(piece), self.strides[tap]),
+                slopes_in=self.net.dtype,
+            )
             for region in self.regions
             for tap, piece in ((tap, found[tap]) for tap in self.weights.style)
         ]
