@@ -167,7 +167,7 @@ def from_tensor(image: torch.Tensor) -> Array:
     image = image.detach().float()
     if image.isnan().any():
         raise ArtgenError("the image holds NaN: the computation diverged; try a lower learning rate or full precision.")
-    levels = (image.clamp(0, 1) * 255 + 0.5).floor().byte()
+    levels = image.clamp(0, 1).mul_(255).add_(0.5).floor_().byte()  # a large picture has no room for copies
     return levels.permute(1, 2, 0).contiguous().cpu().numpy()
 
 

@@ -215,7 +215,7 @@ class _Painter:
     def picture(self) -> torch.Tensor:
         """(3, h, w) in 0..1: the running mean of the steps of this scale."""
         decay = self.settings.ema
-        return (self.average[0] / (1 - decay**self.averaged)).clamp(0, 1)
+        return (self.average[0] / (1 - decay**self.averaged)).clamp_(0, 1)
 
     # resuming -------------------------------------------------------------------------------------------------------
 
@@ -236,4 +236,4 @@ class _Painter:
 
 
 def _finite(terms: objective.Terms, gradient: torch.Tensor) -> bool:
-    return all(bool(term.isfinite()) for term in terms.values()) and bool(gradient.isfinite().all())
+    return all(bool(number.isfinite()) for number in (*terms.values(), *gradient.aminmax()))
