@@ -480,6 +480,12 @@ def test_presets_are_what_they_say(home):
         assert 2e5 < sum(p.numel() for p in made.translators["AtoB"].parameters()) < 5e5
 
 
+@pytest.mark.parametrize("preset", ["mini", "mini-128"])
+def test_what_ships_is_of_the_sizes_to_go_on_from(preset):
+    for way in ("AtoB", "BtoA"):
+        assert translator_files.load("monet-mini", CPU, direction=way).net.sizes == cyclegan.PRESETS[preset].sizes
+
+
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 TINY = [
