@@ -191,6 +191,7 @@ class _Painter:
         self.image.grad = gradient
         loss = float(sum(terms.values()))
         self.optimizer.step(lambda: loss)
+        self.image.grad = None  # of a large picture there is no room for the next one beside it
         with torch.no_grad():
             self.image.clamp_(0, 1)
         self.average.lerp_(self.image.detach(), 1 - self.settings.ema)
