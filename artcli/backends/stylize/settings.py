@@ -44,7 +44,7 @@ class Settings:
     betas: tuple[float, float] = (0.8, 0.99)
     size: int = 512
     smallest: int = 128
-    steps: int = 30
+    steps: int = 50
     ema: float = 0.8
     init: str = "content"
     style_scale: float = 1.0
