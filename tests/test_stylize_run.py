@@ -5,17 +5,19 @@ import json
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import save_file
 
 from artcli import run as loop
 from artcli.backends import feature_nets
-from artcli.backends.stylize import colour, reading, schedule
+from artcli.backends.stylize import colour, optimise, reading, schedule
 from artcli.backends.stylize.objective import Objective
 from artcli.backends.stylize.optimise import _Painter
 from artcli.backends.stylize.schedule import Stage
@@ -258,6 +260,17 @@ def test_no_number_in_lbfgs_is_caught_and_adam_goes_on(stylize, monkeypatch):
     monkeypatch.setattr(Objective, "gradient", broken)
     stylize("-o", "out.png", "--optimizer", "lbfgs", "--steps", 6)
     assert len(calls) == 7 and Path("out.png").is_file()
+
+
+def test_lbfgs_does_not_leap():
+    """Its second step, which knows one curvature only, would end in glaring noise, far worse than the beginning."""
+    rng = torch.Generator().manual_seed(0)
+    soft, fine = (F.interpolate(torch.rand(1, 3, n, n, generator=rng), (64, 64), mode="bicubic")[0] for n in (4, 24))
+    settings = replace(PRESETS["vgg19"], net="vgg-slim", size=64, steps=15)
+    styles = Styles([Style(fine.clamp(0, 1))], feature_nets.load("vgg-slim", torch.device("cpu")), settings)
+    found = list(optimise.stylize(soft.clamp(0, 1), styles, settings, schedule.stages(settings)))
+    losses = [frame.metrics["loss"] for frame in found]
+    assert max(losses) <= losses[0] and losses[-1] < 0.2 * losses[0]
 
 
 def test_no_number_in_adam_is_an_error(stylize, monkeypatch):

@@ -18,6 +18,7 @@ from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
 from artcli.nn.features import FeatureNet
 
+_LONGEST = 0.02  # step of L-BFGS, root of the mean square over the picture, in 0..1 of colours
 _WORTH_TIMING = 0.03  # of the time there is: larger scales are estimated by their pixels
 
 
@@ -191,6 +192,8 @@ class _Painter:
         self.image.grad = gradient
         loss = float(sum(terms.values()))
         self.optimizer.step(lambda: loss)
+        if self.by_lbfgs:
+            self._shorten()
         self.image.grad = None  # of a large picture there is no room for the next one beside it
         with torch.no_grad():
             self.image.clamp_(0, 1)
@@ -198,6 +201,20 @@ class _Painter:
         self.averaged += 1
         self.step += 1
         return {"loss": loss, **{name: float(term) for name, term in terms.items()}}
+
+    @torch.no_grad()
+    def _shorten(self) -> None:
+        """Take back what of a step of L-BFGS is too long, also in its memory of it.
+
+        With no more than one curvature known it leaps a hundred times too far, to glaring noise that it may not leave.
+        """
+        known = self.optimizer.state[self.image]
+        if "d" not in known:  # without a gradient there is no step
+            return
+        length = (known["t"] * known["d"]).square().mean().sqrt().item()
+        if length > _LONGEST:
+            known["t"] *= _LONGEST / length
+            self.image.copy_(self.good + known["t"] * known["d"].view_as(self.image))
 
     def _judge(self) -> tuple[objective.Terms, torch.Tensor]:
         """The terms and their gradient.  L-BFGS can leap to where they are no numbers: Adam goes on from before."""
