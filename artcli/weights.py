@@ -53,10 +53,10 @@ _LATENT_DIFFUSION = "https://ommer-lab.com/files/latent-diffusion"
 _OPENAI = "https://openaipublic.azureedge.net/clip/models"
 
 
-def _torchvision(name: str, note: str, size: int, sha256: str) -> Weight:
+def _torchvision(name: str, note: str, size: int, sha256: str, kind: str = "net") -> Weight:
     path = f"{name}-{sha256[:8]}.pth"
     file = File(path, size, sha256, urls=(f"{_TORCHVISION}/{path}",))
-    return Weight(name, "net", "BSD-3-Clause", (file,), note=note)
+    return Weight(name, kind, "BSD-3-Clause", (file,), note=note)
 
 
 def _openai(name: str, path: str, size: int, sha256: str) -> Weight:
@@ -92,6 +92,7 @@ PUBLIC = (
         "ImageNet classifier; critics of cyclegan look through it",
         14212972,
         "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+        kind="critic",
     ),
     _openai(
         "clip-vit-b-32-quickgelu-openai",

@@ -16,6 +16,7 @@ _USES = {
     "adain": "stylize --fast --model",
     "clip": "dream --clip",
     "cyclegan": "cyclegan --model",
+    "critic": "train cyclegan --set critic=",
     "net": "stylize --net",
     "painter": "paint --model",
     "pix2pix": "cyclegan --model",

@@ -52,7 +52,7 @@ class Weights(NamedTuple):
 def check_taps(net: FeatureNet, settings: Settings) -> None:
     """Raises UsageError when the net lacks a layer that the settings name."""
     if missing := [tap for tap in (*settings.content_layers, *settings.style_layers) if tap not in net.taps]:
-        raise UsageError(f"{net.name} has no layer {missing[0]}, which the preset needs; choose another --preset")
+        raise UsageError(f"{net.name} has no layer {missing[0]}, which the preset needs; choose another --net")
 
 
 def _shapes(settings: Settings, net: FeatureNet) -> dict[str, torch.Size]:
