@@ -82,7 +82,7 @@ def test_the_gradient_goes_straight_through_to_the_features(model):
     torch.testing.assert_close(paint.features.grad, vectors.grad)
 
 
-@given(st.floats(-2, 3), st.sampled_from([-1.0, -0.01, 0.01, 1.0]))
+@given(st.floats(-2, 3, allow_subnormal=False), st.sampled_from([-1.0, -0.01, 0.01, 1.0]))  # torch may flush them to 0
 @quick
 def test_outside_the_range_only_the_way_back_is_open(value, gradient):
     x = torch.tensor(value, dtype=torch.float64, requires_grad=True)
