@@ -211,10 +211,11 @@ class _Painter:
         known = self.optimizer.state[self.image]
         if "d" not in known:  # without a gradient there is no step
             return
-        length = (known["t"] * known["d"]).square().mean().sqrt().item()
+        made = known["t"] * known["d"].view_as(self.image)
+        length = made.square().mean().sqrt().item()
         if length > _LONGEST:
             known["t"] *= _LONGEST / length
-            self.image.copy_(self.good + known["t"] * known["d"].view_as(self.image))
+            self.image.copy_(self.good + made * (_LONGEST / length))
 
     def _judge(self) -> tuple[objective.Terms, torch.Tensor]:
         """The terms and their gradient.  L-BFGS can leap to where they are no numbers: Adam goes on from before."""
