@@ -205,13 +205,11 @@ class Model(nn.Module):
     def _fill_tables(self) -> None:
         """Text embeddings of every class and kind, and of each with every attribute."""
         names = self.names
-        plain = [
-            (i, t.format(w)) for i, n in enumerate(names) for w in n.split(", ") for t in ("{}", "a photo of a {}")
-        ]
+        plain = [(i, t.format(w)) for i, n in enumerate(names) for w in n.split("|") for t in ("{}", "a photo of a {}")]
         found = self.embed([text for _, text in plain])
         owner = torch.tensor([i for i, _ in plain], device=found.device)
         self.class_table = F.normalize(found.new_zeros(len(names), found.shape[1]).index_add_(0, owner, found), dim=1)
-        attributed = [a.format(n.split(", ")[0]) for n in names for a in ATTRIBUTES]
+        attributed = [a.format(n.split("|")[0]) for n in names for a in ATTRIBUTES]
         self.attribute_table = self.embed(attributed).view(len(names), len(ATTRIBUTES), -1)  # (C, A, D)
 
     # image tower ----------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class PictureBatch(Batch):
 class ClipData:
     """Batches of the text tower's part of a run, then of the image tower's.
 
-    folder: made by weights/recipes/clip_mini_data.py (picture sets and texts.npz).
+    folder: made by weights/recipes/text_image_data.py (picture sets and texts.npz).
     Raises UsageError when it lacks either; without text steps the texts are not asked for.
     """
 
@@ -143,12 +143,12 @@ def load_texts(data: Path, tokenize, dims: int) -> tuple[torch.Tensor, torch.Ten
     """Token rows (N, L) as int32 and the teacher's targets (N, dims)."""
     path = data / "texts.npz"
     if not path.is_file():
-        raise UsageError(f"{data} has no texts.npz; weights/recipes/clip_mini_data.py makes it")
+        raise UsageError(f"{data} has no texts.npz; weights/recipes/text_image_data.py makes it")
     try:
         with np.load(path, allow_pickle=False) as file:
             texts, vectors = [str(t) for t in file["texts"]], torch.from_numpy(file["vectors"]).float()
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise UsageError(f"{path} is damaged ({error}); weights/recipes/clip_mini_data.py makes it") from error
+        raise UsageError(f"{path} is damaged ({error}); weights/recipes/text_image_data.py makes it") from error
     if dims > vectors.shape[1]:
         raise UsageError(f"embed_dim {dims} is more than the {vectors.shape[1]} of the teacher in {path}")
     return tokenize(texts).int(), whiten(vectors, dims)

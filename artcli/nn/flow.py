@@ -1,0 +1,123 @@
+"""Rectified flow ("Flow Straight and Fast", Liu et al., 2022): straight ways from pictures to noise, and back.
+
+At time t, 0..1, x = (1 - t) picture + t noise, and the velocity is noise - picture.  A net learns its mean for a given
+x and t; following it from t = 1 to 0 turns noise into a picture.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+
+Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # x (B, ...), time (B,) -> (B, ...)
+SOLVERS = ("dpm", "heun", "euler")
+
+
+class State(NamedTuple):
+    """step, total: of the solver.  x: where it is (B, ...).  picture: what it takes the picture to be."""
+
+    step: int
+    total: int
+    x: torch.Tensor
+    picture: torch.Tensor
+
+
+def mix(pictures: torch.Tensor, noise: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+    """x of each picture at its time (B,)."""
+    return torch.lerp(pictures, noise, time.view(-1, *[1] * (pictures.ndim - 1)))
+
+
+def times(steps: int, start: float = 1.0) -> list[float]:
+    """The times of a solver from `start` to 0, steps + 1 of them, evenly spread."""
+    return [start * (steps - number) / steps for number in range(steps + 1)]
+
+
+def solve(velocity: Velocity, x: torch.Tensor, steps: int, solver: str = "dpm", start: float = 1.0) -> Iterator[State]:
+    """Follow the velocity from x at time `start` to a picture at time 0; yields after every step.
+
+    solver: one of SOLVERS.  euler: one evaluation a step.  heun: two, of second order (Heun's method).  dpm: one, of
+    second order from the step before (DPM-Solver++ 2M, Lu et al., 2022, algorithm 2).
+    """
+    step = {"dpm": _dpm, "heun": _heun, "euler": _euler}[solver]
+    way, before = times(steps, start), None
+    for number, (now, then) in enumerate(itertools.pairwise(way)):
+        found = velocity(x, _filled(x, now))
+        picture = x - now * found
+        x = step(velocity, x, found, picture, before, (now, then))
+        before = (now, picture)
+        yield State(number + 1, steps, x, x if then == 0 else picture)
+
+
+Span = tuple[float, float]  # times before and after a step
+Earlier = tuple[float, torch.Tensor] | None  # time and picture of the step before
+
+
+def _euler(velocity: Velocity, x: torch.Tensor, found: torch.Tensor, picture: torch.Tensor, _: Earlier, span: Span):
+    return x + (span[1] - span[0]) * found
+
+
+def _heun(velocity: Velocity, x: torch.Tensor, found: torch.Tensor, picture: torch.Tensor, _: Earlier, span: Span):
+    ahead = x + (span[1] - span[0]) * found
+    if span[1] == 0:  # the velocity at time 0 is of no use: there the picture is the whole of it
+        return ahead
+    return x + (span[1] - span[0]) * (found + velocity(ahead, _filled(x, span[1]))) / 2
+
+
+def _dpm(velocity: Velocity, x: torch.Tensor, found: torch.Tensor, picture: torch.Tensor, earlier: Earlier, span: Span):
+    now, then = span
+    if then == 0:
+        return picture
+    if earlier is not None and earlier[0] < 1:  # at time 1 the logarithm of the signal has no end
+        ratio = (_log_signal(now) - _log_signal(earlier[0])) / (_log_signal(then) - _log_signal(now))
+        picture = picture + (picture - earlier[1]) / (2 * ratio)
+    # In closed form for a constant picture: the noise shrinks by then / now, the rest is the picture.
+    return then / now * x + (1 - then - then / now * (1 - now)) * picture
+
+
+def _log_signal(time: float) -> float:
+    """Half the logarithm of the signal-to-noise ratio, lambda in the paper."""
+    return math.log((1 - time) / time)
+
+
+def _filled(x: torch.Tensor, time: float) -> torch.Tensor:
+    return torch.full((len(x),), time, device=x.device)
+
+
+class Wish(NamedTuple):
+    """A text's embedding (D,) and its weight; below 0: away from it."""
+
+    text: torch.Tensor
+    weight: float = 1.0
+
+
+def guided(
+    net: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+    wishes: Sequence[Wish],
+    guidance: float,
+    within: tuple[float, float] = (0.0, 1.0),
+) -> Velocity:
+    """Classifier-free guidance (Ho and Salimans, 2022) towards several texts, each by its own weight.
+
+    net: x (B, ...), time (B,), texts (B, D) to a velocity; texts of 0 are none.  Weights above 0 add up to `guidance`
+    after scaling, so that 1 with one text is the conditional net.  within: the times between which guidance is above 1
+    ("Applying Guidance in a Limited Interval", Kynkaanniemi et al., 2024).
+    """
+    whole = sum(wish.weight for wish in wishes if wish.weight > 0) or 1.0
+    shares = [wish.weight / whole for wish in wishes]
+    texts = torch.stack([wish.text for wish in wishes])
+
+    def velocity(x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        strength = guidance if within[0] <= float(time[0]) <= within[1] else 1.0
+        if strength == 1 and len(wishes) == 1:
+            return net(x, time, texts.expand(len(x), -1))
+        asked = torch.cat((torch.zeros_like(texts[:1]), texts))
+        count = len(asked)
+        found = net(
+            x.repeat(count, *[1] * (x.ndim - 1)), time.repeat(count), asked.repeat_interleave(len(x), 0)
+        ).unflatten(0, (count, len(x)))
+        plain, told = found[0], found[1:]
+        return plain + strength * sum(share * (one - plain) for share, one in zip(shares, told, strict=True))
+
+    return velocity

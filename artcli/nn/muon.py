@@ -1,0 +1,69 @@
+"""Muon ("Muon: An optimizer for hidden layers in neural networks", Jordan et al., 2024), with Adam for the rest.
+
+The momentum of a matrix is made nearly orthogonal before it steps: all its directions move by about the same amount,
+not mainly the few that dominate the gradient.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+_ITERATIONS = 5
+_A, _B, _C = 3.4445, -4.7750, 2.0315  # of the quintic that pushes singular values into 0.7..1.2
+_LIKE_ADAM = 0.2  # root mean square of Adam's steps ("Muon is Scalable for LLM Training", Liu et al., 2025)
+
+
+class Muon(torch.optim.Optimizer):
+    """matrices: parameters of two dimensions or more; all but the first are taken together, as in a convolution.
+
+    adam: the optimizer of all other parameters, which steps with this one.  lr: fits as Adam's does.
+    """
+
+    def __init__(
+        self, matrices: Iterable[torch.Tensor], adam: torch.optim.Optimizer, lr: float, momentum: float = 0.95
+    ):
+        super().__init__(matrices, {"lr": lr, "momentum": momentum})
+        self.adam = adam
+        self.own = len(self.param_groups)
+        self.param_groups += adam.param_groups  # rates, clipping and zeroing reach them through this list
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups[: self.own]:
+            for matrix in group["params"]:
+                if matrix.grad is not None:
+                    self._move(matrix, group["lr"], group["momentum"])
+        self.adam.step()
+
+    def _move(self, matrix: torch.Tensor, lr: float, momentum: float) -> None:
+        state = self.state[matrix]
+        if not state:
+            state["momentum"] = torch.zeros_like(matrix)
+        mean = state["momentum"].lerp_(matrix.grad, 1 - momentum)
+        ahead = matrix.grad.lerp(mean, momentum).flatten(1)  # type: ignore[union-attr]
+        size = _LIKE_ADAM * max(ahead.shape) ** 0.5
+        matrix.add_(orthogonal(ahead).view(matrix.shape), alpha=-lr * size)
+
+    def state_dict(self) -> dict[str, Any]:
+        own = {"momentum": [self.state[p]["momentum"] for p in self._matrices() if p in self.state]}
+        return {"muon": own, "adam": self.adam.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.adam.load_state_dict(state["adam"])
+        self.param_groups[self.own :] = self.adam.param_groups  # loading made new ones
+        for matrix, momentum in zip(self._matrices(), state["muon"]["momentum"], strict=False):
+            self.state[matrix]["momentum"] = momentum.to(matrix.device)
+
+    def _matrices(self) -> list[torch.Tensor]:
+        return [p for group in self.param_groups[: self.own] for p in group["params"]]
+
+
+def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
+    """(M, N) with all singular values near 1 and its singular vectors kept, by Newton-Schulz iterations in bf16."""
+    wide = matrix.bfloat16() if matrix.shape[0] <= matrix.shape[1] else matrix.bfloat16().T
+    wide = wide / (wide.norm() + 1e-7)
+    for _ in range(_ITERATIONS):
+        gram = wide @ wide.T
+        wide = _A * wide + (_B * gram + _C * gram @ gram) @ wide
+    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
