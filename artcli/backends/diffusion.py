@@ -25,7 +25,7 @@ from artcli.nn.muon import Muon
 from artcli.nn.precision import full
 from artcli.nn.unet import UNet
 from artcli.training.contract import BATCH, Batch, Exported, Port, sides
-from artcli.training.texts import TextBatch, TextPictures
+from artcli.training.texts import TextPictures
 
 FILE = "diffusion.safetensors"
 OPTIMIZERS = ("muon", "adamw")
@@ -87,9 +87,19 @@ PRESETS = {
 }
 
 
-def open_data(folder: Path | None, config: Config, seed: int) -> TextPictures:
-    assert folder is not None
-    return TextPictures(folder, config.size, seed)
+def open_data(folder: Path | None, config: Config, seed: int) -> TextPictures | None:
+    """Picture sets as weights/recipes/text_image_data.py makes them; None for any other folder of pictures."""
+    packed = folder is not None and folder.is_dir() and any(p.stem != "texts" for p in folder.glob("*.npz"))
+    return TextPictures(folder, config.size, seed) if packed and folder is not None else None
+
+
+def needs_words(config: Config, pictures: Any) -> None:
+    """Raises UsageError where the pictures have no words, and the settings ask for some."""
+    if config.texts and not pictures.texts and not pictures.classes:
+        raise UsageError(
+            "these pictures have no words: put them in one folder per class, or beside them captions (metadata.jsonl, "
+            "captions.json, or NAME.txt beside NAME.jpg); --set texts=0 trains without words"
+        )
 
 
 class Model(nn.Module):
@@ -139,7 +149,8 @@ class Model(nn.Module):
         noise, time = batch.normal(*pictures.shape[1:]), batch.normal().sigmoid()
         text = None
         if self.config.texts:
-            text = self.tower(_texts(batch)) * torch.as_tensor(kept, device=self.device).view(-1, 1)
+            said = torch.tensor([bool(text) for text in batch.texts], device=self.device)
+            text = self.tower(batch.texts) * (said * kept).view(-1, 1)
         found = full(self.net(flow.mix(pictures, noise, time), time, text))
         return (found - (noise - pictures)).square().flatten(1).mean(1)
 
@@ -157,7 +168,7 @@ class Model(nn.Module):
         prompts: Sequence[str] | None = None,
         guidance: float = 3.0,
         steps: int = 20,
-        solver: str = "dpm",
+        solver: str = "multistep",
     ) -> torch.Tensor:
         """Pictures (N, C, H, W) in 0..1, one per seed and prompt; without prompts the settings' own in turn."""
         if self.config.texts and prompts is None:
@@ -185,12 +196,6 @@ class Model(nn.Module):
         return {"flow": Exported(self.net, (self.net,), tuple(inputs), (out,))}
 
 
-def _texts(batch: Batch) -> Sequence[str]:
-    if not isinstance(batch, TextBatch):
-        raise UsageError("these pictures have no words; --set texts=0 trains without them")
-    return batch.texts
-
-
 @torch.no_grad()
 def draw(
     net: UNet,
@@ -199,7 +204,7 @@ def draw(
     size: int,
     guidance: float = 3.0,
     steps: int = 20,
-    solver: str = "dpm",
+    solver: str = "multistep",
 ) -> torch.Tensor:
     """Pictures (N, C, size, size) in 0..1, one per seed, of what the wishes say."""
     for state in sample(net, wishes, start_noise(net, seeds, size, size), guidance, steps, solver):  # noqa: B007
@@ -213,10 +218,14 @@ def sample(
     noise: torch.Tensor,
     guidance: float = 3.0,
     steps: int = 20,
-    solver: str = "dpm",
+    solver: str = "multistep",
     start: float = 1.0,
+    window: int | None = None,
 ) -> Iterator[flow.State]:
-    """Solve from x (N, C, H, W) at time `start`, in -1..1 where it is picture; yields after every step."""
+    """Solve from x (N, C, H, W) at time `start`, in -1..1 where it is picture; yields after every step.
+
+    window: side of the square windows in which pictures are drawn that are longer than the net knows.
+    """
 
     def velocity(x: torch.Tensor, time: torch.Tensor, text: torch.Tensor | None = None) -> torch.Tensor:
         dtype = fast_dtype(x.device)
@@ -224,7 +233,7 @@ def sample(
             return net(x, time, text).float()
 
     told = flow.guided(velocity, wishes, guidance) if wishes else velocity
-    return flow.solve(told, noise, steps, solver, start)
+    return flow.solve(told if window is None else flow.windowed(told, window), noise, steps, solver, start)
 
 
 def start_noise(net: UNet, seeds: Sequence[int], height: int, width: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ import typer
 
 from artcli import options, recipe
 from artcli.backends.dream import prompts as prompt_syntax
-from artcli.backends.dream.settings import AUGMENTATIONS, DRAWERS, LOSSES, OPTIMIZERS, STARTS, Pace, Settings
+from artcli.backends.dream.settings import AUGMENTATIONS, DRAWERS, LOSSES, OPTIMIZERS, STARTS, Pace, Settings, Sketching
 from artcli.commands import dream_film, dream_run
 from artcli.commands.dream_film import Source
 from artcli.commands.dream_request import Job, Request
@@ -19,8 +19,8 @@ from artcli.media import files
 if TYPE_CHECKING:
     from artcli.backends.dream.travel import Camera
 
-DEFAULT, PACE = Settings(), Pace()
-VQGAN = "vqgan-mini"
+DEFAULT, PACE, SKETCHING = Settings(), Pace(), Sketching()
+VQGAN, PRIOR = "vqgan-mini", "diffusion-mini"
 
 
 def dream(
@@ -81,8 +81,26 @@ def dream(
         ),
     ] = None,
     start: Annotated[
-        str, typer.Option("--start", help=f"What a VQGAN begins with: {', '.join(STARTS)}.")
-    ] = DEFAULT.start,
+        str | None,
+        typer.Option(
+            "--start", help=f"What it begins with: {', '.join(STARTS)}.  [default: {DEFAULT.start}, or --init]"
+        ),
+    ] = None,
+    prior: Annotated[
+        str | None, typer.Option("--prior", help=f"A name, a run's folder, or none.  [default: {PRIOR}]")
+    ] = None,
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, max=64, help="Sketches of the prior that CLIP picks from.")
+    ] = SKETCHING.candidates,
+    guidance: Annotated[
+        float, typer.Option("--guidance", min=0, max=30, help="How closely a sketch follows the words.")
+    ] = SKETCHING.guidance,
+    prior_strength: Annotated[
+        float,
+        typer.Option(
+            "--prior-strength", min=0.05, max=1, help="With --init and --start prior: how much is drawn anew."
+        ),
+    ] = SKETCHING.strength,
     tileable: Annotated[bool, typer.Option("--tileable", help="Edges that fit onto the opposite ones.")] = False,
     optimizer: Annotated[str, typer.Option("--optimizer", help=f"One of {', '.join(OPTIMIZERS)}.")] = DEFAULT.optimizer,
     lr: Annotated[
@@ -170,6 +188,7 @@ def dream(
         drawer = "fft" if vqgan is None and (init is not None or moving) else DEFAULT.drawer
     options.one_of("--drawer", drawer, DRAWERS)
     _check_init(init, mask, init_weight)
+    begun = _start(start, prior, init)
     source, pace = dream_film.find_source(init, out, fps, duration), Pace(frame_steps, steady)
     settings = Settings(
         steps=steps or (DEFAULT.steps if source is None else pace.first),
@@ -182,14 +201,14 @@ def dream(
         loss=options.one_of("--loss", loss, LOSSES),
         init_weight=init_weight,
         init_decay=init_decay,
-        start=options.one_of("--start", start, STARTS),
+        start=begun,
         tileable=tileable,
         low_res=low_res if source is None else 0,  # later frames are drawn at full size, and so is the first
         low_part=low_part,
         chunk=chunk,
     )
-    if start != DEFAULT.start and (drawer != "vqgan" or init is not None):
-        raise UsageError("--start says what --drawer vqgan begins with where there is no --init")
+    if begun not in ("prior", "sketch") and drawer != "vqgan":
+        raise UsageError(f"--start {begun} goes with --drawer vqgan")
     if tileable and mask is not None:
         raise UsageError("--tileable and --mask do not go together: a photograph's edges stay as they are")
     if vqgan is not None and drawer != "vqgan":
@@ -214,6 +233,8 @@ def dream(
         feather=feather,
         clip=clip,
         vqgan=vqgan or VQGAN,
+        prior=(prior or PRIOR) if begun == "prior" and lines != [""] and source is None else None,
+        sketching=Sketching(candidates=candidates, guidance=guidance, strength=prior_strength),
         camera=_camera(zoom, pan, rotate, frame_steps) if moving else None,
         source=source,
         pace=pace,
@@ -236,6 +257,21 @@ def dream(
     if not dry_run:
         jobs = dream_run.check(jobs, request, skip_existing=skip_existing, console=console)
     dream_run.run(jobs, request, console, dry_run=dry_run)
+
+
+def _start(start: str | None, prior: str | None, init: Path | None) -> str:
+    """What the drawing begins with, as settled by --start, --prior and --init together."""
+    if prior == "none":
+        if start == "prior":
+            raise UsageError("--prior none and --start prior do not go together: leave one out")
+        return start or "sketch"
+    if start is None:
+        return "sketch" if init is not None and prior is None else "prior"
+    if prior is not None and start != "prior":
+        raise UsageError(f"--start {start} does without a prior: leave out --prior")
+    if init is not None and start != "prior":
+        raise UsageError(f"--start {start} and --init are two beginnings: leave one out (--start prior takes both)")
+    return options.one_of("--start", start, STARTS)
 
 
 def _camera(zoom: float | None, pan: str | None, rotate: float | None, steps: int) -> "Camera":

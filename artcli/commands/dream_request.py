@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artcli import enlarge
-from artcli.backends.dream.settings import Pace, Settings
+from artcli.backends.dream.settings import Pace, Settings, Sketching
 from artcli.commands import dream_film
 from artcli.commands.dream_film import Reel, Source
 from artcli.commands.target import Target
@@ -28,7 +28,8 @@ class Job(Target):
 class Request:
     """Everything that all jobs of a call share.
 
-    source: the film that `init` is, if it is one, drawn anew at `pace`.
+    prior: what draws a sketch first, None for nothing.  source: the film that `init` is, if it is one, drawn anew at
+    `pace`.
     """
 
     settings: Settings
@@ -40,6 +41,8 @@ class Request:
     feather: float
     clip: str
     vqgan: str
+    prior: str | None
+    sketching: Sketching
     camera: "Camera | None"
     source: Source | None
     pace: Pace
@@ -59,9 +62,14 @@ class Request:
     recorded_weights: Mapping[str, str]
 
     @property
+    def ahead(self) -> int:
+        """Steps of the prior, which come before the optimizer's."""
+        return 0 if self.prior is None else self.sketching.steps
+
+    @property
     def reel(self) -> Reel:
         """What a film shows of the run, and how many steps that has also without a film."""
-        steps = self.settings.steps
+        steps = self.ahead + self.settings.steps
         if self.source is not None:
             return dream_film.of_source(steps, self.source)
         if self.camera is not None:

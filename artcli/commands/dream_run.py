@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from artcli.backends.diffusion_files import Diffusion
     from artcli.backends.dream.canvas import Edit
+    from artcli.backends.dream.prior import Prior
     from artcli.backends.dream.story import Story
     from artcli.backends.frame import Frame
     from artcli.nn.vqgan import VQGAN
@@ -91,6 +93,9 @@ class Studio:
         self.weights = {self.clip.name: weights.fingerprint(self.clip.model)}
         if self.vqgan is not None:
             self.weights[request.vqgan] = weights.fingerprint(self.vqgan)
+        self.diffusion = self._load_diffusion()
+        if self.diffusion is not None and request.prior is not None:
+            self.weights[request.prior] = weights.fingerprint(self.diffusion.net)
         self.recorded = {**self.weights, **self.enlarger.weights}
         tell_other_weights(self.recorded, request.recorded_weights, console.warn)
         what = f"{width}x{height}{self.enlarger.note}, {self.clip.name} ({self.clip.side} px)"
@@ -133,10 +138,27 @@ class Studio:
             raise UsageError(f"--tileable needs a --size of multiples of {factor}, the pixels of one code")
         return model
 
+    def _load_diffusion(self) -> "Diffusion | None":
+        from artcli.backends import diffusion_files
+
+        if self.request.prior is None:
+            return None
+        where: dict[str, Any] = {"weights_dirs": self.request.weights_dirs, "offline": self.request.offline}
+        return diffusion_files.load(self.request.prior, self.device, **where)
+
+    def _prior(self, job: Job) -> "Prior | None":
+        """What draws the first scene's words before the loop does."""
+        from artcli.backends.dream.prior import Prior
+
+        if self.diffusion is None:
+            return None
+        words = prompt_syntax.parse_story(job.prompt)[0]
+        return Prior(self.diffusion, self.clip, words, self.request.sketching)
+
     def _encodes(self) -> bool:
         """Whether pictures become codes, and not only codes pictures."""
         moves = self.request.camera is not None
-        return self.edit is not None or moves or self.settings.start in {"sketch", "noise", "gradient"}
+        return self.edit is not None or moves or self.settings.start in {"prior", "sketch", "noise", "gradient"}
 
     def _size(self) -> tuple[int, int]:
         """(width, height) of what is drawn."""
@@ -156,7 +178,7 @@ class Studio:
         recipe = self._recipe(job, seed)
         unfinished = self._unfinished(job, seed)
         saved = self._saved(unfinished)
-        frames = self._frames(targets, seed, saved and saved["state"])
+        frames = self._frames(job, targets, seed, saved and saved["state"])
         preview = self._preview(job)
         try:
             with self._film(job, recipe, saved) as film:
@@ -179,8 +201,8 @@ class Studio:
     def _alpha(self) -> "np.ndarray | None":
         return self.edit.alpha if self.edit else None
 
-    def _frames(self, targets: "Story", seed: int, state: Mapping[str, Any] | None) -> Iterator["Frame"]:
-        from artcli.backends.dream.optimise import dream
+    def _frames(self, job: Job, targets: "Story", seed: int, state: Mapping[str, Any] | None) -> Iterator["Frame"]:
+        from artcli.backends.dream.begin import begin
         from artcli.backends.dream.restyle import restyle
         from artcli.backends.dream.travel import travel
 
@@ -189,10 +211,10 @@ class Studio:
         if source is not None:
             film = source.read((self.settings.width, self.settings.height))
             return restyle(targets, self.clip, self.settings, self.request.pace, film, length, **how)
-        how["canvas"] = self.edit.canvas if self.edit else None
+        how |= {"canvas": self.edit.canvas if self.edit else None, "prior": self._prior(job)}
         if camera is not None:
             return travel(targets, self.clip, self.settings, camera, length, **how)
-        return dream(targets, self.clip, self.settings, **how)
+        return begin(targets, self.clip, self.settings, **how)
 
     def _follow(
         self,
@@ -266,12 +288,13 @@ class Studio:
         return Story([steer.texts(self.clip, scene) + other for scene in scenes])
 
     def _best_seed(self, job: Job, targets: "Story", stop: "Stop") -> int:
-        from artcli.backends.dream.optimise import try_seed
+        from artcli.backends.dream.begin import try_seed
 
         canvas = self.edit.canvas if self.edit else None
+        prior = self._prior(job)
         scores: dict[int, float] = {}
         for seed in range(job.seed, job.seed + self.request.best_of):
-            scores[seed] = try_seed(targets, self.clip, self.settings, seed, canvas, self.vqgan)
+            scores[seed] = try_seed(targets, self.clip, self.settings, seed, canvas, self.vqgan, prior)
             self.console.info(f"dream: trying seeds: {seed} reaches {scores[seed]:.3f}")
             if stop.requested:
                 break
@@ -308,6 +331,7 @@ class Studio:
             "images": request.image_prompts, "noise": request.noise_prompts, "feather": request.feather,
             "init": fingerprint(request.init), "mask": fingerprint(request.mask),
             "film": job.film and (request.reel.fps, request.duration),
+            "prior": request.prior and asdict(request.sketching),
             "camera": request.camera and asdict(request.camera), "pace": request.source and asdict(request.pace),
         }  # fmt: skip
         return Unfinished(job.unfinished, what)
@@ -324,21 +348,26 @@ class Studio:
         """Time two steps of each stage and say what the whole would cost."""
         import psutil
 
-        from artcli.backends.dream.optimise import dream
+        from artcli.backends.dream.begin import begin
 
         canvas = self.edit.canvas if self.edit else None
-        targets = self._targets(job)
+        targets, prior = self._targets(job), self._prior(job)
+        if prior is not None:
+            prior.how = replace(prior.how, steps=2)
 
-        def seconds_per_step(part: float) -> float:
-            trial = replace(self.settings, steps=3, low_part=part)
-            marks = [time.monotonic() for _ in dream(targets, self.clip, trial, canvas=canvas, vqgan=self.vqgan)]
-            return marks[-1] - marks[-2]
+        def seconds_per_step(part: float) -> tuple[float, float]:
+            """Of the optimizer at the small size (1) or the full one (0); and of the prior's two steps."""
+            trial, marks = replace(self.settings, steps=3, low_part=part), [time.monotonic()]
+            for _ in begin(targets, self.clip, trial, canvas=canvas, vqgan=self.vqgan, prior=prior):
+                marks.append(time.monotonic())
+            return marks[-1] - marks[-2], marks[1] - marks[0]
 
         part = self.settings.small_part if self.settings.starts_small else 0
-        full = seconds_per_step(0.0)
-        total = self.settings.steps * (part * seconds_per_step(1.0) + (1 - part) * full)
+        full, sketch = seconds_per_step(0.0)
+        total = self.settings.steps * (part * seconds_per_step(1.0)[0] + (1 - part) * full)
+        total += 0 if prior is None else sketch / 2 * self.request.ahead
         later = (self.request.camera or self.request.pace).steps
-        total += (self.request.reel.total - self.settings.steps) * later * full
+        total += (self.request.reel.total - self.settings.steps - self.request.ahead) * later * full
         total += self.enlarger.seconds(*self._shown)
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: seed {job.seed}, about {duration(total)}, {memory:.1f} GB; would write")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # x (B, ...), time (B,) -> (B, ...)
-SOLVERS = ("dpm", "heun", "euler")
+SOLVERS = ("multistep", "heun", "euler")
 
 
 class State(NamedTuple):
@@ -34,13 +34,16 @@ def times(steps: int, start: float = 1.0) -> list[float]:
     return [start * (steps - number) / steps for number in range(steps + 1)]
 
 
-def solve(velocity: Velocity, x: torch.Tensor, steps: int, solver: str = "dpm", start: float = 1.0) -> Iterator[State]:
+def solve(
+    velocity: Velocity, x: torch.Tensor, steps: int, solver: str = "multistep", start: float = 1.0
+) -> Iterator[State]:
     """Follow the velocity from x at time `start` to a picture at time 0; yields after every step.
 
-    solver: one of SOLVERS.  euler: one evaluation a step.  heun: two, of second order (Heun's method).  dpm: one, of
-    second order from the step before (DPM-Solver++ 2M, Lu et al., 2022, algorithm 2).
+    solver: one of SOLVERS.  euler: one evaluation a step.  heun: two, of second order (Heun's method).  multistep: one,
+    of second order with the help of the step before, as DPM-Solver++ 2M (Lu et al., 2022), but with a picture that is
+    linear in the time and not in the logarithm of the signal-to-noise ratio, which has no end on either side.
     """
-    step = {"dpm": _dpm, "heun": _heun, "euler": _euler}[solver]
+    step = {"multistep": _multistep, "heun": _heun, "euler": _euler}[solver]
     way, before = times(steps, start), None
     for number, (now, then) in enumerate(itertools.pairwise(way)):
         found = velocity(x, _filled(x, now))
@@ -65,20 +68,15 @@ def _heun(velocity: Velocity, x: torch.Tensor, found: torch.Tensor, picture: tor
     return x + (span[1] - span[0]) * (found + velocity(ahead, _filled(x, span[1]))) / 2
 
 
-def _dpm(velocity: Velocity, x: torch.Tensor, found: torch.Tensor, picture: torch.Tensor, earlier: Earlier, span: Span):
+def _multistep(
+    velocity: Velocity, x: torch.Tensor, found: torch.Tensor, picture: torch.Tensor, earlier: Earlier, span: Span
+):
+    """In closed form for a picture that changes with time as it did in the step before."""
     now, then = span
-    if then == 0:
-        return picture
-    if earlier is not None and earlier[0] < 1:  # at time 1 the logarithm of the signal has no end
-        ratio = (_log_signal(now) - _log_signal(earlier[0])) / (_log_signal(then) - _log_signal(now))
-        picture = picture + (picture - earlier[1]) / (2 * ratio)
-    # In closed form for a constant picture: the noise shrinks by then / now, the rest is the picture.
-    return then / now * x + (1 - then - then / now * (1 - now)) * picture
-
-
-def _log_signal(time: float) -> float:
-    """Half the logarithm of the signal-to-noise ratio, lambda in the paper."""
-    return math.log((1 - time) / time)
+    slope = 0.0 if earlier is None else (picture - earlier[1]) / (now - earlier[0])
+    left = then / now
+    ahead = left * x + (1 - left) * (picture - slope * now)
+    return ahead if then == 0 else ahead - slope * then * math.log(left)
 
 
 def _filled(x: torch.Tensor, time: float) -> torch.Tensor:
@@ -121,3 +119,28 @@ def guided(
         return plain + strength * sum(share * (one - plain) for share, one in zip(shares, told, strict=True))
 
     return velocity
+
+
+def windowed(velocity: Velocity, side: int) -> Velocity:
+    """The mean of the velocities of overlapping square windows, for pictures (B, C, H, W) with a longer side than the
+    net knows ("MultiDiffusion", Bar-Tal et al., 2023).
+
+    side: of a window, in pixels; neighbours overlap by half of it or more.
+    """
+
+    def whole(x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        total, seen = torch.zeros_like(x), torch.zeros_like(x[:1, :1])
+        for top in _places(x.shape[2], side):
+            for left in _places(x.shape[3], side):
+                window = (..., slice(top, top + side), slice(left, left + side))
+                total[window] += velocity(x[window], time)
+                seen[window] += 1
+        return total / seen
+
+    return whole
+
+
+def _places(extent: int, side: int) -> list[int]:
+    """Where windows begin, evenly spread."""
+    count = max(1, math.ceil((extent - side) / (side / 2)) + 1)
+    return [round(number * (extent - side) / max(1, count - 1)) for number in range(count)]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 _ITERATIONS = 5
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # of the quintic that pushes singular values into 0.7..1.2
@@ -31,19 +32,20 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups[: self.own]:
-            for matrix in group["params"]:
-                if matrix.grad is not None:
-                    self._move(matrix, group["lr"], group["momentum"])
+            moved = [matrix for matrix in group["params"] if matrix.grad is not None]
+            directions = _orthogonal([self._ahead(matrix, group["momentum"]) for matrix in moved])
+            for matrix, direction in zip(moved, directions, strict=True):
+                size = _LIKE_ADAM * max(direction.shape) ** 0.5
+                matrix.add_(direction.view(matrix.shape), alpha=-group["lr"] * size)
         self.adam.step()
 
-    def _move(self, matrix: torch.Tensor, lr: float, momentum: float) -> None:
+    def _ahead(self, matrix: torch.Tensor, momentum: float) -> torch.Tensor:
+        """The gradient, (M, N), as Nesterov's momentum sees it."""
         state = self.state[matrix]
         if not state:
             state["momentum"] = torch.zeros_like(matrix)
         mean = state["momentum"].lerp_(matrix.grad, 1 - momentum)
-        ahead = matrix.grad.lerp(mean, momentum).flatten(1)  # type: ignore[union-attr]
-        size = _LIKE_ADAM * max(ahead.shape) ** 0.5
-        matrix.add_(orthogonal(ahead).view(matrix.shape), alpha=-lr * size)
+        return matrix.grad.lerp(mean, momentum).flatten(1)  # type: ignore[union-attr]
 
     def state_dict(self) -> dict[str, Any]:
         own = {"momentum": [self.state[p]["momentum"] for p in self._matrices() if p in self.state]}
@@ -53,7 +55,7 @@ class Muon(torch.optim.Optimizer):
         self.adam.load_state_dict(state["adam"])
         self.param_groups[self.own :] = self.adam.param_groups  # loading made new ones
         for matrix, momentum in zip(self._matrices(), state["muon"]["momentum"], strict=False):
-            self.state[matrix]["momentum"] = momentum.to(matrix.device)
+            self.state[matrix]["momentum"] = momentum.to(matrix.device, copy=True)
 
     def _matrices(self) -> list[torch.Tensor]:
         return [p for group in self.param_groups[: self.own] for p in group["params"]]
@@ -67,3 +69,14 @@ def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
         gram = wide @ wide.T
         wide = _A * wide + (_B * gram + _C * gram @ gram) @ wide
     return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
+
+
+def _orthogonal(matrices: list[torch.Tensor]) -> list[torch.Tensor]:
+    """`orthogonal` of each; several processes, which all have the same, share the work."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [orthogonal(matrix) for matrix in matrices]
+    turn, count = dist.get_rank(), dist.get_world_size()
+    mine = [orthogonal(m) if n % count == turn else torch.zeros_like(m) for n, m in enumerate(matrices)]
+    flat = torch.cat([matrix.reshape(-1) for matrix in mine])
+    dist.all_reduce(flat)  # zeros add nothing, so that the bytes are those of one process
+    return [part.view(m.shape) for part, m in zip(flat.split([m.numel() for m in mine]), mine, strict=True)]

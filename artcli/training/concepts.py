@@ -3,8 +3,7 @@
 import torch
 
 from artcli.training.pictures import PictureSet
-
-KIND_PART = 0.25  # of the lessons that ask for "car" rather than "sports car"
+from artcli.training.words import KIND_PART
 
 
 class Concepts:

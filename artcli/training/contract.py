@@ -8,7 +8,7 @@ does not offer, and the verb says so.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol, Self
 
 import torch
@@ -19,7 +19,8 @@ from torch import nn
 class Batch:
     """One process's part, or one micro-batch, of the pictures of a step.
 
-    images: (B, C, H, W) in 0..1.  labels: (B,), all 0 where the data has no classes.  The rows are `first` to
+    images: (B, C, H, W) in 0..1.  labels: (B,), all 0 where the data has no classes.  texts: what each picture shows,
+    () where the data does not say, an empty one where it does not for this picture.  The rows are `first` to
     `first + B` of the `whole` batch of all processes.
     """
 
@@ -28,6 +29,7 @@ class Batch:
     first: int
     whole: int
     rng: torch.Generator
+    texts: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -62,7 +64,7 @@ class Batch:
         return [
             replace(
                 self,
-                **{name: getattr(self, name)[start : start + size] for name in tensors},
+                **{name: getattr(self, name)[start : start + size] for name in [*tensors, "texts"]},
                 first=self.first + start,
                 rng=torch.Generator().set_state(self.rng.get_state()),
             )

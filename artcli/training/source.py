@@ -20,21 +20,21 @@ def open(backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell
     """
     if what["data"]["path"] == NO_DATA and not getattr(backend, "DATA_FREE", False):
         raise UsageError(f"{what['model']} learns from pictures: give a folder of them instead of {NO_DATA}")
-    path, found = Path(what["data"]["path"]), what["data"]
+    found = what["data"]
     if "other" in found and not hasattr(backend, "SIDES"):
         raise UsageError(f"{what['model']} learns from one folder: leave out {found['other']}")
-    if hasattr(backend, "open_data"):
-        _refuse_preparation(what)
-        pictures = backend.open_data(None if found["path"] == NO_DATA else path, config, what["seed"])
-        found |= {"classes": [], "preparation": {}, "augmentation": {}}
-        return pictures
+    own = _own(backend, config, what)
+    if own is not None:
+        return own
     if found["preparation"]["color"] == "rgb" and config.channels == 1:
         found["preparation"]["color"] = "grey"
     found["preparation"]["size"] = config.size
     if hasattr(backend, "SIDES"):
         found["sides"] = backend.SIDES
-    pictures = _dataset(found, what["seed"], tell)
+    pictures = _dataset(found, what["seed"], tell, words=hasattr(backend, "needs_words"))
     found |= pictures.describe()
+    if hasattr(backend, "needs_words"):
+        backend.needs_words(config, pictures)
     for skipped in pictures.skipped[:5]:
         warn(f"left out {skipped.name}: {skipped.reason}")
     if len(pictures.skipped) > 5:
@@ -43,6 +43,18 @@ def open(backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell
     for note in pictures.notes:
         tell(f"data: {note}")
     return pictures
+
+
+def _own(backend: Any, config: Any, what: dict[str, Any]) -> Any:
+    """Data of the backend's own kind; None where it learns from pictures like all others."""
+    found = what["data"]
+    if not hasattr(backend, "open_data"):
+        return None
+    own = backend.open_data(None if found["path"] == NO_DATA else Path(found["path"]), config, what["seed"])
+    if own is not None:
+        _refuse_preparation(what)
+        found |= {"classes": [], "preparation": {}, "augmentation": {}}
+    return own
 
 
 def _refuse_preparation(what: dict[str, Any]) -> None:
@@ -62,7 +74,7 @@ def reopen(data: dict[str, Any], seed: int) -> Any:
     return found.a if "sides" in data else found
 
 
-def _dataset(data: dict[str, Any], seed: int, tell: Tell) -> Any:
+def _dataset(data: dict[str, Any], seed: int, tell: Tell, words: bool = False) -> Any:
     from artcli.training.data import Augmentation, Preparation, open_dataset
 
     path, preparation = Path(data["path"]), Preparation(**_with_paths(data["preparation"]))
@@ -74,7 +86,7 @@ def _dataset(data: dict[str, Any], seed: int, tell: Tell) -> Any:
         "progress": _Reading(tell),
     }
     if "sides" not in data:
-        return open_dataset(path, preparation, **how)
+        return open_dataset(path, preparation, words=words, **how)
     from artcli.training.data.sides import open_sides
 
     other = Path(data["other"]) if "other" in data else None

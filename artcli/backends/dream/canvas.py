@@ -19,13 +19,20 @@ class Canvas:
     """What the drawing starts from.
 
     photo: (3, H, W) in 0..1; also what the init weight pulls to.  mask: (1, H, W) in 0..1 or None; where it is 0 the
-    photograph stays exactly as it is.  before: (3, H, W), of which the part `steady`, 0..1, is in the start.
+    photograph stays exactly as it is.  before: (3, H, W), of which the part `steady`, 0..1, is in the start.  sketch:
+    (3, H, W), what is drawn on and pulled to in the photograph's place: it has little detail to lose.
     """
 
     photo: torch.Tensor
     mask: torch.Tensor | None = None
     before: torch.Tensor | None = None
     steady: float = 0.0
+    sketch: torch.Tensor | None = None
+
+    @property
+    def begun(self) -> torch.Tensor:
+        """What the drawing begins with, (3, H, W) in 0..1."""
+        return self.photo if self.sketch is None else self.sketch
 
     def compose(self, drawn: torch.Tensor) -> torch.Tensor:
         """(1, 3, h, w) drawn over the photograph at the same size."""

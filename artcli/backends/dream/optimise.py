@@ -1,7 +1,6 @@
 """The optimisation loop of dream: draw, crop, compare with the prompts, step (Crowson et al., 2022)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -69,7 +68,8 @@ class _Artist:
         self.clip, self.settings, self.seed, self.canvas = clip, settings, seed, canvas
         self.step, self.similarity, self.chunk = 0, 0.0, settings.chunk
         # A grid of codes that starts small has no room for what is in a photograph.
-        self.starts_small = settings.starts_small and (vqgan is None or canvas is None)
+        coarse = vqgan is None or canvas is None or canvas.sketch is not None
+        self.starts_small = settings.starts_small and coarse
         self.drawer = self._drawer(vqgan)
         self.rivals = rivals.embed(clip, self.story.embeddings()) if settings.loss == "contrast" else None
         self.cutouts = Cutouts(settings.cutouts, clip.side, settings.cut_power, settings.augment)
@@ -77,7 +77,8 @@ class _Artist:
 
     def _drawer(self, vqgan: VQGAN | None) -> Drawer:
         rng, settings = _rng(self.seed, -1), self.settings
-        if vqgan is not None and settings.start == "sketch" and self.starts_small:
+        drawn_first = settings.start in ("prior", "sketch") and self.canvas is None
+        if vqgan is not None and drawn_first and self.starts_small:
             return Sketch(vqgan, settings.height, settings.width, rng, settings.tileable)
         drawer: fft.FFTImage | CodeImage
         if vqgan is None:
@@ -85,7 +86,7 @@ class _Artist:
         else:
             drawer = CodeImage(vqgan, *self._size(0), rng, settings.start, settings.tileable)
         if self.canvas is not None:
-            _start(drawer, self.canvas)
+            _start(drawer, self.canvas, self._size(0))
         return drawer
 
     def _begin_stage(self) -> None:
@@ -187,7 +188,7 @@ class _Artist:
         weight = self.settings.init_weight * self.settings.init_decay**self.step
         if self.canvas is None or weight == 0:
             return 0.0
-        away = image.detach() - fft.resize(self.canvas.photo[None].to(image.device), *image.shape[-2:])
+        away = image.detach() - fft.resize(self.canvas.begun[None].to(image.device), *image.shape[-2:])
         gradient += weight * away / away.numel()
         return weight / 2 * away.square().mean().item()
 
@@ -235,9 +236,10 @@ class _Artist:
 
 
 @torch.no_grad()
-def _start(drawer: fft.FFTImage | CodeImage, canvas: Canvas) -> None:
+def _start(drawer: fft.FFTImage | CodeImage, canvas: Canvas, size: tuple[int, int]) -> None:
     """Take over the photograph, mixed with what was there before it as the drawer understands both."""
-    drawer.start_from(canvas.photo)
+    codes = isinstance(drawer, CodeImage)  # which start at the size of the first stage, a spectrum at the full one
+    drawer.start_from(fft.resize(canvas.begun[None], *size)[0] if codes else canvas.begun)
     if canvas.before is None:
         return
     photo = [latent.clone() for latent in drawer.latents()]
@@ -254,19 +256,3 @@ def _optimizer(settings: Settings, drawer: Drawer) -> torch.optim.Optimizer:
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
     rate = drawer.rate if settings.lr is None else settings.lr
     return kinds[settings.optimizer](drawer.parameters(), lr=rate, betas=drawer.betas)
-
-
-def try_seed(
-    targets: Sequence[Target] | Story,
-    clip: Clip,
-    settings: Settings,
-    seed: int,
-    canvas: Canvas | None,
-    vqgan: VQGAN | None = None,
-) -> float:
-    """How well a seed does: CLIP's similarity to the first prompt over the last steps of a short trial run."""
-    trial = replace(settings, steps=max(10, settings.steps // 5), low_part=1.0)
-    found = [
-        frame.metrics["similarity"] for frame in dream(targets, clip, trial, seed=seed, canvas=canvas, vqgan=vqgan)
-    ]
-    return sum(found[-5:]) / len(found[-5:])

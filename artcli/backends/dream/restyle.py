@@ -45,7 +45,7 @@ def restyle(
     """
     if settings.lr is None:
         settings = replace(settings, lr=_GENTLE * (FFTImage if vqgan is None else CodeImage).rate)
-    source = _Source(film, settings, pace, clip.device, frames_done(state, settings))
+    source = _Source(film, settings, pace, clip.device, frames_done(state, settings.steps))
     how: dict[str, Any] = {"seed": seed, "canvas": Canvas(source.now), "vqgan": vqgan, "state": state}
     flicker = Flicker()
     if state is not None and "image" in state:

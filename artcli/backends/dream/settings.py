@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 DRAWERS = ("vqgan", "fft")
-STARTS = ("sketch", "codes", "range", "noise", "gradient")
+STARTS = ("prior", "sketch", "codes", "range", "noise", "gradient")
 OPTIMIZERS = ("adam", "adamw", "radam")
 LOSSES = ("contrast", "spherical", "cosine")
 AUGMENTATIONS = ("flip", "affine", "perspective", "jitter", "sharpen", "erase", "noise")
@@ -33,7 +33,10 @@ class Settings:
     loss: str = "contrast"
     init_weight: float = 0.0
     init_decay: float = 1.0
-    start: str = "sketch"
+    start: str = "prior"
+    hold: float = 300.0
+    hold_decay: float = 0.97
+    sketch_res: int = 128
     tileable: bool = False
     low_res: int = 64
     low_part: float | None = None
@@ -50,6 +53,17 @@ class Settings:
     def starts_small(self) -> bool:
         """Whether there is a first stage at low resolution: not for pictures that are as small themselves."""
         return 0 < self.low_res < min(self.width, self.height)
+
+
+@dataclass(frozen=True)
+class Sketching:
+    """How a prior draws.  candidates: pictures that CLIP picks from.  steps: of the solver.  guidance: how far beyond
+    what the text alone says; 1 is the text alone.  strength: how much of a photograph is drawn anew, 0..1."""
+
+    candidates: int = 6
+    steps: int = 20
+    guidance: float = 4.0
+    strength: float = 0.7
 
 
 @dataclass(frozen=True)

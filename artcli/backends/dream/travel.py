@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from artcli.backends.clip import Clip
 from artcli.backends.dream.canvas import Canvas
+from artcli.backends.dream.prior import Prior
 from artcli.backends.dream.sequence import sequence
 from artcli.backends.dream.settings import Settings
 from artcli.backends.dream.story import Story
@@ -41,15 +42,17 @@ def travel(
     seed: int = 0,
     canvas: Canvas | None = None,
     vqgan: VQGAN | None = None,
+    prior: Prior | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> Iterator[Frame]:
-    """The first picture as `dream` draws it, then `frames` frames of the film, a step each; otherwise as `sequence`."""
+    """The first picture as `begin` draws it, then `frames` frames of the film, a step each; otherwise as `sequence`."""
     short = replace(settings, steps=camera.steps, low_res=0)
 
     def begin(image: torch.Tensor) -> tuple[Canvas, Settings]:
         return Canvas(moved(image, camera)), short
 
-    return sequence(story, clip, settings, begin, frames, seed=seed, canvas=canvas, vqgan=vqgan, state=state)
+    how: dict[str, Any] = {"seed": seed, "canvas": canvas, "vqgan": vqgan, "prior": prior, "state": state}
+    return sequence(story, clip, settings, begin, frames, **how)
 
 
 def moved(image: torch.Tensor, camera: Camera) -> torch.Tensor:

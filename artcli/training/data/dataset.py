@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from artcli.errors import UsageError
+from artcli.training import words as wording
 from artcli.training.contract import Batch
 from artcli.training.data import augment, cache, order
 from artcli.training.data.augment import Augmentation
@@ -28,7 +29,8 @@ class Dataset:
 
     classes: names by label.  names: of the pictures, relative to the data set.  training, held_out: row numbers,
     ascending.  skipped: pictures left out, with reasons.  layout: one line.  notes: what a person should know.
-    fingerprint: the same for the same pictures, labels and preparation, wherever they lie on the disk.
+    texts: captions of each row, () without any.  worded: batches say in words what they show.
+    fingerprint: the same for the same pictures, captions, labels and preparation, wherever they lie on the disk.
     """
 
     images: Array
@@ -45,6 +47,8 @@ class Dataset:
     augmentation: Augmentation
     seed: int
     balanced: bool
+    texts: tuple[tuple[str, ...], ...] = ()
+    worded: bool = False
     _order: order.Shuffled | order.Balanced = field(init=False, repr=False)
     _pixels: torch.Tensor = field(init=False, repr=False)
     _labels: torch.Tensor = field(init=False, repr=False)
@@ -77,7 +81,9 @@ class Dataset:
         pixels = augment.mirror(self._gather(rows), chance, self.augmentation)
         images = augment.to_float(pixels.to(device))  # bytes travel to an accelerator, where they become floats
         images = augment.change(images, chance, self.augmentation, self.preparation.color)
-        return Batch(images, self._labels_of(rows, device), first, size, self._rng(order.NOISE, step))
+        chances = order.stream(self.seed, order.WORDS, step).random((size, wording.CHANCES))[first : first + count]
+        words = self._words(rows, images, chances)
+        return Batch(images, self._labels_of(rows, device), first, size, self._rng(order.NOISE, step), texts=words)
 
     def validation(self, size: int, limit: int | None = None, *, device: torch.device | str = "cpu") -> Iterator[Batch]:
         """The held-out pictures, at most `limit` spread over all of them, in batches of at most `size`.
@@ -122,7 +128,8 @@ class Dataset:
             part = rows[start : start + size]
             images = augment.to_float(self._gather(part).to(device))
             rng = self._rng(order.VALIDATION, number)
-            yield Batch(images, self._labels_of(part, device), 0, len(part), rng)
+            words = self._words(part, images, np.tile(wording.PLAINEST, (len(part), 1)))
+            yield Batch(images, self._labels_of(part, device), 0, len(part), rng, texts=words)
 
     def _gather(self, rows: Array) -> torch.Tensor:
         """A copy of these rows, uint8 (B, H, W, C)."""
@@ -130,6 +137,18 @@ class Dataset:
 
     def _labels_of(self, rows: Array, device: torch.device | str) -> torch.Tensor:
         return self._labels[torch.from_numpy(rows)].to(device)
+
+    def _words(self, rows: Array, images: torch.Tensor, chances: Array) -> tuple[str, ...]:
+        """A caption of each picture, or a phrase with the name of its class; () where there is neither."""
+        if not self.worded:
+            return ()
+        if self.texts:
+            own = [self.texts[row] for row in rows]
+            return tuple(wording.noun(t, (), chance) if t else "" for t, chance in zip(own, chances, strict=True))
+        if not self.classes:
+            return ()
+        names = [wording.of_folder(self.classes[self.labels[row]]) for row in rows]
+        return tuple(wording.phrase(*each) for each in zip(names, images, chances, strict=True))
 
     def _rng(self, purpose: int, place: int) -> torch.Generator:
         return torch.Generator().manual_seed(order.torch_seed(self.seed, purpose, place))
@@ -146,12 +165,14 @@ def open_dataset(
     balanced: bool = False,
     augment: Augmentation = Augmentation(),
     seed: int = 0,
+    words: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
     """The pictures at `path`, prepared, cached and divided.
 
     val_fraction: the part held out, 0..0.9.  Where the data set has its own validation or test part, that is held out
-    instead; with 0 it is left out.  balanced: draw every class equally often.  progress: see cache.open_cache.
+    instead; with 0 it is left out.  balanced: draw every class equally often.  words: batches say in words what they
+    show, from captions or the names of classes.  progress: see cache.open_cache.
     Raises UsageError: no usable pictures, or no classes to balance.  ArtgenError: no space for the cache.
     """
     if not 0 <= val_fraction <= 0.9:
@@ -166,6 +187,7 @@ def open_dataset(
     held = own if official else order.held_out(cached.digests, val_fraction)
     labels = np.array([item.label for item in items], np.int64)
     names = [item.name for item in items]
+    texts = tuple(item.texts for item in items) if any(item.texts for item in items) else ()
     return Dataset(
         images=cached.images,
         labels=labels,
@@ -176,11 +198,13 @@ def open_dataset(
         skipped=(*layout.problems, *cached.skipped),
         layout=layout.describe(),
         notes=layout.notes,
-        fingerprint=_fingerprint(names, labels, cached.digests, preparation),
+        fingerprint=_fingerprint(names, labels, cached.digests, preparation, texts if words else ()),
         preparation=preparation,
         augmentation=augment,
         seed=seed,
         balanced=balanced,
+        texts=texts,
+        worded=words,
     )
 
 
@@ -192,7 +216,9 @@ def require_classes(layout: Layout) -> None:
     raise UsageError(f"{layout.root} has no classes: {found} Put the pictures in one folder per class.")
 
 
-def _fingerprint(names: list[str], labels: Array, digests: Array, preparation: Preparation) -> str:
+def _fingerprint(
+    names: list[str], labels: Array, digests: Array, preparation: Preparation, texts: tuple[tuple[str, ...], ...] = ()
+) -> str:
     options = preparation.as_dict() | {"masks": preparation.masks is not None, "maskrcnn": None}  # not where they lie
-    content = [names, labels.tolist(), digests.tolist(), options]
+    content = [names, labels.tolist(), digests.tolist(), options, *([texts] if texts else [])]
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()

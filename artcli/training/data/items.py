@@ -36,6 +36,7 @@ class Item:
 
     source: a picture file, one inside a tar, or decoded uint8 pixels, (H, W) or (H, W, 3).
     stamp: (bytes, modification time in ns) of the file on disk.  held_out: the data set itself keeps it from training.
+    texts: its captions.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Item:
     stamp: tuple[int, int]
     label: int = 0
     held_out: bool = False
+    texts: tuple[str, ...] = ()
 
 
 def pictures(count: int) -> str:

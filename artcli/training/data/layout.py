@@ -9,7 +9,7 @@ from pathlib import Path
 
 from artcli.errors import UsageError, did_you_mean
 from artcli.media import decode, files
-from artcli.training.data import formats, shards
+from artcli.training.data import captions, formats, shards
 from artcli.training.data.items import Item, Skipped, pictures, stamp
 from artcli.training.data.walk import SUFFIXES, Found, kinds, walk
 
@@ -38,7 +38,8 @@ class Layout:
 
     def describe(self) -> str:
         """One line: `680 pictures in 17 class folders`."""
-        return f"{pictures(len(self.items))}, {self.kind}"
+        captioned = sum(bool(item.texts) for item in self.items)
+        return f"{pictures(len(self.items))}, {self.kind}" + (f", {captioned} with captions" if captioned else "")
 
 
 def read_layout(path: Path, exclude: Iterable[Path] = ()) -> Layout:
@@ -78,6 +79,8 @@ def _of_folder(root: Path, exclude: Iterable[Path]) -> Layout:
             raise _no_picture(root, found, problems)
         return layout
     items, classes, kind, notes = _arrange(usable)
+    items, told = captions.attach(items, found)
+    notes = [*notes, *told]
     if len(items) == 1:
         kind = "one picture, repeated"
     notes = [*notes, *_pairs(items)]

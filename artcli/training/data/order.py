@@ -7,7 +7,7 @@ import numpy as np
 from artcli.training.data.items import Array
 
 # What a random stream is for, so that no two are alike.
-SHUFFLE, CLASSES, AUGMENT, NOISE, VALIDATION = range(5)
+SHUFFLE, CLASSES, AUGMENT, NOISE, VALIDATION, WORDS = range(6)
 
 _KEPT = 4  # permutations: those of the epochs that a batch usually touches
 

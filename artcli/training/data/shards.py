@@ -1,4 +1,4 @@
-"""Shards in the webdataset convention: .tar files whose members share a key, `0001.jpg` with `0001.cls`.
+"""Shards in the webdataset convention: .tar files whose members share a key, `0001.jpg` with `0001.cls` and `0001.txt`.
 
 Read with the standard library: an uncompressed tar keeps every picture in one piece, so that its place is noted once
 and any thread reads it later, which the sequential reader of the `webdataset` package does not offer.
@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 import tarfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from artcli.errors import UsageError
+from artcli.training.data import captions
 from artcli.training.data.formats import Listing
 from artcli.training.data.items import Item, Skipped, Slice, pictures
 from artcli.training.data.walk import SUFFIXES, Found
 
 _HELD_OUT = re.compile(r"(^|[^a-z])(val|valid|validation|test)([^a-z]|$)")
 _MAX_LABEL_BYTES = 1000
+_MAX_CAPTION_BYTES = 100_000
 
 
 def read(found: Iterable[Found]) -> Listing | None:
@@ -58,7 +61,7 @@ def _is_held_out(file: Found, tars: list[Found]) -> bool:
 
 def _shard(file: Found, problems: list[Skipped], held_out: bool) -> list[tuple[Item, str | None]]:
     """Every picture of one shard, and the text of its .cls if it has one."""
-    members, labels = [], {}
+    members, labels, texts = [], {}, {}
     try:
         with tarfile.open(file.path, "r:") as archive:
             for member in archive:
@@ -67,6 +70,8 @@ def _shard(file: Found, problems: list[Skipped], held_out: bool) -> list[tuple[I
                 key, suffix = _key(member.name)
                 if suffix == ".cls" and member.size < _MAX_LABEL_BYTES and (stream := archive.extractfile(member)):
                     labels[key] = stream.read().decode("utf-8", "replace").strip()
+                elif suffix == ".txt" and member.size < _MAX_CAPTION_BYTES and (stream := archive.extractfile(member)):
+                    texts[key] = captions.split(stream.read().decode("utf-8", "replace"))
                 elif suffix in SUFFIXES:
                     members.append((key, member))
     except (tarfile.TarError, OSError) as error:
@@ -75,7 +80,13 @@ def _shard(file: Found, problems: list[Skipped], held_out: bool) -> list[tuple[I
     shard = file.name.removesuffix(".tar")
     return [
         (
-            Item(f"{shard}/{member.name}", Slice(file.path, member.offset_data, member.size), file.stamp, 0, held_out),
+            Item(
+                f"{shard}/{member.name}",
+                Slice(file.path, member.offset_data, member.size),
+                file.stamp,
+                held_out=held_out,
+                texts=texts.get(key, ()),
+            ),
             labels.get(key),
         )
         for key, member in members
@@ -104,5 +115,5 @@ def _labelled(found: list[tuple[Item, str | None]]) -> tuple[tuple[Item, ...], t
     numbers = all(text.isdecimal() for text in texts)
     classes = tuple(sorted(texts, key=lambda text: (int(text), text) if numbers else (0, text)))
     label = {text: number for number, text in enumerate(classes)}
-    items = [Item(i.name, i.source, i.stamp, label[text or ""], i.held_out) for i, text in found]
+    items = [replace(item, label=label[text or ""]) for item, text in found]
     return tuple(items), classes, ()

@@ -1,0 +1,99 @@
+"""A dream from its first step: with a prior, a sketch of the thing comes first, and the loop draws it out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from artcli.backends.clip import Clip
+from artcli.backends.dream import fft, rivals
+from artcli.backends.dream.canvas import Canvas
+from artcli.backends.dream.optimise import dream
+from artcli.backends.dream.prior import Prior
+from artcli.backends.dream.settings import Settings
+from artcli.backends.dream.steer import Target
+from artcli.backends.dream.story import Story
+from artcli.backends.frame import Frame
+from artcli.nn.vqgan import VQGAN
+
+
+def begin(
+    targets: Sequence[Target] | Story,
+    clip: Clip,
+    settings: Settings,
+    *,
+    seed: int = 0,
+    canvas: Canvas | None = None,
+    vqgan: VQGAN | None = None,
+    prior: Prior | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> Iterator[Frame]:
+    """As `dream`; with a prior the steps of its solver come first, and the loop goes on from what it drew."""
+    how: dict[str, Any] = {"seed": seed, "vqgan": vqgan}
+    if prior is None:
+        yield from dream(targets, clip, settings, canvas=canvas, state=state, **how)
+        return
+    ahead, done = prior.how.steps, 0 if state is None else state["step"]
+    sketches = _sketch(targets, clip, settings, prior, seed, canvas)
+    for step in range(done + 1, ahead + 1):
+        picture = sketches[step - 1]
+        yield Frame(step, ahead + settings.steps, partial(_shown, picture, canvas), {}, partial(_step, step))
+    photo, mask = (sketches[-1], None) if canvas is None else (canvas.photo, canvas.mask)
+    begun = Canvas(photo, mask, sketch=sketches[-1])
+    inner = None if done <= ahead else state["drawn"]  # type: ignore[index]
+    for frame in dream(targets, clip, after_sketch(settings), canvas=begun, state=inner, **how):
+        step = ahead + frame.step
+        yield frame._replace(step=step, total=ahead + settings.steps, state=partial(_state, step, frame))
+
+
+def after_sketch(settings: Settings) -> Settings:
+    """How the loop goes on from a sketch: held by it at first, and large from the start."""
+    return replace(
+        settings, init_weight=settings.init_weight + settings.hold, init_decay=settings.hold_decay,
+        low_res=settings.sketch_res,
+    )  # fmt: skip
+
+
+def _sketch(
+    targets: Sequence[Target] | Story,
+    clip: Clip,
+    settings: Settings,
+    prior: Prior,
+    seed: int,
+    canvas: Canvas | None,
+) -> list[torch.Tensor]:
+    story = targets if isinstance(targets, Story) else Story([targets])
+    others = rivals.embed(clip, story.embeddings())
+    photo = None if canvas is None else canvas.photo
+    found = prior.sketch(seed, settings.height, settings.width, others, photo)
+    return [fft.resize(picture[None], settings.height, settings.width)[0] for picture in found]
+
+
+def _shown(picture: torch.Tensor, canvas: Canvas | None) -> torch.Tensor:
+    return picture if canvas is None else canvas.compose(picture[None])[0]
+
+
+def _step(step: int) -> dict[str, Any]:
+    return {"step": step}
+
+
+def _state(step: int, frame: Frame) -> dict[str, Any]:
+    return {"step": step, "drawn": frame.state()}
+
+
+def try_seed(
+    targets: Sequence[Target] | Story,
+    clip: Clip,
+    settings: Settings,
+    seed: int,
+    canvas: Canvas | None,
+    vqgan: VQGAN | None = None,
+    prior: Prior | None = None,
+) -> float:
+    """How well a seed does: CLIP's similarity to the first prompt over the last steps of a short trial run."""
+    trial = replace(settings, steps=max(10, settings.steps // 5), low_part=1.0)
+    frames = begin(targets, clip, trial, seed=seed, canvas=canvas, vqgan=vqgan, prior=prior)
+    found = [frame.metrics["similarity"] for frame in frames if frame.metrics]
+    return sum(found[-5:]) / len(found[-5:])

@@ -1,0 +1,33 @@
+"""What a picture is called while a model learns from words: a noun, maybe its colour, in one of a few forms."""
+
+from collections.abc import Sequence
+
+import torch
+
+from artcli.backends.clip_phrases import COLORS
+from artcli.training.colors import dominant_color
+
+COLOR_PART = 0.5  # of the pictures with a leading colour whose text names it
+KIND_PART = 0.25  # of the lessons that say "car" rather than "sports car"
+FORMS = ("{}", "a {}", "a photo of a {}")
+CHANCES = 4  # numbers in 0..1 that a wording takes
+PLAINEST = [0.0, 1.0, 1.0, 0.0]  # the first name, no kind, no colour, no more words
+
+
+def noun(names: Sequence[str], kinds: Sequence[str], chance: Sequence[float]) -> str:
+    """One of the names of a thing, or of the kinds of things that it is."""
+    pool = kinds if kinds and chance[1] < KIND_PART else names
+    return pool[int(chance[0] * len(pool))]
+
+
+def phrase(word: str, image: torch.Tensor, chance: Sequence[float]) -> str:
+    """`a red car`: the noun, the colour of the picture (3, H, W) in 0..1 if one leads, in one of FORMS."""
+    if chance[2] < COLOR_PART and len(image) == 3:
+        color = int(dominant_color(image[None]))
+        word = f"{COLORS[color]} {word}" if color >= 0 else word
+    return FORMS[int(chance[3] * len(FORMS))].format(word)
+
+
+def of_folder(name: str) -> str:
+    """The words of a class folder: `sports_car` is a sports car."""
+    return " ".join(name.replace("_", " ").replace("-", " ").split())
