@@ -392,3 +392,84 @@ def test_an_exported_copy_is_as_the_trained_one(tiny, folder):
     model.export(folder)
     found = diffusion_files.load(str(folder), CPU).net.state_dict()
     assert all(torch.allclose(tensor, before[f"net.{name}"], atol=2e-3) for name, tensor in found.items())
+
+
+# --- sampling ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data, tiny_clip):
+    """A finished run, awake enough to draw differently for every word."""
+    from typer.testing import CliRunner
+
+    from artcli.cli import app
+
+    place = tmp_path_factory.mktemp("runs") / "run"
+    result = CliRunner().invoke(app, line(data, tiny_clip, "--set", "lr=0.02", out=place, steps=20))
+    assert result.exit_code == 0, result.stderr
+    return place
+
+
+def pixels(path):
+    from PIL import Image
+
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def sampled(invoke, run, *more, code=0):
+    result = invoke("sample", str(run), *map(str, more))
+    assert result.exit_code == code, result.stderr
+    return result
+
+
+def test_a_grid_has_a_row_for_each_prompt(invoke, run):
+    sampled(invoke, run, "--prompt", "a cat", "--prompt", "a dog", "--count", 3, "--seed", 4, "-o", "both.png")
+    sampled(invoke, run, "--prompt", "a dog", "--count", 3, "--seed", 4, "--columns", 3, "-o", "dogs.png")
+    both, dogs = pixels("both.png"), pixels("dogs.png")
+    assert (both[-len(dogs) :] == dogs).all()
+    assert not (both[: len(dogs)] == dogs).all()
+
+
+def test_files_of_their_own_are_named_by_prompt_and_run_again_from_their_record(invoke, run):
+    sampled(invoke, run, "--prompt", "a cat", "--prompt", "a dog", "--seed", "1-2", "--separate", "-o", "x.png")
+    names = sorted(p.name for p in Path().glob("x-*.png"))
+    assert names == ["x-a-cat-1.png", "x-a-cat-2.png", "x-a-dog-1.png", "x-a-dog-2.png"]
+    result = invoke("sample", str(run), "--from", "x-a-dog-2.png", "-o", "again.png")
+    assert result.exit_code == 0, result.stderr
+    assert (pixels("again.png") == pixels("x-a-dog-2.png")).all()
+
+
+def test_guidance_and_negative_words_matter(invoke, run):
+    for name, more in {"a": [], "b": ["--guidance", 8], "c": ["--negative", "a dog"]}.items():
+        sampled(invoke, run, "--prompt", "a cat", "--count", 1, "--seed", 1, *more, "-o", f"{name}.png")
+    a, b, c = (pixels(f"{name}.png") for name in "abc")
+    assert (a != b).any() and (a != c).any()
+
+
+def test_a_film_from_prompt_to_prompt(invoke, run):
+    more = ["--interpolate", "--prompt", "a cat", "--prompt", "a dog", "--seed", 3]
+    sampled(invoke, run, *more, "--columns", 4, "-o", "way.png")
+    sampled(invoke, run, "--prompt", "a cat", "--count", 1, "--seed", 3, "-o", "start.png")
+    side = len(pixels("start.png"))
+    assert np.abs(pixels("way.png")[:side, :side] - pixels("start.png")).max() <= 1
+    sampled(invoke, run, *more, "--duration", 0.5, "--fps", 8, "-o", "way.mp4")
+    assert Path("way.mp4").stat().st_size > 0
+
+
+def test_neighbours_of_samples(invoke, run):
+    result = sampled(invoke, run, "--neighbours", "--prompt", "a cat", "--count", 2, "-o", "near.png")
+    assert "nearest in pixels" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ([], "give --prompt"),
+        (["--prompt", " "], "a prompt is empty"),
+        (["--prompt", "a cat", "--truncation", "0.5"], "leave --truncation out"),
+        (["--prompt", "a cat", "--class", "cat"], "leave --class out"),
+    ],
+)
+def test_samples_that_cannot_be(invoke, run, more, says):
+    assert says in refused(invoke("sample", str(run), *more, "-q", "-o", "x.png"))
+    assert not Path("x.png").exists()

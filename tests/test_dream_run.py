@@ -14,7 +14,7 @@ from artcli import weights
 from artcli.media import images, record, video
 from tests.conftest import one_error_line, photograph, snapshot
 
-TINY = ["--drawer", "fft", "--size", 64, "--steps", 6, "--cutouts", 6, "--low-res", 0]
+TINY = ["--drawer", "fft", "--size", 64, "--steps", 6, "--cutouts", 6, "--low-res", 0, "--prior", "none"]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Transformers for High-Resolution Image Synthesis", Esser et al., 2024), told wha
 a CLIP's text tower.  The text is dropped now and then, for classifier-free guidance (Ho and Salimans, 2022).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from artcli.errors import UsageError
 from artcli.nn import checks, flow
 from artcli.nn.flow import Wish
 from artcli.nn.inference import inference
+from artcli.nn.latents import normal, slerp
 from artcli.nn.muon import Muon
 from artcli.nn.precision import full
 from artcli.nn.unet import UNet
@@ -29,6 +31,7 @@ from artcli.training.texts import TextPictures
 
 FILE = "diffusion.safetensors"
 OPTIMIZERS = ("muon", "adamw")
+SHOWN = 6  # prompts of the report's grid
 SHAPE = ("channels", "widths", "blocks", "attention", "fold", "features", "texts")  # settings that the net is made of
 
 
@@ -40,7 +43,8 @@ class Config:
     texts: numbers of a text's embedding, 0 for a model that is told nothing.  clip: whose text tower embeds.
     drop: the part of the pictures whose text is dropped.  ema: decay of the running mean of the weights that draws.
     rise: steps until the learning rate is whole; fall: the last part of the run, in which it falls to 0.
-    start: a bundled name, a run's model/ or a file: go on from its weights.  prompts: what the report's grid shows.
+    start: a bundled name, a run's model/ or a file: go on from its weights.
+    prompts: what the report's grid shows; some texts of the data where none are given.
     """
 
     size: int = 32
@@ -60,7 +64,7 @@ class Config:
     fall: float = 0.2
     clip_gradient: float = 1.0  # largest norm
     start: str = ""
-    prompts: tuple[str, ...] = ("red car", "banana", "airplane", "a sunflower", "a castle", "a brown dog")
+    prompts: tuple[str, ...] = ()
     batch: int = 128
     epochs: int = 10
 
@@ -76,10 +80,16 @@ class Config:
         return {name: getattr(self, name) for name in SHAPE}
 
 
+PROMPTS = ("red car", "banana", "airplane", "a sunflower", "a castle", "a brown dog")
 PRESETS = {
-    "mini-32": Config(),
+    "mini-32": Config(prompts=PROMPTS),
     "mini-64": Config(
-        size=64, widths=(96, 192, 320, 384), blocks=(1, 2, 2, 2), attention=(False, False, True, True), batch=512
+        size=64,
+        widths=(96, 192, 320, 384),
+        blocks=(1, 2, 2, 2),
+        attention=(False, False, True, True),
+        batch=512,
+        prompts=PROMPTS,
     ),
     "tiny": Config(
         size=16, widths=(16, 32), blocks=(1, 1), attention=(False, True), features=32, batch=8, ema=0.9, rise=2
@@ -102,14 +112,27 @@ def needs_words(config: Config, pictures: Any) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How pictures are drawn.  guidance: towards the words, 1 for the words alone.  steps, solver: of flow.solve.
+    negative: texts to keep away from, together as much as towards the words."""
+
+    guidance: float = 3.0
+    steps: int = 20
+    solver: str = "multistep"
+    negative: tuple[str, ...] = ()
+
+
 class Model(nn.Module):
     """classes: of the training pictures, which texts stand for."""
 
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
+        self.drawing = Drawing()
         self.config = config
         self.net = UNet(**config.shape()).to(memory_format=torch.channels_last)
         self.average = config.ema
+        self.shown = config.prompts
         if config.start:
             take_over(self.net, config)
 
@@ -120,6 +143,12 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    def study(self, data: Any) -> None:
+        """Choose what the report shows: some texts of the data, where the settings name none."""
+        if self.config.texts and not self.shown:
+            found = data.batch(0, 4 * SHOWN, device=torch.device("cpu")).texts
+            self.shown = tuple(dict.fromkeys(text for text in found if text))[:SHOWN] or ("a picture",)
 
     # training -------------------------------------------------------------------------------------------------------
 
@@ -162,22 +191,44 @@ class Model(nn.Module):
 
     @inference
     def generate(
-        self,
-        seeds: Sequence[int],
-        labels: torch.Tensor | None = None,
-        prompts: Sequence[str] | None = None,
-        guidance: float = 3.0,
-        steps: int = 20,
-        solver: str = "multistep",
+        self, seeds: Sequence[int], labels: torch.Tensor | None = None, prompts: Sequence[str] | None = None
     ) -> torch.Tensor:
-        """Pictures (N, C, H, W) in 0..1, one per seed and prompt; without prompts the settings' own in turn."""
-        if self.config.texts and prompts is None:
-            prompts = [self.config.prompts[place % len(self.config.prompts)] for place in range(len(seeds))]
+        """Pictures (N, C, H, W) in 0..1, one per seed and prompt, without prompts of the report's own in turn.
+
+        labels: mean nothing here, as words do.
+        """
+        return self.decode(self.latents(seeds, prompts=prompts))
+
+    def latents(self, seeds: Sequence[int], prompts: Sequence[str] | None = None) -> torch.Tensor:
+        """Noise and, behind it, the embedding of the words, (N, C * H * W + D)."""
+        noise = start_noise(self.net, seeds, self.config.size, self.config.size).flatten(1)
+        if not self.config.texts:
+            return noise
+        words = self.shown if prompts is None else prompts
+        return torch.cat((noise, self.tower([words[place % len(words)] for place in range(len(seeds))])), 1)
+
+    @inference
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in 0..1; a picture does not depend on the others."""
+        shape, how = (self.config.channels, self.config.size, self.config.size), self.drawing
+        noise, texts = latents.split((math.prod(shape), self.config.texts), 1)
+        away = [Wish(text, -weight) for text, weight in self._negative()]
         found = []
-        for place, seed in enumerate(seeds):
-            wishes = [Wish(text) for text in self.tower([prompts[place]])] if prompts else []
-            found.append(draw(self.net, wishes, [seed], self.config.size, guidance, steps, solver)[0])
+        for x, text in zip(noise, texts, strict=True):
+            wishes = [Wish(text), *away] if self.config.texts else []
+            *_, state = sample(self.net, wishes, x.view(1, *shape), how.guidance, how.steps, how.solver)
+            found.append(to_picture(state.picture)[0])
         return torch.stack(found)
+
+    def _negative(self) -> list[tuple[torch.Tensor, float]]:
+        words = self.drawing.negative
+        return [(text, 1.0 / len(words)) for text in self.tower(words)] if words else []
+
+    def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
+        """Noise and words on their spheres, each by itself, (N, C * H * W + D)."""
+        sizes = (start.shape[1] - self.config.texts, self.config.texts)
+        pairs = zip(start.split(sizes, 1), end.split(sizes, 1), strict=True)
+        return torch.cat([slerp(a, b, part) if a.shape[1] else a for a, b in pairs], 1)
 
     # for other programs ---------------------------------------------------------------------------------------------
 
@@ -238,9 +289,7 @@ def sample(
 
 def start_noise(net: UNet, seeds: Sequence[int], height: int, width: int) -> torch.Tensor:
     """Noise (N, C, H, W), each row from its own seed, on the net's device."""
-    shape = (net.channels, height, width)
-    rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(rows).to(net.last.weight.device)
+    return normal(seeds, (net.channels, height, width)).to(net.last.weight.device)
 
 
 def to_picture(x: torch.Tensor) -> torch.Tensor:

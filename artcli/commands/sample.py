@@ -85,6 +85,16 @@ def sample(
     classes: Annotated[
         list[str] | None, typer.Option("--class", metavar="NAME", help="Draw this class (repeatable), or all.")
     ] = None,
+    prompts: Annotated[
+        list[str] | None, typer.Option("--prompt", metavar="TEXT", help="Draw what this says (repeatable).")
+    ] = None,
+    negative: Annotated[
+        list[str] | None, typer.Option("--negative", metavar="TEXT", help="Keep away from this (repeatable).")
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option("--guidance", min=0, max=30, help="How closely words are followed.  [default: 3]"),
+    ] = None,
     truncation: Annotated[
         float | None,
         typer.Option("--truncation", metavar="T", min=0, max=2, help="Below 1: more usual, less varied pictures."),
@@ -174,12 +184,15 @@ def sample(
         mode=mode,
         runs=(run, *(compare or ())),
         out=target,
-        seeds=() if way in NOT_RANDOM else _seeds(mode, seed, count, bool(classes)),
+        seeds=() if way in NOT_RANDOM else _seeds(mode, seed, count or _stops(mode, prompts), bool(classes or prompts)),
         separate=separate,
         columns=columns if "columns" in meant else None,
         size=None if size is None else options.size(size),
         classes=tuple(dict.fromkeys(classes or ())) if "classes" in meant else (),
         truncation=truncation if "truncation" in meant else None,
+        prompts=tuple(dict.fromkeys(prompts or ())) if "prompts" in meant else (),
+        negative=tuple(negative or ()) if "negative" in meant else (),
+        guidance=guidance if "guidance" in meant else None,
         pictures=tuple(files.expand_inputs(reconstruct or ())),
         between=_between(mode, between),
         enlargement=enlargement if "upscale" in meant and not film else AS_IS,
@@ -198,7 +211,7 @@ def sample(
     check_runs(request.runs)
     console = Console(quiet=quiet, json_lines=as_json)
     if not dry_run and request.outputs_known:
-        request.check_outputs(request.classes)
+        request.check_outputs(request.named)
         if _all_there(request, console):
             return
     _run(request, console, dry_run)
@@ -224,6 +237,9 @@ _MEANT_FOR = {
     "separate": ("samples",),
     "loop": ("interpolate", "between"),
     "truncation": _RANDOM,
+    "prompts": _RANDOM,
+    "negative": _RANDOM,
+    "guidance": _RANDOM,
     "count": _RANDOM,
     "upscale": ("samples", "reconstruct", "interpolate", "between", "sweep", "neighbours", "compare"),
     "columns": ("samples", "reconstruct", "interpolate", "between", "walk", "sweep", "neighbours", "compare"),
@@ -234,7 +250,7 @@ def _meant(ctx: typer.Context, way: str) -> set[str]:
     """The options that mean something here.  Raises UsageError for another one on the command line."""
     for name, ways in _MEANT_FOR.items():
         if way not in ways and options.on_the_line(ctx, name):
-            option = {"classes": "class"}.get(name, name)
+            option = {"classes": "class", "prompts": "prompt"}.get(name, name)
             there = ", ".join("samples" if other == "samples" else f"--{other}" for other in ways)
             raise UsageError(f"--{option} has no meaning with --{way}; it goes with {there}.")
     return {name for name, ways in _MEANT_FOR.items() if way in ways}
@@ -268,6 +284,11 @@ def _seeds(mode: str, text: str | None, count: int | None, of_class: bool) -> tu
     return _enough(mode, list(range(first, first + number)))
 
 
+def _stops(mode: str, prompts: Sequence[str] | None) -> int | None:
+    """Of a way from prompt to prompt: each of them once."""
+    return len(prompts) if mode == "interpolate" and prompts and len(prompts) > 1 else None
+
+
 def _enough(mode: str, seeds: list[int]) -> tuple[int, ...]:
     if mode == "interpolate" and len(seeds) < 2:
         raise UsageError("--interpolate needs two seeds or more, such as --seed 0-4, or pictures: --between A B")
@@ -293,7 +314,7 @@ def _recorded(ctx: typer.Context) -> dict[str, Any]:
 
 def _all_there(request: Request, console: Console) -> bool:
     """Whether --skip-existing leaves nothing to do, which saves loading the model."""
-    outputs = request.outputs(request.classes)
+    outputs = request.outputs(request.named)
     if not request.skip_existing or not all(path.exists() for path in outputs):
         return False
     console.info(f"sample: {len(outputs)} of {len(outputs)} exist already")

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,8 @@ class Sampler:
         self.preparation = given.preparation_of(loaded)
         self.drawn = (self.side, self.side)
         self.told: str | None = None
+        self.told_in_words = bool(getattr(loaded.config, "texts", 0)) and self.can("samples")
+        self.prompts: Sequence[str] = ()
         self.at_once = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // self.side**2))
 
     @property
@@ -85,8 +88,24 @@ class Sampler:
         if not there or not self.takes("truncation", *there):
             raise UsageError(f"{self.title} knows no truncation: leave --truncation out.")
 
+    def tell(self, prompts: Sequence[str], guidance: float | None, negative: Sequence[str]) -> None:
+        """What is drawn, in words.  Raises UsageError: they are missing, empty, or mean nothing to the model."""
+        if not self.told_in_words:
+            if prompts or negative or guidance is not None:
+                raise UsageError(f"{self.title} is told nothing in words: leave --prompt, --negative, --guidance out.")
+            return
+        if not prompts:
+            raise UsageError(f"{self.title} draws what words say: give --prompt TEXT.")
+        if not all(text.strip() for text in (*prompts, *negative)):
+            raise UsageError('a prompt is empty; say what to draw, such as --prompt "a red car"')
+        self.prompts = prompts
+        how = {"negative": tuple(negative)} | ({} if guidance is None else {"guidance": guidance})
+        self.model.drawing = replace(self.model.drawing, **how)
+
     def class_names(self, wanted: Sequence[str]) -> list[str]:
         """The classes that `--class` names, each once.  Raises UsageError: unknown, or a model without classes."""
+        if self.told_in_words and not wanted:
+            return list(self.prompts)
         known = self.loaded.classes if getattr(self.model, "classes", 0) else []
         if wanted and not known:
             raise UsageError(f"{self.title} was not trained to tell classes apart: leave --class out.")
@@ -105,19 +124,27 @@ class Sampler:
         self, seeds: Sequence[int], classes: Sequence[str | None] = (), truncation: float | None = None
     ) -> Iterator[torch.Tensor]:
         """A picture per seed.  classes: as many names as seeds, or none."""
-        labels = [self.loaded.classes.index(name) for name in classes if name is not None]
+        named = [name for name in classes if name is not None]
+        labels = [] if self.told_in_words else [self.loaded.classes.index(name) for name in named]
         cut = {} if truncation is None else {"truncation": truncation}
 
         def call(rows: list[int]) -> torch.Tensor:
-            chosen = {"labels": torch.tensor([labels[row] for row in rows], device=self.device)} if labels else {}
+            chosen: dict[str, Any] = {}
+            if labels:
+                chosen = {"labels": torch.tensor([labels[row] for row in rows], device=self.device)}
+            elif named:
+                chosen = {"prompts": [named[row] for row in rows]}
             return self.model.generate([seeds[row] for row in rows], **chosen, **cut)
 
         return self._in_batches(len(seeds), call)
 
     def latents(self, seeds: Sequence[int], truncation: float | None = None) -> torch.Tensor:
-        """Random latents, (N, D)."""
+        """Random latents, (N, D); of a model that is told in words, with the prompts in turn."""
+        cut: dict[str, Any] = {} if truncation is None else {"truncation": truncation}
+        if self.told_in_words:
+            cut["prompts"] = [self.prompts[place % len(self.prompts)] for place in range(len(seeds))]
         with torch.inference_mode():
-            return self.model.latents(list(seeds), **({} if truncation is None else {"truncation": truncation}))
+            return self.model.latents(list(seeds), **cut)
 
     def decode(self, total: int, latents: Callable[[int], torch.Tensor]) -> Iterator[torch.Tensor]:
         """Pictures of `total` latents; latents(i) gives the i-th, (D,)."""

@@ -54,7 +54,8 @@ def _files(session: "Session") -> None:
 def _saved(session: "Session", job: Job, pixels: sheet.Array) -> bool:
     """Whether the picture could be written; with a line that says why not."""
     of_class = {} if job.class_name is None else {"class": job.class_name}
-    recipe = session.recipe(seed=f"{job.seed}-{job.seed}", **({"classes": [job.class_name]} if job.class_name else {}))
+    kind = "prompts" if session.sampler.told_in_words else "classes"
+    recipe = session.recipe(seed=f"{job.seed}-{job.seed}", **({kind: [job.class_name]} if job.class_name else {}))
     try:
         session.save(job.path, pixels, recipe, seed=job.seed, **of_class)
     except ArtgenError as error:

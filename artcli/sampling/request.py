@@ -30,6 +30,7 @@ class Request:
     separate: a file per picture, named after `out`.  size: (width, height) of every picture, None for the model's.
     enlargement: what becomes of a picture of that size.
     columns, truncation, duration: None for what suits the mode.  dimension: of the latents, for a sweep.
+    prompts, negative, guidance: for models that are told in words.
     pictures: to reconstruct.  between: to interpolate.  recipe: the record's fixed part, None for no record.
     """
 
@@ -42,6 +43,9 @@ class Request:
     size: tuple[int, int] | None = None
     classes: tuple[str, ...] = ()
     truncation: float | None = None
+    prompts: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
+    guidance: float | None = None
     pictures: tuple[Path | files.Stdio, ...] = ()
     between: tuple[Path, ...] = ()
     enlargement: Enlargement = AS_IS
@@ -61,6 +65,11 @@ class Request:
     def ability(self) -> str:
         """What the model has to be able to do: a key of `generator.ABILITIES`."""
         return "--between" if self.mode == "interpolate" and self.between else self.mode
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """What the pictures are of: classes, or prompts."""
+        return self.classes or self.prompts
 
     @property
     def seeds_text(self) -> str:

@@ -71,6 +71,8 @@ class Session:
         if request.truncation is not None:
             for sampler in self.samplers:
                 sampler.require_truncation()
+        for sampler in self.samplers:
+            sampler.tell(request.prompts, request.guidance, request.negative)
         self.classes = self.sampler.class_names(request.classes)
         self._tell_class()
         self.weights = {str(run): s.loaded.fingerprint for run, s in zip(request.runs, self.samplers, strict=True)}
@@ -94,7 +96,7 @@ class Session:
 
     def _tell_class(self) -> None:
         """Where pictures come from latents of a way, all of them are of one class."""
-        if not self.classes or self.request.mode not in ("interpolate", "walk", "sweep"):
+        if self.sampler.told_in_words or not self.classes or self.request.mode not in ("interpolate", "walk", "sweep"):
             return
         if len(self.classes) > 1:
             raise UsageError(f"--{self.request.mode} takes one --class, not {len(self.classes)}")
