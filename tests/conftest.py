@@ -158,3 +158,21 @@ def photograph(path: Path, size=(80, 56), alpha=False):
         pixels = np.dstack((pixels, (255 * y / height).astype(np.uint8)))
     Image.fromarray(pixels).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_prior(tmp_path_factory, tiny_clip):
+    """A folder with a random diffusion model of 16 pixels that hears every word: what `--prior` takes."""
+    import torch
+
+    from artcli.backends import diffusion
+
+    shape = {"widths": (8, 16), "blocks": (1, 1), "attention": (False, True), "features": 16, "size": 16, "texts": 32}
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = diffusion.Model(diffusion.Config(**shape, clip=str(tiny_clip)))
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    folder = tmp_path_factory.mktemp("prior")
+    model.export(folder)
+    return folder

@@ -179,7 +179,20 @@ def dream(invoke, tiny_clip, model, folder):
         folder / "codes.safetensors",
         metadata={"vqgan": json.dumps(asdict(TINY))},
     )
-    tiny = ["--drawer", "vqgan", "--vqgan", "codes.safetensors", "--steps", 4, "--cutouts", 4, "--low-res", 32]
+    tiny = [
+        "--prior",
+        "none",
+        "--drawer",
+        "vqgan",
+        "--vqgan",
+        "codes.safetensors",
+        "--steps",
+        4,
+        "--cutouts",
+        4,
+        "--low-res",
+        32,
+    ]
 
     def run(*args, size=48, code=0):
         sized = ["--size", size] if size else []

@@ -79,7 +79,22 @@ def test_reading_scenes():
 @pytest.fixture
 def dream(invoke, tiny_clip, folder):
     def run(*args, code=0):
-        flags = ["--drawer", "fft", "--size", 48, "--steps", 8, "--cutouts", 4, "--low-res", 32, "--clip", tiny_clip]
+        flags = [
+            "--prior",
+            "none",
+            "--drawer",
+            "fft",
+            "--size",
+            48,
+            "--steps",
+            8,
+            "--cutouts",
+            4,
+            "--low-res",
+            32,
+            "--clip",
+            tiny_clip,
+        ]
         result = invoke("dream", *flags, *args)
         assert result.exit_code == code, result.stderr
         return result

@@ -87,7 +87,7 @@ def test_it_goes_on_at_the_same_bytes(tiny_clip):
 def dream(invoke, tiny_clip, folder):
     def run(*args, code=0):
         flags = ["--size", 48, "--steps", 4, "--cutouts", 4, "--low-res", 0, "--clip", tiny_clip, "--seed", 1]
-        result = invoke("dream", "--drawer", "fft", *flags, *args)
+        result = invoke("dream", "--prior", "none", "--drawer", "fft", *flags, *args)
         assert result.exit_code == code, result.stderr
         return result
 

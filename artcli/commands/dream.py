@@ -217,6 +217,8 @@ def dream(
         raise UsageError("--story goes without PROMPT and --prompts: its lines are the scenes")
     told = prompt if story is None else " ^ ".join(_read_lines(story))
     lines = _lines(told, prompts_file, bool(image_prompt or noise_prompt))
+    if lines == [""] and (start == "prior" or prior not in (None, "none")):
+        raise UsageError("a prior draws from words: give a PROMPT, or leave out --prior and --start prior")
     seeds = options.seeds(seed)
     jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out, ".png" if source is None else ".mp4")
     if source is not None:
