@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from artcli.backends import diffusion_files
+from artcli.backends.clip_phrases import COLORS
 from artcli.backends.diffusion import Config, Model, draw, to_picture
 from artcli.errors import UsageError, WeightsError
 from artcli.nn import flow
@@ -21,8 +22,8 @@ from artcli.nn.unet import UNet
 from artcli.training import checkpoint, words
 from artcli.training.data import Preparation, open_dataset
 from artcli.training.texts import TextPictures
-from tests.batches import copies_of, pictures, seeded
 from tests.batches import batch as plain_batch
+from tests.batches import copies_of, pictures, seeded
 from tests.conftest import EXECUTABLE, one_error_line
 from tests.test_train import write_pictures
 
@@ -153,12 +154,10 @@ def test_a_model_without_words(tiny):
 
 
 def test_nouns_and_phrases():
-    red = torch.zeros(3, 8, 8)
-    red[0] = 0.9
     assert words.noun(["car", "auto"], ["vehicle"], [0.6, 0.9]) == "auto"
     assert words.noun(["car", "auto"], ["vehicle"], [0.6, 0.1]) == "vehicle"
-    assert words.phrase("car", red, [0, 0, 0.9, 0.0]) == "car"
-    assert words.phrase("car", red, [0, 0, 0.1, 0.5]) == "a red car"
+    assert words.phrase("car", COLORS.index("red"), [0, 0, 0.9, 0.0]) == "car"
+    assert words.phrase("car", COLORS.index("red"), [0, 0, 0.1, 0.5]) == "a red car"
     assert words.of_folder("sports_car") == "sports car"
 
 
@@ -473,3 +472,17 @@ def test_neighbours_of_samples(invoke, run):
 def test_samples_that_cannot_be(invoke, run, more, says):
     assert says in refused(invoke("sample", str(run), *more, "-q", "-o", "x.png"))
     assert not Path("x.png").exists()
+
+
+def test_the_text_tower_is_clip_s_own_and_an_embedding_does_not_depend_on_its_company(tiny_clip):
+    from artcli.backends import clip as clips
+    from artcli.backends.text_tower import TextTower
+
+    loaded = clips.load(str(tiny_clip), CPU)
+    texts = ["a cat", "a photo of a very old red car by the sea", "dog", "a dog"] * 3 + [
+        f"number {n}" for n in range(40)
+    ]
+    found = TextTower(loaded)(texts)
+    assert torch.allclose(found, loaded.encode_text(texts) * 32**0.5, atol=1e-4)
+    alone = TextTower(loaded)
+    assert all(torch.equal(alone([text])[0], row) for text, row in zip(texts, found, strict=True))

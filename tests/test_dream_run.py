@@ -253,7 +253,7 @@ def test_best_of_draws_the_seed_that_clip_likes(dream):
 
 
 def test_seeds_are_ranked_by_similarity_best_first(clip):
-    from artcli.backends.dream import optimise, steer
+    from artcli.backends.dream import begin, optimise, steer
     from artcli.backends.dream.prompts import parse
     from artcli.backends.dream.settings import Settings
 
@@ -264,7 +264,7 @@ def test_seeds_are_ranked_by_similarity_best_first(clip):
         for seed in (3, 1, 2)
     }
     expected = sorted(ends, key=lambda seed: sum(ends[seed][-5:]), reverse=True)
-    scores = {seed: optimise.try_seed(targets, clip, settings, seed, None) for seed in (1, 2, 3)}
+    scores = {seed: begin.try_seed(targets, clip, settings, seed, None) for seed in (1, 2, 3)}
     assert sorted(scores, key=lambda seed: -scores[seed]) == expected
 
 

@@ -110,7 +110,7 @@ def encode_tokens(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     The same numbers as `model.encode_text(tokens, normalize=True)`: attention is causal, so cutting behind the
     longest text changes nothing.
     """
-    length = int((tokens != 0).sum(1).max())
+    length = int(tokens.argmax(1).max()) + 1  # the last token has the largest number; 0 is an exclamation mark, too
     tokens = tokens[:, :length]
     x = model.token_embedding(tokens) + model.positional_embedding[:length]
     x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))

@@ -10,33 +10,55 @@ import torch.nn.functional as F
 from artcli.backends import clip
 from artcli.errors import UsageError
 
+MOST = 2**18  # embeddings that are remembered
+AT_ONCE = 32  # texts
+
 
 class TextTower:
-    """texts to embeddings (N, D) of unit variance: unit vectors times the root of D."""
+    """texts to embeddings (N, D) of unit variance: unit vectors times the root of D.
+
+    It remembers them: a training says the same names again and again, and reading them anew would take as long as
+    learning from the pictures takes on a fast accelerator.
+    """
 
     def __init__(self, found: clip.Clip):
         self.clip = found
+        self.rows: dict[str, int] = {}
+        self.known = torch.empty(0, found.model.text_projection.shape[1], device=found.device)
+
+    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
+        if len(self.rows) > MOST:
+            self.rows, self.known = {}, self.known[:0]
+        fresh = [text for text in dict.fromkeys(texts) if text not in self.rows]
+        if fresh:
+            self._learn(fresh)
+        return self.known[[self.rows[text] for text in texts]]
 
     @torch.no_grad()
-    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
-        with torch.autocast(self.clip.device.type, enabled=False):
-            found = encode(self.clip, texts)
-        return found * found.shape[1] ** 0.5
+    def _learn(self, texts: list[str]) -> None:
+        tokens = self.clip.tokenizer(texts)
+        lengths = tokens.argmax(1) + 1  # the last token has the largest number
+        for length in lengths.unique().tolist():
+            rows = (lengths == length).nonzero()[:, 0]
+            for part in rows.split(AT_ONCE):
+                # Filled up to one size: rounding depends on the size, and an embedding must not depend on its company.
+                filled = torch.cat((part, part[-1:].expand(AT_ONCE - len(part))))
+                found = encode(self.clip, tokens[filled, :length].to(self.clip.device))[: len(part)]
+                self.rows |= {texts[row]: len(self.known) + n for n, row in enumerate(part.tolist())}
+                self.known = torch.cat((self.known, found * found.shape[1] ** 0.5))
 
 
-def encode(found: clip.Clip, texts: Sequence[str]) -> torch.Tensor:
-    """Unit embeddings (N, D), without spending time on the padding that all texts share.
+def encode(found: clip.Clip, tokens: torch.Tensor) -> torch.Tensor:
+    """Unit embeddings (N, D) of tokens (N, L), all of one length and without padding behind it.
 
-    The same numbers as `Clip.encode_text` but for rounding: attention is causal, so that cutting behind the longest
-    text changes nothing.
+    The same numbers as `Clip.encode_text` but for rounding: attention is causal, so that cutting behind the text
+    changes nothing.
     """
-    model = found.model
-    tokens = found.tokenizer(list(texts)).to(found.device)
-    length = int((tokens != 0).sum(1).max())
-    tokens = tokens[:, :length]
-    x = model.token_embedding(tokens) + model.positional_embedding[:length]
-    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
-    return F.normalize(x[torch.arange(len(x)), tokens.argmax(-1)] @ model.text_projection, dim=-1)
+    model, length = found.model, tokens.shape[1]
+    with torch.autocast(found.device.type, enabled=False):
+        x = model.token_embedding(tokens) + model.positional_embedding[:length]
+        x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+        return F.normalize(x[:, -1] @ model.text_projection, dim=-1)
 
 
 @functools.cache

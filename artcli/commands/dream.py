@@ -263,17 +263,16 @@ def dream(
 
 def _start(start: str | None, prior: str | None, init: Path | None) -> str:
     """What the drawing begins with, as settled by --start, --prior and --init together."""
-    if prior == "none":
-        if start == "prior":
-            raise UsageError("--prior none and --start prior do not go together: leave one out")
-        return start or "sketch"
     if start is None:
-        return "sketch" if init is not None and prior is None else "prior"
-    if prior is not None and start != "prior":
-        raise UsageError(f"--start {start} does without a prior: leave out --prior")
+        return "sketch" if prior == "none" or (init is not None and prior is None) else "prior"
+    options.one_of("--start", start, STARTS)
     if init is not None and start != "prior":
-        raise UsageError(f"--start {start} and --init are two beginnings: leave one out (--start prior takes both)")
-    return options.one_of("--start", start, STARTS)
+        raise UsageError(f"--start {start} says what the drawing begins with where there is no --init")
+    if start == "prior" and prior == "none":
+        raise UsageError("--start prior and --prior none do not go together: leave one out")
+    if start != "prior" and prior not in (None, "none"):
+        raise UsageError(f"--start {start} does without a prior: leave out --prior")
+    return start
 
 
 def _camera(zoom: float | None, pan: str | None, rotate: float | None, steps: int) -> "Camera":

@@ -62,21 +62,34 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
-    """(M, N) with all singular values near 1 and its singular vectors kept, by Newton-Schulz iterations in bf16."""
-    wide = matrix.bfloat16() if matrix.shape[0] <= matrix.shape[1] else matrix.bfloat16().T
-    wide = wide / (wide.norm() + 1e-7)
+    """(..., M, N) with singular values near 1 and its singular vectors kept, by Newton-Schulz iterations in bf16."""
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    wide = matrix.bfloat16().mT if tall else matrix.bfloat16()
+    wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(_ITERATIONS):
-        gram = wide @ wide.T
+        gram = wide @ wide.mT
         wide = _A * wide + (_B * gram + _C * gram @ gram) @ wide
-    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
+    return (wide.mT if tall else wide).to(matrix.dtype)
 
 
 def _orthogonal(matrices: list[torch.Tensor]) -> list[torch.Tensor]:
     """`orthogonal` of each; several processes, which all have the same, share the work."""
     if not (dist.is_available() and dist.is_initialized()):
-        return [orthogonal(matrix) for matrix in matrices]
+        return _by_shape(matrices)
     turn, count = dist.get_rank(), dist.get_world_size()
-    mine = [orthogonal(m) if n % count == turn else torch.zeros_like(m) for n, m in enumerate(matrices)]
+    mine = [torch.zeros_like(matrix) for matrix in matrices]
+    mine[turn::count] = _by_shape(matrices[turn::count])
     flat = torch.cat([matrix.reshape(-1) for matrix in mine])
-    dist.all_reduce(flat)  # zeros add nothing, so that the bytes are those of one process
+    dist.all_reduce(flat)
     return [part.view(m.shape) for part, m in zip(flat.split([m.numel() for m in mine]), mine, strict=True)]
+
+
+def _by_shape(matrices: list[torch.Tensor]) -> list[torch.Tensor]:
+    """On an accelerator those of one shape together: single ones are too small to keep it busy."""
+    if not matrices or matrices[0].device.type == "cpu":
+        return [orthogonal(matrix) for matrix in matrices]
+    found = dict[int, torch.Tensor]()
+    for shape in {matrix.shape for matrix in matrices}:
+        places = [n for n, matrix in enumerate(matrices) if matrix.shape == shape]
+        found |= dict(zip(places, orthogonal(torch.stack([matrices[n] for n in places])), strict=True))
+    return [found[n] for n in range(len(matrices))]

@@ -95,7 +95,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.heads = max(1, width // HEAD)
+        self.heads = next(heads for heads in range(max(1, width // HEAD), 0, -1) if width % heads == 0)
         self.norm = nn.GroupNorm(_groups(width), width)
         self.ask = nn.Linear(width, 3 * width)
         self.answer = _silent(nn.Linear(width, width))

@@ -40,11 +40,11 @@ class Batch:
         Drawn for the whole batch, of which this part takes its rows: however a batch is split among processes and
         micro-batches, every picture gets the same numbers.
         """
-        return self._mine(torch.randn((self.whole, *shape), generator=self.rng))
+        return self._mine(torch.randn((self.whole, *shape), generator=self.rng, device=self.rng.device))
 
     def uniform(self, *shape: int) -> torch.Tensor:
         """Numbers in 0..1, (B, *shape), drawn as `normal` draws."""
-        return self._mine(torch.rand((self.whole, *shape), generator=self.rng))
+        return self._mine(torch.rand((self.whole, *shape), generator=self.rng, device=self.rng.device))
 
     def _mine(self, drawn: torch.Tensor) -> torch.Tensor:
         return drawn[self.first : self.first + len(self)].to(self.images.device)
@@ -66,7 +66,7 @@ class Batch:
                 self,
                 **{name: getattr(self, name)[start : start + size] for name in [*tensors, "texts"]},
                 first=self.first + start,
-                rng=torch.Generator().set_state(self.rng.get_state()),
+                rng=torch.Generator(self.rng.device).set_state(self.rng.get_state()),
             )
             for start in range(0, len(self), size)
         ]

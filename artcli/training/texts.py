@@ -1,16 +1,16 @@
 """Pictures with words as decoded arrays: what `artgen train diffusion` takes beside folders of pictures."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
 from artcli.training import words
+from artcli.training.colors import dominant_color
 from artcli.training.contract import Batch
 from artcli.training.data import order
-from artcli.training.pictures import PictureSet, load_sets
+from artcli.training.pictures import load_sets
 
 LOOKED_AT = 1024  # held-out pictures at most: their mean loss is sharp enough, and the clock belongs to training
 
@@ -23,9 +23,19 @@ class TextPictures:
 
     def __init__(self, folder: Path, size: int, seed: int = 0):
         self.seed, self.size = seed, size
-        self.sets = [replace(s, images=_resized(s.images, size)) for s in load_sets(folder)]
-        self.rows = [s.split() for s in self.sets]
+        self.sets = load_sets(folder)
+        self.pixels = torch.cat([_resized(s.images, size) for s in self.sets])  # (N, 3, size, size) uint8
+        self.owner = torch.repeat_interleave(torch.tensor([len(s.images) for s in self.sets]))  # which set a row is of
+        self.labels = torch.cat([s.labels for s in self.sets])
+        firsts = torch.tensor([0, *(len(s.images) for s in self.sets)]).cumsum(0)[:-1].tolist()
+        split = [s.split() for s in self.sets]
+        self.training = [first + rows for first, (rows, _) in zip(firsts, split, strict=True)]
+        self.held_out = torch.cat([first + rows for first, (_, rows) in zip(firsts, split, strict=True)])
         self.shares = torch.tensor([s.share for s in self.sets])
+        self.names = [[line.split("|") for line in s.names] for s in self.sets]
+        self.kinds = [[[kind for kind in line.split("|") if kind] for line in s.kinds] for s in self.sets]
+        for pictures in self.sets:
+            pictures.images.resize_(0)  # they are in `pixels` now
 
     def batch(self, step: int, size: int, *, device: torch.device, first: int = 0, count: int | None = None) -> Batch:
         """Rows `first` to `first + count` of the `size` pictures of a step, each mirrored with probability 0.5."""
@@ -33,39 +43,44 @@ class TextPictures:
         chosen = torch.multinomial(self.shares, size, True, generator=rng)
         places, mirrored = torch.rand(size, generator=rng), torch.rand(size, generator=rng) < 0.5
         wording = torch.rand(size, words.CHANCES, generator=rng)
-        images, texts = [], []
-        for row in range(first, size if count is None else first + count):
-            number = int(chosen[row])
-            rows = self.rows[number][0]
-            image, text = _one(self.sets[number], int(rows[int(places[row] * len(rows))]), wording[row].tolist())
-            images.append(image.flip(-1) if mirrored[row] else image)
-            texts.append(text)
-        noise = torch.Generator().manual_seed(order.torch_seed(self.seed, order.NOISE, step))
-        return _batch(images, texts, device, first, size, noise)
+        lengths = torch.tensor([len(rows) for rows in self.training])
+        inside = (places.double() * lengths[chosen]).long()
+        rows = torch.stack([self.training[s][i] for s, i in zip(chosen.tolist(), inside.tolist(), strict=True)])
+        mine = slice(first, size if count is None else first + count)
+        noise = torch.Generator(device).manual_seed(order.torch_seed(self.seed, order.NOISE, step))
+        return self._batch(rows[mine], wording[mine], mirrored[mine], device, first, size, noise)
 
     def validation(self, size: int, *, device: torch.device, limit: int | None = None) -> Iterator[Batch]:
         """Held-out pictures, at most LOOKED_AT spread over all sets, each with its plainest text."""
-        held = [(number, int(row)) for number, (_, rows) in enumerate(self.rows) for row in rows]
-        held = [held[i] for i in order.spread(torch.arange(len(held)).numpy(), min(limit or LOOKED_AT, LOOKED_AT))]
-        for number, start in enumerate(range(0, len(held), size)):
-            pairs = [_one(self.sets[s], row, words.PLAINEST) for s, row in held[start : start + size]]
-            rng = torch.Generator().manual_seed(order.torch_seed(self.seed, order.VALIDATION, number))
-            yield _batch([i for i, _ in pairs], [t for _, t in pairs], device, 0, len(pairs), rng)
+        held = order.spread(self.held_out.numpy(), min(limit or LOOKED_AT, LOOKED_AT))
+        for number, rows in enumerate(torch.from_numpy(held).split(size)):
+            rng = torch.Generator(device).manual_seed(order.torch_seed(self.seed, order.VALIDATION, number))
+            plain = torch.tensor([words.PLAINEST]).expand(len(rows), -1)
+            yield self._batch(rows, plain, torch.zeros(len(rows), dtype=torch.bool), device, 0, len(rows), rng)
 
+    def _batch(
+        self,
+        rows: torch.Tensor,
+        wording: torch.Tensor,
+        mirrored: torch.Tensor,
+        device: torch.device,
+        first: int,
+        whole: int,
+        rng: torch.Generator,
+    ) -> Batch:
+        if self.pixels.device != device:
+            self.pixels = self.pixels.to(device)  # once: an accelerator is fed from its own memory
+        images = self.pixels[rows.to(device)].float() / 255
+        images = torch.where(mirrored.to(device).view(-1, 1, 1, 1), images.flip(3), images)
+        colors = dominant_color(images).tolist()
+        texts = [self._text(*each) for each in zip(rows.tolist(), colors, wording.tolist(), strict=True)]
+        labels = torch.zeros(len(rows), dtype=torch.long, device=device)
+        return Batch(images, labels, first, whole, rng, texts=tuple(texts))
 
-def _one(pictures: PictureSet, row: int, chance: list[float]) -> tuple[torch.Tensor, str]:
-    """A picture (3, S, S) uint8 and a text for it."""
-    image, label = pictures.images[row], int(pictures.labels[row])
-    names, kinds = pictures.names[label].split("|"), [k for k in pictures.kinds[label].split("|") if k]
-    noun = words.noun(names, kinds, chance)
-    return image, words.phrase(noun, image.float() / 255, chance) if pictures.attributes else noun
-
-
-def _batch(
-    images: list[torch.Tensor], texts: list[str], device: torch.device, first: int, whole: int, rng: torch.Generator
-) -> Batch:
-    pixels = torch.stack(images).to(device).float() / 255
-    return Batch(pixels, torch.zeros(len(images), dtype=torch.long), first, whole, rng, texts=tuple(texts))
+    def _text(self, row: int, color: int, chance: list[float]) -> str:
+        number, label = int(self.owner[row]), int(self.labels[row])
+        noun = words.noun(self.names[number][label], self.kinds[number][label], chance)
+        return words.phrase(noun, color, chance) if self.sets[number].attributes else noun
 
 
 def _resized(images: torch.Tensor, size: int) -> torch.Tensor:

@@ -2,10 +2,7 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from artcli.backends.clip_phrases import COLORS
-from artcli.training.colors import dominant_color
 
 COLOR_PART = 0.5  # of the pictures with a leading colour whose text names it
 KIND_PART = 0.25  # of the lessons that say "car" rather than "sports car"
@@ -20,11 +17,10 @@ def noun(names: Sequence[str], kinds: Sequence[str], chance: Sequence[float]) ->
     return pool[int(chance[0] * len(pool))]
 
 
-def phrase(word: str, image: torch.Tensor, chance: Sequence[float]) -> str:
-    """`a red car`: the noun, the colour of the picture (3, H, W) in 0..1 if one leads, in one of FORMS."""
-    if chance[2] < COLOR_PART and len(image) == 3:
-        color = int(dominant_color(image[None]))
-        word = f"{COLORS[color]} {word}" if color >= 0 else word
+def phrase(word: str, color: int, chance: Sequence[float]) -> str:
+    """`a red car`: the noun and maybe its colour, an index into COLORS or -1 for none, in one of FORMS."""
+    if chance[2] < COLOR_PART and color >= 0:
+        word = f"{COLORS[color]} {word}"
     return FORMS[int(chance[3] * len(FORMS))].format(word)
 
 

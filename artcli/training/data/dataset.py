@@ -14,6 +14,7 @@ import torch
 
 from artcli.errors import UsageError
 from artcli.training import words as wording
+from artcli.training.colors import dominant_color
 from artcli.training.contract import Batch
 from artcli.training.data import augment, cache, order
 from artcli.training.data.augment import Augmentation
@@ -148,7 +149,8 @@ class Dataset:
         if not self.classes:
             return ()
         names = [wording.of_folder(self.classes[self.labels[row]]) for row in rows]
-        return tuple(wording.phrase(*each) for each in zip(names, images, chances, strict=True))
+        colors = dominant_color(images).tolist() if images.shape[1] == 3 else [-1] * len(names)
+        return tuple(wording.phrase(*each) for each in zip(names, colors, chances, strict=True))
 
     def _rng(self, purpose: int, place: int) -> torch.Generator:
         return torch.Generator().manual_seed(order.torch_seed(self.seed, purpose, place))
