@@ -85,10 +85,11 @@ PRESETS = {
     "mini-32": Config(prompts=PROMPTS),
     "mini-64": Config(
         size=64,
-        widths=(96, 192, 320, 384),
-        blocks=(1, 2, 2, 2),
+        widths=(64, 128, 224, 304),
+        blocks=(1, 1, 2, 2),
         attention=(False, False, True, True),
-        batch=512,
+        batch=1024,
+        lr=3e-3,
         prompts=PROMPTS,
     ),
     "tiny": Config(
