@@ -259,3 +259,14 @@ def test_a_prior_of_another_clip(invoke, tiny_clip, tiny_prior, folder):
     save_file(tensors, "other.safetensors", metadata={"diffusion": json.dumps(told)})
     result = invoke("dream", "red car", "--clip", tiny_clip, *SHORT, "--prior", "other.safetensors", "-q", "--out", "a")
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
+
+
+def test_a_preset_is_one_word_for_models_and_settings_and_flags_win(invoke, tiny_clip, folder):
+    result = invoke("dream", "red car", "--preset", "official", "--offline", "-q", "--out", "a.png")
+    assert result.exit_code == 3 and "ViT-B-32" in one_error_line(result.stderr)
+    flags = ["--clip", tiny_clip, "--prior", "none", *SHORT[:-2], "--seed", 1]
+    for name, more in {"plain": [], "preset": ["--preset", "official"]}.items():
+        assert invoke("dream", "red car", *flags, *more, "--out", f"{name}.png").exit_code == 0
+    assert record.read(Path("preset.png"))["parameters"]["loss"] == "spherical"
+    assert (pixels("plain.png") != pixels("preset.png")).any()
+    assert "bundled, official" in one_error_line(invoke("dream", "a", "--preset", "offical", "-q").stderr)

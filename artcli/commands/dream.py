@@ -1,7 +1,7 @@
 """`artgen dream`: words to a picture, and to a film of how it came about."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,21 @@ if TYPE_CHECKING:
 
 DEFAULT, PACE, SKETCHING = Settings(), Pace(), Sketching()
 VQGAN, PRIOR = "vqgan-mini", "diffusion-mini"
+PRESETS: dict[str, dict[str, Any]] = {
+    "bundled": {"clip": "clip-mini", "vqgan": VQGAN},
+    # What these two are known to draw best with (Crowson et al., 2022, and the tools that followed).
+    "official": {
+        "clip": "ViT-B-32-quickgelu/openai", "vqgan": "vqgan-imagenet-f16-16384", "loss": "spherical", "lr": 0.05,
+        "cutouts": 32, "augment": "flip,affine,perspective,jitter,noise",
+    },
+}  # fmt: skip
+
+
+def _preset(ctx: typer.Context, name: str | None) -> str | None:
+    """Make a preset's values the defaults of this run; flags beside it still win."""
+    if name is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **PRESETS[options.one_of("--preset", name, tuple(PRESETS))]}
+    return name
 
 
 def dream(
@@ -29,6 +44,10 @@ def dream(
         str | None, typer.Argument(metavar="PROMPT", help="'text', 'text:weight', 'one | another:-0.5', 'a ^ then b'.")
     ] = None,
     out: options.Out = None,
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", is_eager=True, callback=_preset, help="bundled, or official: larger models (1.3 GB)."),
+    ] = None,
     size: Annotated[
         str | None, typer.Option("--size", metavar="S|WxH", help=f"Pixels.  [default: {DEFAULT.width}]")
     ] = None,

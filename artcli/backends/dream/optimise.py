@@ -77,11 +77,10 @@ class _Artist:
 
     def _drawer(self, vqgan: VQGAN | None) -> Drawer:
         rng, settings = _rng(self.seed, -1), self.settings
-        drawn_first = settings.start in ("prior", "sketch") and self.canvas is None
-        if vqgan is not None and drawn_first and self.starts_small:
-            return Sketch(vqgan, settings.height, settings.width, rng, settings.tileable)
-        drawer: fft.FFTImage | CodeImage
-        if vqgan is None:
+        drawer: Drawer
+        if vqgan is not None and settings.start in ("prior", "sketch") and self.starts_small:
+            drawer = Sketch(vqgan, settings.height, settings.width, rng, settings.tileable)
+        elif vqgan is None:
             drawer = fft.FFTImage(settings.height, settings.width, rng, self.clip.device)
         else:
             drawer = CodeImage(vqgan, *self._size(0), rng, settings.start, settings.tileable)
@@ -236,11 +235,11 @@ class _Artist:
 
 
 @torch.no_grad()
-def _start(drawer: fft.FFTImage | CodeImage, canvas: Canvas, size: tuple[int, int]) -> None:
+def _start(drawer: Drawer, canvas: Canvas, size: tuple[int, int]) -> None:
     """Take over the photograph, mixed with what was there before it as the drawer understands both."""
     codes = isinstance(drawer, CodeImage)  # which start at the size of the first stage, a spectrum at the full one
     drawer.start_from(fft.resize(canvas.begun[None], *size)[0] if codes else canvas.begun)
-    if canvas.before is None:
+    if canvas.before is None or isinstance(drawer, Sketch):
         return
     photo = [latent.clone() for latent in drawer.latents()]
     drawer.start_from(canvas.before)

@@ -20,6 +20,10 @@ class Sketch:
         self.now: FFTImage | CodeImage = FFTImage(height, width, rng, device)
         self.small: tuple[int, int] | None = None  # the size that it was drawn at last
 
+    def start_from(self, image: torch.Tensor) -> None:
+        """Take a picture (3, H, W) in 0..1 as the start."""
+        self.now.start_from(image)
+
     @property
     def rate(self) -> float:
         return self.now.rate
