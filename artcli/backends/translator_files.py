@@ -146,11 +146,7 @@ def _read(path: Path, direction: str | None) -> tuple[dict[str, torch.Tensor], d
     text = _metadata(path).get("artgen")
     if text is not None:
         return _of_run(path, json.loads(text), direction)
-    state = weights.load_state(path)
-    nested = state.get("state_dict", state)
-    state = dict(nested) if isinstance(nested, Mapping) else state
-    plain = {name.removeprefix("module."): t for name, t in state.items() if isinstance(t, torch.Tensor)}
-    return plain, _record(path)
+    return weights.load_state(path), _record(path)
 
 
 def _of_run(path: Path, description: dict, direction: str | None) -> tuple[dict[str, torch.Tensor], dict]:

@@ -94,7 +94,7 @@ class Studio:
         place = device.choose(request.device)
         where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
         self.enlarger = enlarge.load(request.enlargement, place, **where)
-        how = {"as_in_training": request.as_in_training, "dropout": request.dropout}
+        how: dict[str, Any] = {"as_in_training": request.as_in_training, "dropout": request.dropout}
         self.translator = translator_files.load(request.model, place, direction=request.direction, **how, **where)
         self.net = self.translator.net
         self.weights = {self.translator.name: self.translator.fingerprint, **self.enlarger.weights}

@@ -107,6 +107,7 @@ def train(
     ] = False,
     time_limit: options.TimeLimit = None,
     device: options.Device = "auto",
+    offline: options.Offline = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
