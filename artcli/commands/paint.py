@@ -69,7 +69,7 @@ def paint(
         typer.Option(
             "--brush",
             metavar="NAME|FILE",
-            help="flat, round, bristle, dry or a picture.  [default: flat]",
+            help="flat, round, bristle, dry, classic or a picture.  [default: flat; model.pth classic]",
             rich_help_panel=PAINT,
         ),
     ] = None,

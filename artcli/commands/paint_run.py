@@ -104,7 +104,7 @@ class Studio:
         started = time.monotonic()
         ground = self.background if isinstance(self.background, tuple) else None
         mask = self._mask(video.probe(job.source).size)
-        moving = Moving(self.painter, self.request.settings, self.brush or Brush.find("flat"), ground, mask)
+        moving = Moving(self.painter, self.request.settings, self.brush or Brush.find(self.painter.brush), ground, mask)
         path, recipe = job.films[0], self._recipe(job)
         if not self.request.resume:  # frames of a run that starts over must never get into this one
             shutil.rmtree(job.unfinished, ignore_errors=True)
@@ -139,7 +139,7 @@ class Studio:
         photo = _opaque(picture, average)
         del picture  # its floats are four times as large as the bytes
         size = (photo.shape[1], photo.shape[0])
-        brush = self.brush or Brush.find("flat")
+        brush = self.brush or Brush.find(self.painter.brush)
         ground = self.background if isinstance(self.background, tuple) else average
         settings, strokes, now = self.request.settings, Strokes.none(), None
         with self.console.progress("paint", len(layers.plan(size, settings, self.painter.strokes))) as progress:
