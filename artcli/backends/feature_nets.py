@@ -41,7 +41,7 @@ def load(
     name, layers = recognised
     first = layers[0]
     if padding is not None and isinstance(first, nn.Conv2d) and first.padding_mode == "zeros":
-        first.padding_mode = padding  # type: ignore[assignment]  (of the names that torch knows)
+        first.padding_mode = padding  # type: ignore[assignment]
     net = FeatureNet(name, layers, pooling).eval().requires_grad_(False)
     return net.to(device).to(memory_format=torch.channels_last)
 
