@@ -33,7 +33,9 @@ def paint(
     out: options.Out = None,
     size: Annotated[
         int | None,
-        typer.Option("--size", metavar="S", min=1, max=32_768, help="Longer side of the picture.  [default: its own]"),
+        typer.Option(
+            "--size", metavar="S", min=1, max=32_768, help="Longer side of the painting.  [default: the photo's]"
+        ),
     ] = None,
     strokes: Annotated[
         int | None,
