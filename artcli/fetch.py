@@ -14,7 +14,7 @@ from urllib.error import HTTPError, URLError
 
 from filelock import FileLock, Timeout
 
-from artcli import __version__
+from artcli import __version__, network
 from artcli.errors import WeightsError
 
 Progress = Callable[[int, int | None], None]  # (bytes so far, bytes in all or None)
@@ -51,8 +51,11 @@ def download(
     given up after `timeout` seconds, a failing one after `attempts` tries in a row that brought nothing new, with
     pauses of `backoff` seconds, doubled each time.  Proxies come from the environment, as urllib reads them.
 
-    Raises WeightsError: no mirror works (each with its reason), the disk is full, or the folder is not writable.
+    Raises WeightsError: no mirror works (each with its reason), the disk is full, the folder is not writable, or the
+    network is forbidden.
     """
+    if network.is_forbidden():
+        raise WeightsError(f"{target.name} is not at {target}, and --offline forbids to download it.")
     part = target.with_name(target.name + ".part")
     job = _Job(part, sha256 or sha256_prefix or "", size, progress or _ignore, timeout, attempts, backoff)
     try:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from artcli import network
 from artcli.enlarge import AS_IS, FACTORS, Enlargement
 from artcli.errors import UsageError
 
@@ -22,6 +23,12 @@ def _read_recipe(ctx: typer.Context, file: Path | None) -> Path | None:
         known = [parameter.name or "" for parameter in ctx.command.params]
         ctx.default_map = {**(ctx.default_map or {}), **recipe.parameters_of(file, ctx.command.name or "", known)}
     return file
+
+
+def _leave_network(ctx: typer.Context, wanted: bool) -> bool:
+    """For all that this call does: also what libraries, and models that are only trained or sampled, would fetch."""
+    ctx.with_resource(network.forbidden(wanted))
+    return wanted
 
 
 def _factor(value: str | int) -> int:
@@ -42,7 +49,7 @@ WeightsDirs = Annotated[
     list[Path] | None,
     typer.Option("--weights", metavar="DIR", help="Search this folder for weights first (repeatable)."),
 ]
-Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
+Offline = Annotated[bool, typer.Option("--offline", callback=_leave_network, help="Never use the network.")]
 NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Do not write the recipe into the outputs.")]
 TimeLimit = Annotated[
     str | None, typer.Option("--time-limit", metavar="TIME", help="Stop and save after this long: 90, 90s, 5m, 1h30m.")

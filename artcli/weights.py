@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
+from artcli import network
 from artcli.errors import UsageError, WeightsError, did_you_mean
 from artcli.fetch import Progress, download, sha256_of
+from artcli.unwrap import unwrap
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -226,6 +228,7 @@ def find(
     weight = rows[name]
     place = locate(weight, weights_dirs)
     if place is None:
+        offline = offline or network.is_forbidden()
         if offline or not fetch or not weight.has_url:
             raise WeightsError(_missing(weight, weights_dirs, offline))
         return get(weight, progress=progress)
@@ -363,17 +366,23 @@ def open_safetensors(path: Path) -> Any:
 def load_state(path: Path) -> dict[str, "Tensor"]:
     """The tensors of a `.safetensors` or PyTorch file, on the CPU; code that a pickle carries is never run.
 
-    A TorchScript archive is a program, so it is opened only when its SHA-256 is in the table.
+    What training programs save around them and in front of their names is taken off, see `unwrap`.  A TorchScript
+    archive is a program, so it is opened only when its SHA-256 is in the table.
 
     Raises WeightsError: the file is missing, damaged, or holds something else than a state dict.
     """
     if path.suffix == ".safetensors":
         with open_safetensors(path) as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (a handle, not a dict)
+            return unwrap({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118  (a handle, not a dict)
     state = _load_torchscript(path) if _is_torchscript(path) else _load_pickle(path)
     if not isinstance(state, dict):
         raise WeightsError(f"{path} holds a {type(state).__name__} instead of named tensors.")
-    return state
+    tensors = unwrap(state)
+    if not tensors:
+        raise WeightsError(
+            f"{path} holds no named tensors{', only ' * bool(state)}{', '.join(map(str, [*state][:5]))}."
+        )
+    return tensors
 
 
 class _Nothing:

@@ -123,9 +123,9 @@ def plain_smoothness(image: torch.Tensor, settings: Settings) -> torch.Tensor:
     if not settings.smooth_diagonals:
         z = image / image.new_tensor(STD).view(1, 3, 1, 1)
         return (z[..., 1:] - z[..., :-1]).square().mean() + (z[..., 1:, :] - z[..., :-1, :]).square().mean()
-    x = F.pad(image, (0, 1, 0, 1), mode="replicate")
+    x = F.pad(image, (1, 1, 1, 1), mode="replicate")
     own, right, below, across = x[..., :-1, :-1], x[..., :-1, 1:], x[..., 1:, :-1], x[..., 1:, 1:]
-    straight = (right - own).square().mean() + (below - own).square().mean()
+    straight = (right - own)[..., 1:, 1:].square().mean() + (below - own)[..., 1:, 1:].square().mean()
     return 2 * (straight / 3 + ((across - own).square().mean() + (right - below).square().mean()) / 12)
 
 

@@ -88,6 +88,23 @@ def test_the_same_bytes_again_and_from_the_record(cyclegan):
     assert "artgen" not in Image.open("d.png").info
 
 
+def test_batch_normalisation_and_dropout_are_upstreams_unless_told(cyclegan, folder):
+    """By the picture itself, with dropout; a seed says which; the record and the first line say how it was made."""
+    made = seeded(lambda: Translator(Sizes(width=4, blocks=1, norm="batch", dropout=True)))
+    with torch.no_grad():
+        made.state_dict()["model.18.weight"].mul_(8)
+    torch.save(made.state_dict(), "batch_net_G.pth")
+    ways = {"a": [], "b": ["--seed", 0], "c": ["--seed", 1], "d": ["--no-dropout"], "e": ["--eval"]}
+    said = {n: cyclegan("photo.png", *w, "-o", f"{n}.png", model="batch_net_G.pth").stderr for n, w in ways.items()}
+    assert "normalised by each picture, dropout of seed 0" in said["a"] and "--eval" in said["e"]
+    assert "dropout" not in said["d"] and Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    shown = {name: pixels(f"{name}.png") for name in ways}
+    for one, other in ("ac", "ad", "de", "ae"):
+        assert np.abs(shown[one] - shown[other]).mean() > 0.5, (one, other)
+    cyclegan("--from", "c.png", "-o", "again.png", model=None)
+    assert Path("again.png").read_bytes() == Path("c.png").read_bytes()
+
+
 @pytest.mark.parametrize("kind", ["jpg", "tif", "webp"])
 def test_other_formats(cyclegan, kind):
     cyclegan("photo.png", "-o", f"a.{kind}")

@@ -17,7 +17,7 @@ GREY = (0.5, 0.5, 0.5)
 class Squares:
     """Four strokes that tile a patch, and four that it would rather not draw."""
 
-    strokes = 8
+    strokes, outline = 8, None
 
     def __call__(self, targets, canvases):
         assert targets.shape == canvases.shape and targets.shape[1:] == (32, 32, 3) and targets.dtype == np.uint8

@@ -141,6 +141,20 @@ def test_what_is_written_beside_a_picture_of_another_size_has_that_size(paint, r
     assert 'width="50"' in Path("a.svg").read_text()
 
 
+def test_the_work_follows_the_size_that_is_painted(paint, folder):
+    """As if the photo had that size; a photo that is smaller is painted as it is."""
+    photograph(folder / "large.png", (1000, 700))
+    strokes = {}
+    for size in (None, 100, 32):
+        args = [] if size is None else ["--size", size]
+        done = json.loads(paint("large.png", "--json", "-q", "-f", "-o", "a.png", *args).stdout)
+        planned = paint("large.png", "-n", *args).stderr
+        strokes[size] = done["strokes"], int(planned.split(" patches")[0].split()[-1])
+        assert done["size"] == [size or 1000, round(0.7 * (size or 1000))]
+    assert strokes[32][1] == 1 + 4 and strokes[32][0] <= 8 * 5
+    assert strokes[100][1] < strokes[None][1] / 20 and strokes[100][0] < strokes[None][0] / 10
+
+
 def test_strokes_at_another_size_are_the_same_painting(paint, replay):
     paint("photo.png", "--strokes-out", "s.json", "-o", "a.png")
     replay("s.json", "--size", 400, "-o", "b.png")

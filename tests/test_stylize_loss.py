@@ -6,11 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from artcli.backends import feature_nets
 from artcli.backends.stylize import losses, tiles
 from artcli.backends.stylize.moments import Moments, mix, moments, sums
 from artcli.backends.stylize.objective import Objective, Region, Weights
+from artcli.backends.stylize.optimise import _Painter, stylize
+from artcli.backends.stylize.schedule import Stage
 from artcli.backends.stylize.settings import PRESETS
-from artcli.backends.stylize.styles import Style, Styles, measure
+from artcli.backends.stylize.styles import Style, Styles, measure, resize
 from artcli.nn.features import MEAN, POOLINGS, STD, FeatureNet, recognise, slim_layers
 from tests.batches import seeded
 
@@ -128,11 +131,11 @@ def test_the_normalised_vgg_is_recognised_and_computed_as_it_was_published():
         state[f"{place}.bias"], before = torch.randn(width, generator=rng), width
     name, layers = recognise(state | {"45.weight": torch.zeros(8, 8, 3, 3)})
     assert name == "vgg19-normalised"
-    net, image = FeatureNet(name, layers).requires_grad_(False), picture(40, 48).float()
+    net, image = FeatureNet(name, layers).requires_grad_(False), picture(39, 50).float()  # pooled to 20x25, 10x13 ...
     x = F.conv2d(image, state["0.weight"], state["0.bias"])
     by_hand = {}
     for number, (place, tap) in enumerate(zip(places, [t for t in net.taps if t.startswith("relu")], strict=True)):
-        x = F.max_pool2d(x, 2) if number in (2, 4, 8, 12) else x
+        x = F.max_pool2d(x, 2, ceil_mode=True) if number in (2, 4, 8, 12) else x
         x = F.conv2d(F.pad(x, (1,) * 4, mode="reflect"), state[f"{place}.weight"], state[f"{place}.bias"]).relu()
         by_hand[tap] = x
     found = net(image, by_hand)
@@ -226,13 +229,19 @@ def test_a_histogram_that_fits_costs_nothing_and_has_the_right_gradient():
 
 
 def test_smoothness_by_hand():
+    """Of every pixel from its right and lower neighbour, and along both diagonals of every square that there is, the
+    picture's edges repeated once all around it."""
     image = picture(5, 6)
-    padded = F.pad(image, (0, 1, 0, 1), mode="replicate")
-    d = {(y, x): padded[..., y:, x:][..., :5, :6] for y in (0, 1) for x in (0, 1)}
-    means = [(a - b).square().mean() for a, b in ((d[0, 1], d[0, 0]), (d[1, 0], d[0, 0]))]
-    slanted = [(a - b).square().mean() for a, b in ((d[1, 1], d[0, 0]), (d[0, 1], d[1, 0]))]
-    by_hand = 2 * (sum(means) / 3 + sum(slanted) / 12)
-    assert losses.smoothness(padded, 5, 6, diagonals=True).item() == pytest.approx(by_hand.item())
+    x = F.pad(image, (1, 1, 1, 1), mode="replicate")[0]  # (3, 7, 8)
+    straight = [
+        (x[:, i, j] - x[:, i + di, j + dj]) for i in range(1, 6) for j in range(1, 7) for di, dj in ((0, 1), (1, 0))
+    ]
+    slanted = [x[:, i, j] - x[:, i + 1, j + 1] for i in range(6) for j in range(7)]
+    slanted += [x[:, i + 1, j] - x[:, i, j + 1] for i in range(6) for j in range(7)]
+    mean = [torch.stack(each).square().sum() / count for each, count in ((straight, 3 * 30), (slanted, 3 * 42))]
+    by_hand = 2 * (mean[0] / 3 + mean[1] / 12)
+    window = F.pad(image, (0, 1, 0, 1), mode="replicate")
+    assert losses.smoothness(window, 5, 6, diagonals=True).item() == pytest.approx(by_hand.item())
 
 
 # --- presets --------------------------------------------------------------------------------------------------------
@@ -352,3 +361,53 @@ def test_the_statistics_of_a_style_are_computed_once():
     styles = Styles([Style(picture(40, 50)[0].float()), Style(picture(50, 40)[0].float(), 2.0)], net, PRESETS["slim"])
     first = styles.at(64)
     assert styles.at(64) is first and len(seen) == 2
+
+
+def test_modern_repeats_the_edge_before_the_first_convolution_only(tmp_path):
+    """As style-transfer-pytorch does; a net that was trained with other edges keeps them."""
+    import torchvision
+
+    torch.save(seeded(lambda: torchvision.models.vgg16(weights=None)).state_dict(), tmp_path / "plain.pth")
+    torch.save({f"features.{n}": t for n, t in slim_layers(WIDTHS).state_dict().items()}, tmp_path / "slim.pth")
+    image, cpu = picture(32, 40).float(), torch.device("cpu")
+    assert PRESETS["modern"].padding == "replicate" and PRESETS["slim"].padding is PRESETS["vgg19"].padding is None
+    net = feature_nets.load(str(tmp_path / "plain.pth"), cpu, padding=PRESETS["modern"].padding)
+    first, second = net.layers[0], net.layers[2]
+    x = F.pad((image - net.mean) / net.std, (1,) * 4, mode="replicate")
+    x = F.conv2d(x, first.weight, first.bias).relu()
+    x = F.conv2d(x, second.weight, second.bias, padding=1).relu()
+    torch.testing.assert_close(net(image, ["relu1_2"])["relu1_2"], x, atol=1e-5, rtol=1e-4)
+    kept = feature_nets.load(str(tmp_path / "slim.pth"), cpu, padding="replicate")
+    assert kept.layers[0].padding_mode == "reflect"
+
+
+# --- from step to step ----------------------------------------------------------------------------------------------
+
+
+def frames(photo, settings, stages):
+    net = slim().float()
+    return list(stylize(photo, Styles([Style(picture(40, 50, 2)[0].float())], net, settings), settings, stages))
+
+
+def test_however_the_photo_lies_in_memory():
+    """Fused steps of a parameter that is not in one piece would go to other pixels."""
+    photo, plan = picture(48, 56)[0].float(), [Stage(56, 3)]
+    settings = replace(PRESETS["slim"], smallest=0)
+    lying = photo.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    assert not lying.is_contiguous()
+    for one, other in zip(frames(photo, settings, plan), frames(lying, settings, plan), strict=True):
+        assert one.metrics["loss"] == pytest.approx(other.metrics["loss"], rel=1e-6)
+        torch.testing.assert_close(one.image(), other.image(), atol=1e-5, rtol=0)
+
+
+def test_a_scale_begins_with_the_running_mean_of_the_one_before():
+    settings = replace(PRESETS["slim"], ema=0.9, lr=0.2)
+    styles = Styles([Style(picture(40, 50, 2)[0].float())], slim().float(), settings)
+    painter = _Painter(picture(32, 48)[0].float(), styles, settings, [Stage(48, 6), Stage(64, 1)], (), 0)
+    painter.start()
+    for _ in range(6):
+        painter.advance()
+    mean, last = painter.picture(), painter.image.detach()[0].clone()
+    painter._grow()
+    wanted, other = (resize(each[None], (43, 64)) for each in (mean, last))
+    assert torch.equal(painter.image, wanted) and (wanted - other).abs().max() > 0.01

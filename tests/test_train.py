@@ -16,7 +16,9 @@ from PIL import Image
 
 from artcli import run as loop
 from artcli.commands import train_run
+from artcli.errors import ArtgenError
 from artcli.training import checkpoint
+from artcli.training.clock import Clock
 from tests.conftest import EXECUTABLE, one_error_line, snapshot
 
 TINY = {
@@ -186,6 +188,39 @@ def test_stopped_after_every_step_it_ends_at_the_same_weights(invoke, folder, da
     assert same(weights("run"), weights("whole"))
     steps = [json.loads(row)["step"] for row in Path("run/metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_limit_holds_for_all_of_a_start(monkeypatch):
+    """No further step is begun that would, with the saving after it, end beyond the limit."""
+    now = [100.0]
+    monkeypatch.setattr("artcli.training.clock.time.monotonic", lambda: now[0])
+    clock = Clock(120, started=90.0, bytes=400_000_000)  # a checkpoint of 1.6 GB
+    assert clock.spent == 10 and clock.saving == 9.0
+    assert not clock.last_step(100.0) and clock.last_step(102.0)
+    with clock.save():
+        now[0] += 30
+    assert clock.saving == 30 and not clock.last_step(49.0) and clock.last_step(51.0)
+    with clock.save():
+        now[0] += 1
+    assert clock.saving == 30, "one with a report comes again"
+    assert not clock.overdue()
+    clock.check_reading(1, 2)
+    now[0] += 81
+    assert clock.overdue()
+    with pytest.raises(ArtgenError, match="over when 1 of 2 pictures were read"):
+        clock.check_reading(1, 2)
+    assert not Clock(None, 0.0).overdue() and not Clock(None, 0.0).last_step(1e9)
+
+
+def test_what_is_looked_at_in_vain_is_given_up(invoke, folder, data, monkeypatch):
+    """By the clock here; Ctrl-C does the same.  The checkpoint is kept and the run goes on from it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Clock, "spent", property(lambda self: 1e6))
+        result = invoke(*line(data, "--time-limit", "1h", "--save-every", 1))
+    assert result.exit_code == 0, result.stderr
+    assert "no time for the held-out pictures at step 1" in result.stderr and "stopped at step 1 of 6" in result.stderr
+    assert not json.loads(Path("run/metrics.jsonl").read_text())["val"] and not (folder / "run/samples").exists()
+    assert invoke(*line(data, "-q", "--save-every", 1)).exit_code == 0
 
 
 def test_patience_ends_a_run_that_gets_no_better(invoke, folder, data):

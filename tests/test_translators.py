@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -227,7 +229,8 @@ def test_upstream_checkpoints_load_as_they_are(tmp_path, sizes, kind):
     path = tmp_path / f"latest_net_G{kind}"
     (torch.save if kind == ".pth" else save_file)(state, path)
     loaded = load(path)
-    assert loaded.net.sizes == sizes and loaded.name == path.name and loaded.direction is None
+    found = replace(loaded.net.sizes, dropout=False)  # a U-Net's leaves no trace
+    assert found == sizes and loaded.name == path.name and loaded.direction is None
     image = of(sizes)[0] / 2 + 0.5
     wanted = (Plain(state)(image[None] * 2 - 1, sizes)[0] + 1) / 2
     torch.testing.assert_close(translate.whole(image, loaded.net), wanted, atol=1e-4, rtol=0)
@@ -302,6 +305,66 @@ def test_what_else_is_refused(tmp_path):
     assert asdict(SMALL)["width"] == 4
 
 
+# --- as in training, which is how upstream applies them --------------------------------------------------------------
+
+GOLDEN = Path(__file__).parent / "golden"  # outputs of pytorch-CycleGAN-and-pix2pix; see its README.md
+
+
+def golden(name):
+    """The checkpoint's path, its input (3, H, W) in 0..1, and how to compare an output in 0..1 with upstream's."""
+    kept = np.load(GOLDEN / f"cyclegan-{name}.npz")
+    step = int(kept["step"])
+
+    def far(drawn, mode):
+        return (drawn[:, ::step, ::step] * 2 - 1 - torch.from_numpy(kept[mode])).abs().max()
+
+    image = torch.from_numpy(kept["input"].transpose(2, 0, 1) / 255).float()
+    return GOLDEN / f"cyclegan-{name}_net_G.pth", image, far
+
+
+@pytest.mark.parametrize("name", ["resnet_9blocks-batch", "unet_256-batch"])
+def test_batch_normalisation_as_upstream_applies_it(name):
+    path, image, far = golden(name)
+    learned = translate.whole(image, load(path).net)
+    by_picture = translate.whole(image, load(path, as_in_training=True, dropout=False).net)
+    assert far(learned, "eval") < 1e-4 and far(by_picture, "train_mode") < 1e-4
+    assert far(learned, "train_mode") > 0.1, "the two differ"
+
+
+def test_dropout_follows_the_seed_and_can_be_left_out():
+    path, image, far = golden("resnet_9blocks-instance-dropout")
+    for how in ({}, {"as_in_training": True, "dropout": False}):
+        assert far(translate.whole(image, load(path, **how).net), "eval") < 1e-4
+    net = load(path, as_in_training=True).net
+    first, again, other = ([*translate.translate(image, net, seed=seed)][-1].image() for seed in (1, 1, 2))
+    assert torch.equal(first, again) and far(first, "eval") > 0.05 and (first - other).abs().max() > 0.05
+
+
+def test_half_is_dropped_and_the_rest_doubled():
+    layers, ones = (
+        torch.nn.Sequential(translators.Dropout(0.5), translators.Dropout(0.5)).eval(),
+        torch.ones(1, 8, 64, 64),
+    )
+    assert torch.equal(layers(ones), ones)
+    translators.as_in_training(layers)
+    twice = layers(ones)
+    assert set(twice.unique().tolist()) == {0.0, 4.0}, "each layer drops other ones"
+    assert twice.gt(0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_unet_drops_where_its_file_says_so_or_is_pix2pixs(tmp_path):
+    """Dropout leaves no trace in a U-Net's tensors; pix2pix, with batch normalisation, has it unless told otherwise."""
+    for norm, dropout in (("batch", True), ("instance", False)):
+        sizes = Sizes(kind="unet", width=2, blocks=6, norm=norm)
+        torch.save(net(sizes).state_dict(), tmp_path / "latest_net_G.pth")
+        loaded = load(tmp_path / "latest_net_G.pth", as_in_training=True).net
+        assert translators.drops(loaded) == loaded.sizes.dropout == dropout
+        for said in (True, False):
+            made = net(replace(sizes, dropout=said))
+            translator_files.save(tmp_path / "a-to-b.safetensors", made, direction="AtoB", default="AtoB", size=64)
+            assert load(tmp_path / "a-to-b.safetensors").net.sizes.dropout == said
+
+
 # --- any size --------------------------------------------------------------------------------------------------------
 
 
@@ -320,9 +383,11 @@ def test_every_size_comes_back(height, width):
     assert drawn.shape == (3, height, width) and drawn.min() >= 0 and drawn.max() <= 1
 
 
+@pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize("sizes", [replace(SMALL, width=8, blocks=2), Sizes(kind="unet", width=4, blocks=3)])
-def test_tiles_look_like_the_whole(sizes):
-    made, image = net(sizes), photo(203, 250)
+def test_tiles_look_like_the_whole(sizes, norm):
+    made, image = net(replace(sizes, norm=norm)), photo(203, 250)
+    translators.as_in_training(made)
     whole = translate.whole(image, made)
     steps = list(translate.tiled(image, made, tile=96, overlap=48))
     assert [(s.done, s.total) for s in steps] == [(n, len(steps)) for n in range(1, len(steps) + 1)] and len(steps) > 5

@@ -1,16 +1,28 @@
 """CLIP (Radford et al., 2021) through open_clip: by bundled name, hub name, folder or file."""
 
-import os
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from artcli import weights
+from artcli import network, weights
 from artcli.device import fast_dtype
 from artcli.errors import UsageError, WeightsError, did_you_mean
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Errors are one line of artgen's own."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 class Clip:
@@ -60,20 +72,37 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
     """Load a CLIP.
 
     spec: a name from `artgen weights list`, a folder with open_clip_config.json, `ARCH/TAG` of open_clip's hub table
-    (`ViT-B-32-quickgelu/openai`), or `ARCH=FILE`.  Raises UsageError for unknown names (with a suggestion) and
-    WeightsError for missing, truncated or unsafe files.
+    (`ViT-B-32-quickgelu/openai`), `ARCH=FILE`, also with a checkpoint of open_clip's own training, or open_clip's
+    `hf-hub:OWNER/NAME` and `local-dir:FOLDER`.  Raises UsageError for unknown names (with a suggestion) and
+    WeightsError for missing, truncated or unsafe files, also where the network is forbidden.
     """
+    with network.forbidden(offline):
+        return _load(spec, device, weights_dirs)
+
+
+def _load(spec: str, device: torch.device, weights_dirs: Sequence[Path]) -> Clip:
+    if spec.startswith(_LOCAL):
+        return _from_folder(Path(spec.removeprefix(_LOCAL)).expanduser(), device, spec)
+    if spec.startswith(_HUB):
+        return _create(spec, None, device, spec)
     if "=" in spec:
         arch, _, file = spec.partition("=")
         return _from_file(_known_arch(arch), Path(file).expanduser(), device, spec)
-    if "/" in spec and not Path(spec).expanduser().is_dir():
-        return _from_hub(spec, device, weights_dirs, offline)
-    found = weights.find(spec, weights_dirs=weights_dirs, offline=offline)
+    if "/" in spec and not Path(spec).expanduser().exists() and Path(spec).suffix.lower() not in _FILES:
+        return _from_hub(spec, device, weights_dirs)
+    found = weights.find(spec, weights_dirs=weights_dirs)
     if found.is_dir():
         return _from_folder(found, device, spec)
     if spec not in _ARCHS:
-        raise UsageError(f"--clip {spec} is a file; say its architecture too: ARCH={spec}")
+        raise UsageError(
+            f"--clip {spec} is a file, which does not say its architecture: write ARCH={spec}, such as "
+            f"ViT-B-32={spec}, with one of open_clip's models"
+        )
     return _from_file(_ARCHS[spec], found, device, spec)
+
+
+_LOCAL, _HUB = "local-dir:", "hf-hub:"  # open_clip's own
+_FILES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 
 # Single-file rows of the weights table: the file does not say which of open_clip's models it belongs to.
@@ -85,19 +114,37 @@ _ARCHS = {
 _NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}  # numbers in OpenAI's archives
 
 
-def _from_hub(spec: str, device: torch.device, weights_dirs: Sequence[Path], offline: bool) -> Clip:
+def _from_hub(spec: str, device: torch.device, weights_dirs: Sequence[Path]) -> Clip:
     arch, _, tag = spec.partition("/")
     arch = _openai_form(_known_arch(arch), tag)
     _check_tag(arch, tag)
     name = f"clip-{arch.lower()}-{tag}"
     if name in _ARCHS and (place := weights.locate(weights.look_up(name), weights_dirs)):
         return _from_file(arch, place.path_of(weights.look_up(name)), device, spec)
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
+    if network.is_forbidden() and not _may_be_here(arch, tag):
+        raise WeightsError(_not_here(spec))
     return _create(arch, tag, device, spec)
 
 
+def _may_be_here(arch: str, tag: str) -> bool:
+    """False where open_clip would ask a plain address, which no switch keeps it from: without its own copy it would."""
+    import open_clip
+
+    known = open_clip.pretrained.get_pretrained_cfg(arch, tag)
+    copy = Path("~/.cache/clip").expanduser() / Path(known.get("url") or "none").name
+    return bool(known.get("hf_hub")) or copy.is_file()
+
+
+def _not_here(spec: str) -> str:
+    return (
+        f"the weights of --clip {spec} are not on this machine, and --offline forbids a download; use the bundled "
+        "'clip-mini', or give a folder or ARCH=FILE"
+    )
+
+
 def _from_folder(folder: Path, device: torch.device, spec: str) -> Clip:
+    if not folder.is_dir():
+        raise UsageError(f"--clip {spec}: there is no folder {folder}")
     if not (folder / "open_clip_config.json").is_file():
         raise WeightsError(f"{folder} has no open_clip_config.json, so it is no open_clip model folder")
     return _create(f"local-dir:{folder}", None, device, spec)
@@ -108,9 +155,9 @@ def _from_file(arch: str, file: Path, device: torch.device, spec: str) -> Clip:
 
     if not file.is_file():
         raise WeightsError(f"there is no file {file} (--clip {spec})")
-    state = weights.load_state(file)
-    state = {k.removeprefix("module."): v for k, v in state.items() if k not in _NOT_WEIGHTS}
-    model = open_clip.create_model(arch)
+    state = {k: v for k, v in weights.load_state(file).items() if k not in _NOT_WEIGHTS}
+    with _silent():  # it warns that its weights are random
+        model = open_clip.create_model(arch)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -149,9 +196,12 @@ def _create(name: str, pretrained: str | None, device: torch.device, spec: str) 
     import open_clip
 
     try:
-        model = open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
-        tokenizer = open_clip.get_tokenizer(name)
+        with _silent():  # it logs what it raises too
+            model = open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
+            tokenizer = open_clip.get_tokenizer(name)
     except Exception as error:  # open_clip, the hub and torch each raise their own kinds
+        if network.is_forbidden() and not name.startswith(_LOCAL):
+            raise WeightsError(_not_here(spec)) from error
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(
             f"the weights of --clip {spec} cannot be loaded ({type(error).__name__}: {reason}); without a network use "

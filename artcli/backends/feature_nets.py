@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from artcli import weights
 from artcli.errors import UsageError, WeightsError
@@ -19,11 +20,13 @@ def load(
     device: torch.device,
     *,
     pooling: str = "max",
+    padding: str | None = None,
     weights_dirs: Sequence[Path] = (),
     offline: bool = False,
 ) -> FeatureNet:
     """A net in evaluation mode, without gradients to its weights.
 
+    padding: of the first convolution where the net has zeros there, as torch names it.
     spec: vgg-slim, vgg19, squeezenet1_1 or mobilenet_v2, a file, or the folder of an `artgen train vgg-slim` run.
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
     """
@@ -36,6 +39,9 @@ def load(
             "normalised vgg19, or what `artgen train vgg-slim` writes to RUN/model"
         )
     name, layers = recognised
+    first = layers[0]
+    if padding is not None and isinstance(first, nn.Conv2d) and first.padding_mode == "zeros":
+        first.padding_mode = padding  # type: ignore[assignment]
     net = FeatureNet(name, layers, pooling).eval().requires_grad_(False)
     return net.to(device).to(memory_format=torch.channels_last)
 

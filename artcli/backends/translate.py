@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from artcli.device import fast_dtype
 from artcli.nn import translators
-from artcli.nn.translators import InstanceNorm, Sizes, Translator
+from artcli.nn.translators import Sizes, Translator
 
 TILE, OVERLAP = 512, 64
 WHOLE = 4  # tiles' pixels in a picture that is drawn in one piece
@@ -29,8 +29,12 @@ class Step(NamedTuple):
     image: Callable[[], torch.Tensor]
 
 
-def translate(image: torch.Tensor, net: Translator, tile: int = TILE) -> Iterator[Step]:
-    """(3, H, W) in 0..1 to the same: in one piece where that takes little memory, else tile by tile."""
+def translate(image: torch.Tensor, net: Translator, tile: int = TILE, seed: int = 0) -> Iterator[Step]:
+    """(3, H, W) in 0..1 to the same: in one piece where that takes little memory, else tile by tile.
+
+    seed: of what a network drops that was loaded `as_in_training`.
+    """
+    translators.reseed(net, seed)
     if image.shape[1] * image.shape[2] <= WHOLE * tile * tile:
         drawn = whole(image, net)
         yield Step(1, 1, lambda: drawn)
@@ -55,7 +59,7 @@ def tiled(
     rows, columns = (windows(side, tile, overlap, factor) for side in padded.shape[1:])
     drawn = torch.zeros(3, *padded.shape[1:])
     try:
-        if shared and any(isinstance(layer, InstanceNorm) for layer in net.modules()):
+        if shared and translators.by_picture(net):
             _study(padded, net, tile, -(-overlap // (2 * factor)) * factor)
         for number, (top, down) in enumerate(rows):
             for place, (left, across) in enumerate(columns, 1):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from artcli import weights
 from artcli.backends.translator_place import DIRECTIONS, find
 from artcli.errors import UsageError, WeightsError
 from artcli.media import files
+from artcli.nn import translators
 from artcli.nn.translators import Translator, sizes_of
 
 MODELS = ("cyclegan", "pix2pix")
@@ -47,13 +48,17 @@ def load(
     device: torch.device,
     *,
     direction: str | None = None,
+    as_in_training: bool = False,
+    dropout: bool = True,
     weights_dirs: Sequence[Path] = (),
     offline: bool = False,
 ) -> Loaded:
     """A translator without gradients to its weights.
 
     spec: a name from `artgen weights list`, a run's folder, a file of ours, or an upstream `*_net_G*.pth`, or a folder
-    of them.  direction: one of DIRECTIONS; the model's own without it.
+    of them.  direction: one of DIRECTIONS; the model's own without it.  as_in_training: batch normalisation goes by
+    the picture itself and dropout stays on, as in upstream's test.py without `--eval`.  dropout: False leaves it out
+    even so (upstream: `--no_dropout`).
     Raises UsageError: nothing has that name, or it does not go that way.  WeightsError: missing, damaged, of another
     kind, or with code inside.
     """
@@ -63,7 +68,9 @@ def load(
     there = record.get("direction", there)
     if direction is not None and there not in (None, direction):
         raise UsageError(f"{path} goes {there}, not {direction}")
-    net = _assemble(path, state)
+    net = _assemble(path, state, record.get("sizes", {}).get("dropout"))
+    if as_in_training:
+        translators.as_in_training(net, dropout)
     net = net.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
     name = spec if found.is_dir() or spec in weights.table() else found.name
     return Loaded(net, name, there, weights.fingerprint(net), record.get("size"))
@@ -139,11 +146,7 @@ def _read(path: Path, direction: str | None) -> tuple[dict[str, torch.Tensor], d
     text = _metadata(path).get("artgen")
     if text is not None:
         return _of_run(path, json.loads(text), direction)
-    state = weights.load_state(path)
-    nested = state.get("state_dict", state)
-    state = dict(nested) if isinstance(nested, Mapping) else state
-    plain = {name.removeprefix("module."): t for name, t in state.items() if isinstance(t, torch.Tensor)}
-    return plain, _record(path)
+    return weights.load_state(path), _record(path)
 
 
 def _of_run(path: Path, description: dict, direction: str | None) -> tuple[dict[str, torch.Tensor], dict]:
@@ -155,16 +158,20 @@ def _of_run(path: Path, description: dict, direction: str | None) -> tuple[dict[
     _, chosen = _of_these(path, known, direction, description["config"]["direction"])
     prefix = PREFIX.format(chosen)
     mine = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    return mine, {"direction": chosen, "size": description["config"]["crop"]}
+    config = description["config"]
+    return mine, {"direction": chosen, "size": config["crop"], "sizes": {"dropout": config.get("dropout")}}
 
 
-def _assemble(path: Path, state: dict[str, torch.Tensor]) -> Translator:
+def _assemble(path: Path, state: dict[str, torch.Tensor], dropout: bool | None) -> Translator:
+    """dropout: what the file says; None where it says nothing."""
     try:
         sizes = sizes_of(state)
     except (KeyError, IndexError) as error:
         raise WeightsError(f"{path} is neither a ResNet nor a U-Net translator{_looks(state)}") from error
     if {sizes.channels, sizes.drawn} - {1, 3}:
         raise WeightsError(f"{path} takes {sizes.channels} channels and draws {sizes.drawn}; pictures have 1 or 3")
+    if sizes.kind == "unet":  # whose tensors do not tell: pix2pix, which normalises over batches, drops by default
+        sizes = replace(sizes, dropout=sizes.norm == "batch" if dropout is None else dropout)
     with torch.device("meta"):  # the file's tensors become the weights; there is nothing to initialise
         net = Translator(sizes, fresh=False)  # drawing start values there loads half of torch
     wanted = net.state_dict()

@@ -58,15 +58,12 @@ def _shape(tensor: torch.Tensor) -> str:
 
 
 def _read(path: Path) -> Mapping[str, torch.Tensor]:
-    """The tensors of a file, which may lie in an archive, and under Lightning's `state_dict`."""
+    """The tensors of a file, which may lie in an archive."""
     inside = _archived(path)
     if inside is None:
-        state = weights.load_state(path)
-    else:
-        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
-            state = weights.load_state(Path(archive.extract(inside, folder)))
-    nested = state.get("state_dict", state)
-    return nested if isinstance(nested, Mapping) else state
+        return weights.load_state(path)
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+        return weights.load_state(Path(archive.extract(inside, folder)))
 
 
 def _archived(path: Path) -> str | None:

@@ -40,6 +40,16 @@ def cyclegan(
             "--tile", metavar="PX", min=128, max=8192, help="Large pictures in parts; smaller need less memory."
         ),
     ] = 512,
+    evaluated: Annotated[
+        bool,
+        typer.Option(
+            "--eval", help="Batch normalisation as learned, no dropout. Default: by the picture, and dropout."
+        ),
+    ] = False,
+    no_dropout: Annotated[bool, typer.Option("--no-dropout", help="Leave only dropout out.")] = False,
+    dropout_seed: Annotated[  # a parameter like any other: records made before it had none
+        int, typer.Option("--seed", metavar="INT", min=0, max=options.MAX_SEED, help="Of dropout.")
+    ] = 0,
     upscale: options.Upscale = None,
     upscaler: options.Upscaler = None,
     from_file: options.FromFile = None,
@@ -67,6 +77,9 @@ def cyclegan(
         strength=strength,
         keep_color=keep_color,
         tile=tile,
+        as_in_training=not evaluated,
+        dropout=not no_dropout,
+        seed=dropout_seed,
         enlargement=options.enlargement(ctx, upscale, upscaler, next((job.source for job in jobs if job.film), None)),
         device=device,
         weights_dirs=tuple(weights_dirs or ()),

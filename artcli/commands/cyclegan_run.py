@@ -47,6 +47,9 @@ class Request:
     strength: float
     keep_color: bool
     tile: int
+    as_in_training: bool  # see translator_files.load
+    dropout: bool
+    seed: int
     enlargement: enlarge.Enlargement
     device: str
     weights_dirs: tuple[Path, ...]
@@ -91,13 +94,24 @@ class Studio:
         place = device.choose(request.device)
         where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
         self.enlarger = enlarge.load(request.enlargement, place, **where)
-        self.translator = translator_files.load(request.model, place, direction=request.direction, **where)
+        how: dict[str, Any] = {"as_in_training": request.as_in_training, "dropout": request.dropout}
+        self.translator = translator_files.load(request.model, place, direction=request.direction, **how, **where)
         self.net = self.translator.net
         self.weights = {self.translator.name: self.translator.fingerprint, **self.enlarger.weights}
         tell_other_weights(self.weights, request.recorded_weights, console.warn)
         way = f" {self.translator.direction}" if self.translator.direction else ""
-        what = f"{self.translator.name}{way} ({self.net.sizes.describe()}){self.enlarger.note}"
+        what = f"{self.translator.name}{way} ({self.net.sizes.describe()}{self._mode()}){self.enlarger.note}"
         console.info(f"cyclegan: {what}, {device.describe(place)}")
+
+    def _mode(self) -> str:
+        """How the net is used, where it could be used in two ways."""
+        from artcli.nn import translators
+
+        if self.net.sizes.norm != "batch" and not self.net.sizes.dropout:
+            return ""
+        ways = ["normalised by each picture"] * (translators.by_picture(self.net) and self.net.sizes.norm == "batch")
+        ways += [f"dropout of seed {self.request.seed}"] * translators.drops(self.net)
+        return ", " + ", ".join(ways or ["no dropout" if self.request.as_in_training else "--eval"])
 
     def work(self, job: Job) -> None:
         if self.stop.requested:
@@ -132,7 +146,7 @@ class Studio:
         from artcli.backends import translate
         from artcli.media import images
 
-        steps = translate.translate(image, self.net, self.request.tile)
+        steps = translate.translate(image, self.net, self.request.tile, self.request.seed)
         first = next(steps)
         with self.console.progress("cyclegan", first.total) as progress:
             for step in chain([first], steps):
@@ -185,7 +199,7 @@ class Studio:
 
         with self.console.progress("cyclegan", total) as progress:
             for number, image in enumerate(video.read_tensors(source), 1):
-                for step in translate.translate(image, self.net, self.request.tile):
+                for step in translate.translate(image, self.net, self.request.tile, self.request.seed):
                     drawn = step.image
                 yield image, self._mixed(image, drawn())
                 progress.update(number)

@@ -87,7 +87,7 @@ def dream(
         float, typer.Option("--feather", min=0, max=1000, help="Softness of the mask's edge, in pixels.")
     ] = 8.0,
     clip: Annotated[
-        str, typer.Option("--clip", help="Bundled name, ARCH/TAG of open_clip, folder or ARCH=FILE.")
+        str, typer.Option("--clip", help="Bundled name, ARCH/TAG of open_clip, hf-hub:NAME, folder or ARCH=FILE.")
     ] = "clip-mini",
     vqgan: Annotated[
         str | None,

@@ -33,7 +33,9 @@ def paint(
     out: options.Out = None,
     size: Annotated[
         int | None,
-        typer.Option("--size", metavar="S", min=1, max=32_768, help="Longer side of the picture.  [default: its own]"),
+        typer.Option(
+            "--size", metavar="S", min=1, max=32_768, help="Longer side of the painting.  [default: the photo's]"
+        ),
     ] = None,
     strokes: Annotated[
         int | None,
@@ -69,7 +71,7 @@ def paint(
         typer.Option(
             "--brush",
             metavar="NAME|FILE",
-            help="flat, round, bristle, dry or a picture.  [default: flat]",
+            help="flat, round, bristle, dry, classic or a picture.  [default: flat; model.pth classic]",
             rich_help_panel=PAINT,
         ),
     ] = None,

@@ -78,7 +78,7 @@ class Studio:
             return self._paint_film(job)
         started = time.monotonic()
         painting, finished = (self._replay(job), True) if job.replays else self._paint_photo(job)
-        if self.request.size is not None:
+        if self.request.size not in (None, max(painting.size)):
             painting = painting.resized(self.request.size)
         written = self._save(job, painting)
         if finished:
@@ -104,7 +104,7 @@ class Studio:
         started = time.monotonic()
         ground = self.background if isinstance(self.background, tuple) else None
         mask = self._mask(video.probe(job.source).size)
-        moving = Moving(self.painter, self.request.settings, self.brush or Brush.find("flat"), ground, mask)
+        moving = Moving(self.painter, self.request.settings, self.brush or Brush.find(self.painter.brush), ground, mask)
         path, recipe = job.films[0], self._recipe(job)
         if not self.request.resume:  # frames of a run that starts over must never get into this one
             shutil.rmtree(job.unfinished, ignore_errors=True)
@@ -131,6 +131,7 @@ class Studio:
     def _paint_photo(self, job: Job) -> "tuple[Painting, bool]":
         """The painting, and whether it is finished."""
         from artcli.backends.paint import choose, layers, palette
+        from artcli.media import images
         from artcli.media.brushes import Brush
         from artcli.media.strokes import Painting, Strokes
 
@@ -138,8 +139,11 @@ class Studio:
         alpha, average = picture.alpha, _average(picture)
         photo = _opaque(picture, average)
         del picture  # its floats are four times as large as the bytes
-        size = (photo.shape[1], photo.shape[0])
-        brush = self.brush or Brush.find("flat")
+        size = self._painted((photo.shape[1], photo.shape[0]))
+        if size != (photo.shape[1], photo.shape[0]):
+            photo = images.resize(photo, size)
+            alpha = None if alpha is None else images.resize(alpha, size)
+        brush = self.brush or Brush.find(self.painter.brush)
         ground = self.background if isinstance(self.background, tuple) else average
         settings, strokes, now = self.request.settings, Strokes.none(), None
         with self.console.progress("paint", len(layers.plan(size, settings, self.painter.strokes))) as progress:
@@ -155,6 +159,11 @@ class Studio:
         shown = None if self.background == "transparent" else ground
         made = Painting(size, strokes, brush, shown, alpha, self._recipe(job))
         return made, now is None or now.step == now.total
+
+    def _painted(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size at which a photo of this one is painted: a larger --size only enlarges the strokes."""
+        factor = min(1.0, (self.request.size or max(size)) / max(size))
+        return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
     def _mask(self, size: tuple[int, int]) -> "np.ndarray | None":
         from artcli.media import images
@@ -263,7 +272,8 @@ class Studio:
             self.console.info(f"dry run: {job.source} has {len(painting.strokes)} strokes; would write")
             self.console.result(outputs, dry_run=True, strokes=len(painting.strokes))
             return
-        size, settings = self._size_of(job.source), self.request.settings
+        source, settings = self._size_of(job.source), self.request.settings
+        size = source if job.moves else self._painted(source)
         passes = layers.plan(size, settings, self.painter.strokes)
         count = sum(layers.patches(size, each) for each in passes)
         blank = np.zeros((_TRIED, layers.PATCH, layers.PATCH, 3), np.uint8)
@@ -271,7 +281,7 @@ class Studio:
         started = time.monotonic()
         self.painter(blank, blank)
         seconds = (time.monotonic() - started) / _TRIED * count * 1.5  # the rest is drawing
-        memory = (psutil.Process().memory_info().rss + 60 * size[0] * size[1]) / 1e9
+        memory = (psutil.Process().memory_info().rss + 60 * source[0] * source[1]) / 1e9
         self.console.info(
             f"dry run: {size[0]}x{size[1]}{' a frame' if job.moves else ''}, {passes[-1].layer + 1} layers, "
             f"{count} patches, about {duration(seconds)}, "

@@ -147,6 +147,7 @@ def sample(
     ] = None,
     from_file: options.FromFile = None,
     device: options.Device = "auto",
+    offline: options.Offline = False,
     force: options.Force = False,
     skip_existing: options.SkipExisting = False,
     no_metadata: options.NoMetadata = False,

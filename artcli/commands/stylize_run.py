@@ -108,7 +108,8 @@ class Studio:
         self.device = device.choose(request.device)
         where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
         self.enlarger = enlarge.load(request.enlargement, self.device, **where)
-        self.net = feature_nets.load(self.settings.net, self.device, pooling=self.settings.pooling, **where)
+        look: dict[str, Any] = {"pooling": self.settings.pooling, "padding": self.settings.padding}
+        self.net = feature_nets.load(self.settings.net, self.device, **look, **where)
         objective.check_taps(self.net, self.settings)
         self.weights = {self.settings.net: weights.fingerprint(self.net)}
         if self.settings.optimizer == "adam":  # L-BFGS compares gradients, which rounding would spoil

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,6 +108,7 @@ def train(
     ] = False,
     time_limit: options.TimeLimit = None,
     device: options.Device = "auto",
+    offline: options.Offline = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -117,6 +119,7 @@ def train(
     artgen train autoencoder cifar-10-batches-py --epochs 15 --out runs/cifar
     artgen train cyclegan photos paintings --preset light
     """
+    started = time.monotonic()  # before torch is imported, which takes seconds of a --time-limit
     console = Console(quiet=quiet, json_lines=as_json)
     options.one_of("MODEL", model, tuple(MODELS))
     data_free = str(data) == NO_DATA and not check
@@ -165,6 +168,7 @@ def train(
         backend, config, what, out,
         accept_changes=accept_changes, limit=limit, patience=patience, device_name=device, track=track or [],
         onnx=export == "onnx", dry_run=dry_run, console=console,
+        started=started,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
 from artcli.run import Stop, interruptible
 from artcli.training import checkpoint, parallel, report, runs, samples, source, to_onnx, trackers, watch
+from artcli.training.clock import Clock
 from artcli.training.trainer import Pace, Plan, Progress, Trainer
 
 ROOT = Path("runs")
@@ -36,19 +37,21 @@ def carry_out(
     onnx: bool,
     dry_run: bool,
     console: Console,
+    started: float,
 ) -> None:
     """Train from the description `what` to its end, or until the clock or the user stops it.
 
-    patience: checkpoints without a lower held-out loss after which the run is finished, with the weights of the best.
+    limit: seconds for all of it, since `started`, as time.monotonic() has it.  patience: checkpoints without a lower
+    held-out loss after which the run is finished, with the weights of the best.
     onnx: export the finished model, also one that was finished before.
     """
-    started = time.monotonic()
+    clock = Clock(limit, started)
     if onnx:
         to_onnx.check(what["model"])
     device = devices.choose(device_name)
     parallel.start(device)
     console = console if parallel.rank() == 0 else Console(quiet=True)
-    pictures = source.open(backend, config, what, console.info, console.warn)
+    pictures = source.open(backend, config, what, console.info, console.warn, clock.check_reading)
     steps = source.steps(config, what, pictures)
     run = runs.choose(out, ROOT, what, accept_changes=accept_changes)
     console.info(f"train: {what['model']} on {what['data']['name']}, {steps} steps, seed {what['seed']}, to {run}")
@@ -69,10 +72,11 @@ def carry_out(
         clip=getattr(config, "clip_gradient", 0.0),
     )
     with _alone(run):
-        session = Session(backend, config, what, pictures, plan, run, device, console, patience=patience, onnx=onnx)
+        how: dict[str, Any] = {"clock": clock, "patience": patience, "onnx": onnx}
+        session = Session(backend, config, what, pictures, plan, run, device, console, **how)
         tracked = trackers.Trackers(track if parallel.rank() == 0 else [], run, what, step=session.trainer.step)
         try:
-            session.train(tracked, limit, started)
+            session.train(tracked)
         finally:
             for line in tracked.close():
                 console.warn(line)
@@ -111,7 +115,7 @@ class Session:
 
     def __init__(
         self, backend, config, what, pictures, plan: Plan, run: Path, device, console: Console,
-        *, patience: int | None = None, onnx: bool = False,
+        *, clock: Clock, patience: int | None = None, onnx: bool = False,
     ):  # fmt: skip
         self.what, self.pictures, self.run, self.console, self.onnx = what, pictures, run, console, onnx
         self.patience = patience
@@ -122,6 +126,8 @@ class Session:
         if hasattr(model, "study"):
             model.study(pictures)
         self.trainer = Trainer(model.to(device), pictures, plan, device)
+        self.clock = Clock(clock.limit, clock.started, sum(p.nbytes for p in model.parameters()))
+        self.pace = Pace(plan.batch, plan.steps)
         shown = pictures.images if hasattr(pictures, "images") and len(pictures.images) > 1 else None
         variety = watch.variety(shown[:64]) if shown is not None else None
         self.watch = watch.Watch(fresh=not getattr(config, "start", ""), variety=variety)
@@ -142,7 +148,7 @@ class Session:
 
     # --- the run ----------------------------------------------------------------------------------------------------
 
-    def train(self, tracked: trackers.Trackers, limit: float | None, started: float) -> None:
+    def train(self, tracked: trackers.Trackers) -> None:
         trainer, total, self.tracked = self.trainer, self.trainer.plan.steps, tracked
         if trainer.step >= total or self._settled():
             more = "more --steps or --epochs" if trainer.step >= total else "more --patience"
@@ -156,15 +162,15 @@ class Session:
             runs.cut_metrics(self.run, trainer.step)
         self._rehearse()
         with interruptible() as stop, self.console.progress("train", total) as bar:
-            for now in self._steps(started, bar):
+            for now in self._steps(bar, stop):
                 if self.patience and now.step < total and parallel.any_of(self._settled(), self.device):
                     self._settle()
                     break
-                late = limit is not None and time.monotonic() - started > limit
+                late = self.clock.last_step(self.pace.seconds)
                 if parallel.any_of(stop.requested or late, self.device) and now.step < total:
                     return self._stop(now.step, total, stop)
         self._deliver()
-        self.console.info(f"train: done in {duration(time.monotonic() - started)}; see {self.run / 'report.html'}")
+        self.console.info(f"train: done in {duration(self.clock.spent)}; see {self.run / 'report.html'}")
 
     def _settled(self) -> bool:
         """Whether the held-out loss has not fallen for so long that it is not waited for any more."""
@@ -207,20 +213,21 @@ class Session:
         if self.trainer.micro != before:
             self.console.warn(f"a batch does not fit into memory: computing it in {self.trainer.micro} parts")
 
-    def _steps(self, started: float, bar: Any) -> Iterator[Progress]:
+    def _steps(self, bar: Any, stop: Stop) -> Iterator[Progress]:
         """Every step of the trainer, with what is due between steps done."""
-        plan, pace = self.trainer.plan, Pace(self.trainer.plan.batch, self.trainer.plan.steps)
+        plan = self.trainer.plan
+        pace = self.pace = Pace(plan.batch, plan.steps)
         log_every = min(100, max(1, plan.steps // 300))
         recent: list[dict[str, float]] = []
         for number, now in enumerate(self.trainer.run()):
             pace.tick()
             recent.append(now.losses)
             if number == 0:
-                self.console.info(f"train: first step after {time.monotonic() - started:.1f} s")
+                self.console.info(f"train: first step after {self.clock.spent:.1f} s")
             if number == 2:
                 self.console.info(f"train: about {duration(pace.left(now.step))} to go")
             save = now.step % self.what["trainer"]["save_every"] == 0 or now.step == now.total
-            validation = self._look() if save else {}
+            validation = self._look(stop) if save else {}
             if save or now.step % log_every == 0:
                 self._log(now.step, recent, pace, validation)
                 recent = []
@@ -261,9 +268,15 @@ class Session:
         for advice in self.watch.look(step, train, validation or None, self.drawn if validation else None):
             self.console.warn(advice)
 
-    def _look(self) -> dict[str, float]:
-        """Losses of the held-out pictures; what the model draws goes into the run folder."""
-        validation = self.trainer.validate()
+    def _look(self, stop: Stop) -> dict[str, float]:
+        """Losses of the held-out pictures; what the model draws goes into the run folder.
+
+        Empty, and nothing is drawn, where the user or the clock does not wait for them.
+        """
+        validation = self.trainer.validate(stop=lambda: stop.requested or self.clock.overdue())
+        if validation is None:
+            self.console.info(f"train: no time for the held-out pictures at step {self.trainer.step}")
+            return {}
         if parallel.rank() == 0:
             step, shown = self.trainer.step, self.trainer.shown
             with self._writing():
@@ -293,7 +306,7 @@ class Session:
         }  # fmt: skip
         description = self.what | {"step": step}
         finished = step == self.trainer.plan.steps or validation is None
-        with self._writing():
+        with self._writing(), self.clock.save():
             if better:
                 checkpoint.export(self.run / runs.BEST, shown.state_dict(), description)
             checkpoint.export(self.run / runs.WEIGHTS, shown.state_dict(), description)

@@ -19,7 +19,7 @@ from artcli.media import files, images, inline
 Array = np.ndarray[Any, Any]
 
 SIDE = 256  # pixels of a tile
-NAMES = ("flat", "round", "bristle", "dry")
+NAMES = ("flat", "round", "bristle", "dry", "classic")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +114,19 @@ def _dry() -> tuple[Array, Array]:
     return _inside(left, right) * paint, _tone(rng, left, right)
 
 
+def _classic() -> tuple[Array, Array]:
+    """A short, worn stroke without corners, as those that Paint Transformer's authors drew."""
+    rng = np.random.default_rng(5)
+    left, right = _ends(rng, 26, 0.06)
+    across = np.abs((np.arange(SIDE) + 0.5) / SIDE * 2 - 1)
+    cap = SIDE / 2 * (1 - (1 - across**3) ** (1 / 3))
+    left, right = left + cap, right - cap
+    left, right = left - left.min(), right + SIDE - right.max()
+    return _inside(left, right), _tone(rng, left, right)
+
+
 _MAKERS: dict[str, Callable[[], tuple[Array, Array]]] = {
-    "flat": _flat, "round": _round, "bristle": _bristle, "dry": _dry,
+    "flat": _flat, "round": _round, "bristle": _bristle, "dry": _dry, "classic": _classic,
 }  # fmt: skip
 
 

@@ -90,7 +90,8 @@ def _shape(state: Mapping[str, torch.Tensor], name: str) -> tuple[int, ...] | No
 
 
 def _normalised(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
-    """VGG19 with features of mean 1, as Gatys et al. and AdaIN's authors use it: RGB in 0..1, mirrored edges.
+    """VGG19 with features of mean 1, as Gatys et al. and AdaIN's authors use it: RGB in 0..1, mirrored edges, and
+    pooling that keeps the last row and column of an odd number.
 
     Its first layer turns colours into those that VGG19 was trained on.  Here pictures come with ImageNet's mean and
     deviation already taken out, so the first two layers become one that undoes this and does theirs.
@@ -107,6 +108,9 @@ def _normalised(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
     with torch.device("meta"):
         layers = slim_layers(found_widths(kept))
     layers.load_state_dict(kept, assign=True)
+    for layer in layers:
+        if isinstance(layer, nn.MaxPool2d):
+            layer.ceil_mode = True
     return layers
 
 

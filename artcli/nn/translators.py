@@ -124,26 +124,28 @@ def with_grain(images: torch.Tensor, sizes: Sizes) -> torch.Tensor:
     return torch.cat((images, noise.expand(len(images), 1, -1, -1)), 1)
 
 
-class InstanceNorm(nn.Module):
-    """Every channel of every picture to mean 0 and variance 1.
+class _ByPicture:
+    """Moments of a picture's channels, for normalisations.
 
     Usually over the picture itself.  Where parts of one picture have to be treated alike, `study` takes the moments of
     all parts in a batch together, and `fixed` goes by them from then on; see `statistics`.
     """
 
+    by_picture = True
     how = "own"
     margins: tuple[float, ...] = (0.0, 0.0)
     moments: tuple[torch.Tensor, torch.Tensor] | None = None  # mean and variance, (C,) each
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x if self.training else full(x)  # what the blocks add up keeps more digits than bf16 has
+    def _normal(
+        self, x: torch.Tensor, weight: torch.Tensor | None = None, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
         if self.how == "study":
             self.moments = self._moments(x)
         if self.how != "own" and self.moments is not None:
-            return F.batch_norm(x, *self.moments, eps=EPSILON)
+            return F.batch_norm(x, *self.moments, weight, bias, eps=EPSILON)
         if x.shape[0] == 1:  # one picture as a batch: the same numbers, and it keeps channels last
-            return F.batch_norm(x, None, None, training=True, eps=EPSILON)
-        return F.instance_norm(x, eps=EPSILON)
+            return F.batch_norm(x, None, None, weight, bias, training=True, eps=EPSILON)
+        return F.instance_norm(x, weight=weight, bias=bias, eps=EPSILON)
 
     def _moments(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         top, left = (round(part * side) for part, side in zip(self.margins, x.shape[2:], strict=True))
@@ -152,13 +154,73 @@ class InstanceNorm(nn.Module):
         return mean, variance
 
 
+class InstanceNorm(_ByPicture, nn.Module):
+    """Every channel of every picture to mean 0 and variance 1."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._normal(x if self.training else full(x))  # what the blocks add up keeps more digits than bf16 has
+
+
+class BatchNorm(_ByPicture, nn.BatchNorm2d):
+    """A finished one goes by what it has learned or, after `as_in_training`, by each picture itself."""
+
+    by_picture = False
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if self.training or not self.by_picture:
+            return super().forward(input)
+        return self._normal(full(input), self.weight, self.bias)
+
+
+class Dropout(nn.Dropout):
+    """A finished one does nothing or, after `as_in_training`, drops what its own generator says.
+
+    rng: on the CPU, so that every device drops the same.
+    """
+
+    rng: torch.Generator | None = None
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if self.training or self.rng is None:
+            return super().forward(input)
+        kept = torch.rand(input.shape, generator=self.rng) >= self.p
+        return input * kept.to(input) / (1 - self.p)
+
+
+def as_in_training(net: nn.Module, dropout: bool = True) -> None:
+    """Let a finished network normalise by the picture itself, and drop, as the papers' own test scripts do."""
+    rng = torch.Generator().manual_seed(0)
+    for layer in net.modules():
+        if isinstance(layer, BatchNorm):
+            layer.by_picture = True
+        if isinstance(layer, Dropout) and dropout:
+            layer.rng = rng
+
+
+def reseed(net: nn.Module, seed: int) -> None:
+    """What is dropped from now on follows from the seed."""
+    for layer in net.modules():
+        if isinstance(layer, Dropout) and layer.rng is not None:
+            layer.rng.manual_seed(seed)
+
+
+def by_picture(net: nn.Module) -> bool:
+    """Whether any layer goes by the moments of the picture that it gets."""
+    return any(isinstance(layer, _ByPicture) and layer.by_picture for layer in net.modules())
+
+
+def drops(net: nn.Module) -> bool:
+    """Whether what a finished network draws depends on a seed."""
+    return any(isinstance(layer, Dropout) and layer.rng is not None for layer in net.modules())
+
+
 def statistics(net: nn.Module, how: str, margins: tuple[float, ...] = (0.0, 0.0)) -> None:
-    """What all instance normalisations of a network go by from now on: "own" moments, "study" or "fixed".
+    """What all normalisations by the picture go by from now on: "own" moments, "study" or "fixed".
 
     margins: parts of height and width, at each edge, that are not studied.
     """
     for layer in net.modules():
-        if isinstance(layer, InstanceNorm):
+        if isinstance(layer, _ByPicture):
             layer.how, layer.margins = how, margins
             layer.moments = layer.moments if how == "fixed" else None
 
@@ -178,7 +240,7 @@ def _norm(sizes: Sizes, width: int, start: float = 1.0) -> nn.Module:
     """start: of a gain."""
     if sizes.norm == "none":
         return Gain(width, start)
-    return nn.BatchNorm2d(width, eps=EPSILON) if sizes.norm == "batch" else InstanceNorm()
+    return BatchNorm(width, eps=EPSILON) if sizes.norm == "batch" else InstanceNorm()
 
 
 def _biased(sizes: Sizes) -> bool:
@@ -225,7 +287,7 @@ class ResnetBlock(nn.Module):
             _norm(sizes, width),
             nn.ReLU(inplace=True),
         ]
-        layers += [nn.Dropout(_DROPPED)] if sizes.dropout else []
+        layers += [Dropout(_DROPPED)] if sizes.dropout else []
         layers += [nn.ReflectionPad2d(1), _conv(sizes, width, width), _norm(sizes, width, start=0.0)]
         self.conv_block = nn.Sequential(*layers)
 
@@ -287,7 +349,7 @@ class UnetLevel(nn.Module):
             down = [nn.LeakyReLU(_SLOPE), *down, *([] if inside is None else [_norm(sizes, inner)])]
             after.append(_norm(sizes, outer))
             dropped = sizes.dropout and 4 <= level < sizes.blocks - 1
-            after += [nn.Dropout(_DROPPED)] if dropped else []
+            after += [Dropout(_DROPPED)] if dropped else []
         self.model = nn.Sequential(*down, *([] if inside is None else [inside]), *after)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -300,7 +362,7 @@ class UnetLevel(nn.Module):
 def sizes_of(state: Mapping[str, torch.Tensor]) -> Sizes:
     """Read the sizes off the tensors of a checkpoint.
 
-    A U-Net's dropout leaves no trace in them, and does nothing in a finished network.
+    A U-Net's dropout leaves no trace in them.
     Raises KeyError: a tensor is missing, so it is neither of the two.
     """
     return _unet_sizes(state) if "model.model.0.weight" in state else _resnet_sizes(state)

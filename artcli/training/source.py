@@ -9,13 +9,21 @@ from artcli.errors import UsageError
 
 Tell = Callable[[str], None]
 
+
+def _go_on(done: int, total: int) -> None:
+    pass
+
+
 NO_DATA = "none"  # in the place of a folder, for models that make their own data
 
 
-def open(backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell) -> Any:
+def open(
+    backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell, check: Callable[[int, int], None] = _go_on
+) -> Any:
     """The pictures of a run; writes what was found (classes, number, fingerprint) into the run's description.
 
-    tell, warn: take one line each.  A backend with data of its own kind opens it itself (`open_data`); all others
+    tell, warn: take one line each.  check: called now and then with the pictures read so far and in all, and may raise.
+    A backend with data of its own kind opens it itself (`open_data`); all others
     learn from pictures.  One that is `DATA_FREE` may be given None.  Raises UsageError where data are missing.
     """
     if what["data"]["path"] == NO_DATA and not getattr(backend, "DATA_FREE", False):
@@ -31,7 +39,7 @@ def open(backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell
     found["preparation"]["size"] = config.size
     if hasattr(backend, "SIDES"):
         found["sides"] = backend.SIDES
-    pictures = _dataset(found, what["seed"], tell, words=hasattr(backend, "needs_words"))
+    pictures = _dataset(found, what["seed"], tell, check, words=hasattr(backend, "needs_words"))
     found |= pictures.describe()
     if hasattr(backend, "needs_words"):
         backend.needs_words(config, pictures)
@@ -74,7 +82,13 @@ def reopen(data: dict[str, Any], seed: int) -> Any:
     return found.a if "sides" in data else found
 
 
-def _dataset(data: dict[str, Any], seed: int, tell: Tell, words: bool = False) -> Any:
+def _dataset(
+    data: dict[str, Any],
+    seed: int,
+    tell: Tell,
+    check: Callable[[int, int], None] = _go_on,
+    words: bool = False,
+) -> Any:
     from artcli.training.data import Augmentation, Preparation, open_dataset
 
     path, preparation = Path(data["path"]), Preparation(**_with_paths(data["preparation"]))
@@ -83,7 +97,7 @@ def _dataset(data: dict[str, Any], seed: int, tell: Tell, words: bool = False) -
         "balanced": data["balanced"],
         "augment": Augmentation(**data["augmentation"]),
         "seed": seed,
-        "progress": _Reading(tell),
+        "progress": _Reading(tell, check),
     }
     if "sides" not in data:
         return open_dataset(path, preparation, words=words, **how)
@@ -102,13 +116,14 @@ def _with_paths(preparation: dict[str, Any]) -> dict[str, Any]:
 class _Reading:
     """Says how far the decoding of a large folder is, every few seconds."""
 
-    def __init__(self, tell: Tell):
-        self.tell, self.last = tell, time.monotonic()
+    def __init__(self, tell: Tell, check: Callable[[int, int], None]):
+        self.tell, self.check, self.last = tell, check, time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
         if now - self.last > 5:
             self.tell(f"data: {done} of {total} pictures read")
+            self.check(done, total)
             self.last = now
 
 

@@ -187,8 +187,11 @@ class Trainer:
     # --- between steps ----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def validate(self, limit: int | None = None) -> dict[str, float]:
-        """Mean losses of the held-out pictures; empty when none are held out."""
+    def validate(self, limit: int | None = None, stop: Callable[[], bool] = bool) -> dict[str, float] | None:
+        """Mean losses of the held-out pictures; empty when none are held out.
+
+        stop: asked after every batch, whether to give up, as soon as any process wants to: then there are none.
+        """
         sums: dict[str, float] = {}
         seen: dict[str, int] = {}
         self.shown.eval()
@@ -196,6 +199,8 @@ class Trainer:
             for name, value in self.shown.validate(batch).items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
                 seen[name] = seen.get(name, 0) + len(batch)
+            if parallel.any_of(stop(), self.device):
+                return None
         return {name: value / seen[name] for name, value in sums.items()}
 
     def state(self) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 In each layer the photo is cut into square patches, half as long as in the layer before, and shrunk so that each has
 the painter's 32 pixels; the painter sees what the photo has there and what is painted so far.  The last layer is
-painted twice, the second time with patches that lie across the borders of the first.
+painted twice, the second time with patches that lie across the borders of the first.  (The authors' program draws
+every stroke of that second time, whether its net wants it or not, for it forgets to ask; here the net is asked.)
 """
 
 from __future__ import annotations
@@ -34,10 +35,25 @@ _DRAWN = 0.5  # part of a patch's strokes that is expected to be drawn
 _ROUNDS = np.array([[0, 3], [2, 1]])  # by row % 2 and column % 2
 
 
+class Outline(NamedTuple):
+    """What of the box that a painter predicts the paint takes, where a stroke does not fill it.
+
+    x0, y0, x1, y1: along the box's own sides, 0..1.  back: how far the edge draws back from there, in pixels of the
+    photo, at most of the patch that the painter sees.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    back: float
+
+
 class Looks(Protocol):
     """A painter: patches (N, 32, 32, 3) uint8 of target and canvas to strokes (N, S, 5) and logits (N, S)."""
 
     strokes: int
+    outline: Outline | None
 
     def __call__(self, targets: Array, canvases: Array) -> tuple[Array, Array]: ...
 
@@ -180,6 +196,10 @@ def seen(easel: Easel, now: Pass, painter: Looks, settings: Settings, moved: Arr
     order = order[logits.ravel()[order] > 0]
     placed, logits = placed.reshape(-1, 5)[order], logits.ravel()[order]
     rgb = _colors(target, placed)
+    if painter.outline is not None:
+        placed = painted(placed, painter.outline, min(1.0, easel.scale))
+        some = (placed[:, 2:4] > 0).all(1)
+        placed, rgb, logits = placed[some], rgb[some], logits[some]
     placed[:, :2] -= (left, top)
     placed[:, :4] /= easel.scale
     many = np.ones(len(placed))
@@ -198,6 +218,19 @@ def _believable(shapes: Array) -> Array:
     if not np.isfinite(shapes).all():
         raise ArtgenError("the painter's weights give no numbers: they are damaged or not trained to the end")
     return np.clip(shapes, (-1, -1, _THINNEST, _THINNEST, -10), (2, 2, 2, 2, 10))
+
+
+def painted(boxes: Array, outline: Outline, pixel: float) -> Array:
+    """Predicted boxes (N, 5) as boxes of their paint, which has none left where a side is not above 0.
+
+    pixel: length of one of the outline's, in the boxes' unit.
+    """
+    x, y, w, h, theta = boxes.T
+    cos, sin = np.cos(theta * np.pi), np.sin(theta * np.pi)
+    right, down = ((outline.x0 + outline.x1) / 2 - 0.5) * w, ((outline.y0 + outline.y1) / 2 - 0.5) * h
+    gone = 2 * outline.back * pixel
+    sides = (outline.x1 - outline.x0) * w - gone, (outline.y1 - outline.y0) * h - gone
+    return np.column_stack((x + cos * right - sin * down, y + sin * right + cos * down, *sides, theta))
 
 
 def _cut(picture: Array, rows: int, columns: int) -> Array:

@@ -12,8 +12,8 @@ class Settings:
 
     mode: fast, or quality (layer by layer on two grids; strokes sorted by error, those that help not left out).
     strokes: at most so many, where they help most; None for all that the painter sees.  detail: above 1 for smaller
-    strokes.  min_stroke: shortest stroke, in pixels of the photo.  layers: only the first, coarse ones; None for all.
-    opacity: of each stroke, 0..1.
+    strokes.  min_stroke: shortest stroke, in pixels of what is painted.  layers: only the first, coarse ones; None for
+    all.  opacity: of each stroke, 0..1.
     """
 
     mode: str = "fast"

@@ -75,12 +75,16 @@ def histogram(features: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     return (ordered - target).square().mean()
 
 
-def smoothness(window: torch.Tensor, height: int, width: int, diagonals: bool) -> torch.Tensor:
+def smoothness(
+    window: torch.Tensor, height: int, width: int, diagonals: bool, edges: tuple[bool, bool] = (True, True)
+) -> torch.Tensor:
     """Total variation of pixels (1, 3, h + 1, w + 1) of which the last row and column only are neighbours.
 
-    The sum over these pixels, divided by the number of the whole picture of height x width.  With diagonals: weights
-    2/3 for straight and 1/6 for diagonal neighbours, the picture's own edge repeated beyond it.  Without them, as in
-    the course: of colours divided by ImageNet's deviations, and means over the pairs that there are.
+    The sum over these pixels, divided by the number of the whole picture of height x width.  edges: whether they begin
+    at the picture's upper edge, and at its left one.  With diagonals, as in style-transfer-pytorch: weights 2/3 for
+    straight and 1/6 for diagonal neighbours, the picture's edges repeated beyond all four, and means over the pairs
+    that are looked at, of diagonal ones (height + 1) x (width + 1).  Without them, as in the course: of colours divided
+    by ImageNet's deviations, and means over the pairs that there are.
     """
     own, right, below = window[..., :-1, :-1], window[..., :-1, 1:], window[..., 1:, :-1]
     if not diagonals:
@@ -89,4 +93,9 @@ def smoothness(window: torch.Tensor, height: int, width: int, diagonals: bool) -
         return across / (3 * height * (width - 1)) + down / (3 * (height - 1) * width)
     straight = (right - own).square().sum() + (below - own).square().sum()
     slanted = (window[..., 1:, 1:] - own).square().sum() + (right - below).square().sum()
-    return 2 * (straight / 3 + slanted / 12) / (3 * height * width)
+    # From an edge that is repeated beyond itself both diagonals lead to the neighbour along it.
+    if edges[0]:
+        slanted = slanted + 2 * (right - own)[..., 0, :].square().sum()
+    if edges[1]:
+        slanted = slanted + 2 * (below - own)[..., :, 0].square().sum()
+    return 2 * (straight / (9 * height * width) + slanted / (36 * (height + 1) * (width + 1)))

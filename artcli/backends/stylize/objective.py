@@ -141,7 +141,8 @@ class Objective:
             for tap, weight in self.weights.content.items()
         ]
         window = tile.window(piece)
-        rough = losses.smoothness(window, self.height, self.width, self.settings.smooth_diagonals)
+        edges = tile.rows.start == 0, tile.columns.start == 0
+        rough = losses.smoothness(window, self.height, self.width, self.settings.smooth_diagonals, edges)
         return {"content": torch.stack(errors).sum(), "tv": self.weights.tv * rough}
 
     def _sums(self, found: dict[str, torch.Tensor], tile: tiles.Tile) -> list[Sums]:

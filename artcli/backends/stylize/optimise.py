@@ -84,7 +84,8 @@ class _Painter:
     ):
         self.net: FeatureNet = styles.net
         device = self.net.mean.device
-        self.photo, self.masks = photo[None].to(device), [mask[None].to(device) for mask in masks]
+        # In one piece, or the fused optimizer takes the gradients of other pixels than those that it steps.
+        self.photo, self.masks = photo[None].to(device).contiguous(), [mask[None].to(device) for mask in masks]
         self.styles, self.settings, self.stages, self.seed = styles, settings, stages, seed
         self.weights = objective.Weights.of(settings, self.net)
         self.step, self.stage = 0, 0
@@ -118,7 +119,7 @@ class _Painter:
         else:
             drawn = torch.rand(3, *size, generator=rng)
             drawn = drawn if how == "noise" else 0.5 + (drawn - 0.5) / 128  # of an even grey nothing can be learned
-        return drawn[None].to(self.photo)
+        return drawn[None].to(self.photo).contiguous()
 
     def _regions(self, photo: torch.Tensor) -> list[Region]:
         """One for each mask when there are several, with the style that goes there; otherwise one for all styles."""
@@ -144,10 +145,10 @@ class _Painter:
         return {tap: mix([own[tap], wanted[tap]], [1 - strength, strength]) for tap in wanted}
 
     def _grow(self) -> None:
-        """To the next scale: the picture, and what Adam knows of its gradients, at the new size."""
+        """To the next scale: the running mean, and what Adam knows of the gradients, at the new size."""
         before = self.optimizer.state.get(self.image, {})
         self.stage += 1
-        self.image = resize(self.image.detach(), self._size)
+        self.image = resize(self.picture()[None], self._size)
         self._begin()
         if "exp_avg" not in before:
             return

@@ -20,9 +20,11 @@ class Settings:
     sums_at: the weights belong to sums over a square picture of this side, 0: to means.  measure: of style, one of
     MEASURES.  smooth_diagonals: tv looks along diagonals too.  size: longer side of the result, in pixels; smallest:
     that of the first of several scales, each sqrt 2 of the one before, 0: only one scale.  steps: of each scale; the
-    first of several has twice as many.  lr: in 0..1 of colours; from the part `late` of a scale on, late_lr.  ema:
-    decay of the running mean that is shown.  style_scale: size of the style's pictures, 1: as large as the photo.
-    strength: 1 takes the style's statistics, 0 keeps the photo's.  tile: largest side in one piece, in pixels.
+    first of several has twice as many, and each begins with the running mean of the one before.  lr: in 0..1 of
+    colours; from the part `late` of a scale on, late_lr.  ema: decay of the running mean that is shown.  style_scale:
+    size of the style's pictures, 1: as large as the photo.  padding: of the net's first convolution, beyond the
+    picture's edges, as torch names it; None: the net's own.  strength: 1 takes the style's statistics, 0 keeps the
+    photo's.  tile: largest side in one piece, in pixels.
     """
 
     net: str = "vgg-slim"
@@ -37,6 +39,7 @@ class Settings:
     measure: str = "wasserstein"
     smooth_diagonals: bool = True
     pooling: str = "max"
+    padding: str | None = None
     optimizer: str = "adam"
     lr: float = 0.05
     late: float = 1.0
@@ -57,7 +60,15 @@ _STD = 0.226  # mean of ImageNet's deviations: the course steps in normalised co
 PRESETS = {
     "slim": Settings(),
     "modern": Settings(
-        net="vgg19", content=0.015, tv=2.0, steps=500, lr=0.02, late_lr=0.02, betas=(0.9, 0.99), ema=0.99
+        net="vgg19",
+        content=0.015,
+        tv=2.0,
+        padding="replicate",
+        steps=500,
+        lr=0.02,
+        late_lr=0.02,
+        betas=(0.9, 0.99),
+        ema=0.99,
     ),
     "vgg19": Settings(
         net="vgg19",

@@ -1,0 +1,48 @@
+"""How long one start of a run may take, all of it: loading, the steps, and writing down what there is."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from artcli.errors import ArtgenError
+
+_GRACE = 1.0  # seconds that something begun in time may take longer
+_WRITTEN = 2e8  # bytes a second, for a first guess
+
+
+class Clock:
+    """limit: seconds since `started`, as time.monotonic() has it; None for any.  bytes: of the model's weights: a
+    checkpoint holds four times as many."""
+
+    def __init__(self, limit: float | None, started: float, bytes: int = 0):
+        self.limit, self.started = limit, started
+        self.saving = 1.0 + 4 * bytes / _WRITTEN  # seconds that the longest save took
+        self.saved = False
+
+    @property
+    def spent(self) -> float:
+        return time.monotonic() - self.started
+
+    def last_step(self, step: float) -> bool:
+        """Whether one more step of so many seconds, and the saving after it, would end too late."""
+        return self.limit is not None and self.spent + step + self.saving > self.limit
+
+    def overdue(self) -> bool:
+        """Whether what has begun has to be given up."""
+        return self.limit is not None and self.spent > self.limit + _GRACE
+
+    @contextmanager
+    def save(self) -> Iterator[None]:
+        """Remember how long it takes: the last one, with a report, is among the longest."""
+        began = time.monotonic()
+        yield
+        took = time.monotonic() - began
+        self.saving, self.saved = max(took, self.saving) if self.saved else took, True
+
+    def check_reading(self, done: int, total: int) -> None:
+        """Raises ArtgenError when the pictures are not read in time: nothing can be kept of that."""
+        if self.overdue():
+            raise ArtgenError(
+                f"--time-limit was over when {done} of {total} pictures were read; read them once without it, which "
+                "--dry-run does too: later starts find them prepared"
+            )
