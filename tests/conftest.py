@@ -145,6 +145,28 @@ def tiny_painter(tmp_path_factory):
     return folder
 
 
+def with_holes(folder, size=(80, 56)):
+    """hole.png and hole0.png, alike to the eye: beneath the same round hole lie two colours.  Where that is, (H, W)."""
+    rgb = np.asarray(Image.open(photograph(folder / "whole.png", size)))
+    y, x = np.mgrid[: size[1], : size[0]]
+    hole = (x - size[0] / 2) ** 2 + (y - size[1] / 2) ** 2 < (size[1] / 4) ** 2
+    rgba = np.dstack((rgb, np.where(hole, 0, 255).astype(np.uint8)))
+    for name, colour in (("hole.png", (0, 255, 0)), ("hole0.png", 0)):
+        rgba[hole, :3] = colour
+        Image.fromarray(rgba).save(folder / name)
+    return hole
+
+
+def masks(folder, size, box):
+    """usual.png, alpha.png and ones.png: the same mask, white in a box (left, top, right, bottom), in three ways."""
+    grey = np.zeros(size[::-1], np.uint8)
+    grey[box[1] : box[3], box[0] : box[2]] = 255
+    Image.fromarray(grey).save(folder / "usual.png")
+    Image.fromarray(grey // 255).save(folder / "ones.png")
+    Image.fromarray(np.dstack((np.full((*grey.shape, 3), 255, np.uint8), grey))).save(folder / "alpha.png")
+    return grey > 0
+
+
 def photograph(path: Path, size=(80, 56), alpha=False):
     """A colourful picture with a soft gradient, a disc and some grain, so that nothing about it is symmetric."""
     width, height = size

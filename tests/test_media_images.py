@@ -74,8 +74,47 @@ def test_palette_transparency():
     image.putpalette([255, 0, 0, 0, 255, 0])
     image.putpixel((1, 0), 1)
     picture = images.load(encoded(image, transparency=1))
-    assert levels(picture)[0, :2].tolist() == [[255, 0, 0], [0, 255, 0]]
+    assert levels(picture)[0, :2].tolist() == [[255, 0, 0], [255, 0, 0]]  # the hidden green has gone
     assert picture.alpha.tolist() == [[1, 0, 1, 1]]
+
+
+def test_hidden_colours_become_the_mean_of_what_shows():
+    rgba = np.array([[[90, 0, 30, 255], [0, 60, 0, 51], [7, 7, 7, 0]]], np.uint8)
+    picture = images.load(encoded(Image.fromarray(rgba)))
+    assert levels(picture)[0].tolist() == [[90, 0, 30], [0, 60, 0], [75, 10, 25]]  # 5 to 1, as they show
+    nothing = images.load(encoded(Image.new("RGBA", (2, 2), (9, 200, 9, 0))))
+    assert np.allclose(nothing.rgb, 0.5)
+    words = images.load(encoded(Image.fromarray(np.array([[0, 65_535, 300]], np.uint16)), transparency=300))
+    assert np.allclose(words.rgb[0, :, 0], [0, 1, 0.5])
+
+
+@pytest.mark.parametrize(
+    "mode, inside, outside",
+    [
+        ("RGBA", (255, 255, 255, 255), (255, 255, 255, 0)),
+        ("RGBA", (255, 255, 255, 255), (0, 0, 0, 0)),
+        ("RGBA", (0, 0, 0, 255), (0, 0, 0, 0)),  # drawn in black on nothing
+        ("RGBA", (255, 255, 255, 255), (0, 0, 0, 255)),
+        ("LA", (255, 255), (255, 0)),
+        ("L", 255, 0),
+        ("L", 1, 0),
+        ("1", 1, 0),
+    ],
+)
+def test_what_a_mask_says(mode, inside, outside):
+    image = Image.new(mode, (4, 2), outside)
+    image.paste(inside, (1, 0, 3, 1))
+    assert images.as_mask(images.load(encoded(image))).tolist() == [[0, 1, 1, 0], [0, 0, 0, 0]]
+
+
+def test_a_mask_has_shades():
+    for white in (1, 65_535):
+        words = Image.fromarray(np.array([[0, white]], np.uint16))
+        assert images.as_mask(images.load(encoded(words))).tolist() == [[0, 1]]
+    grey = Image.fromarray(np.array([[0, 51, 2], [255, 102, 0]], np.uint8))
+    assert np.allclose(images.as_mask(images.load(encoded(grey))) * 255, [[0, 51, 2], [255, 102, 0]])
+    grey.putalpha(Image.new("L", (3, 2), 51))
+    assert np.allclose(images.as_mask(images.load(encoded(grey))), np.array([[0, 0.04, 0.4 / 255], [0.2, 0.08, 0]]))
 
 
 def test_16_bit_grey_keeps_its_precision():

@@ -10,7 +10,7 @@ from PIL import Image
 
 from artcli.commands import paint_film, paint_run
 from artcli.media import record, video
-from tests.conftest import one_error_line, photograph, snapshot
+from tests.conftest import masks, one_error_line, photograph, snapshot
 
 
 @pytest.fixture
@@ -189,6 +189,16 @@ def test_controls_do_what_they_say(paint, folder):
     assert count["half"] < count["plain"]
     away = {name: np.abs(pixels(f"{name}.png") - pixels("photo.png")).mean() for name in flags}
     assert away["slow"] < away["plain"] and away["plain"] < away["coarse"]
+
+
+@pytest.mark.parametrize("kind", ["alpha", "ones"])
+def test_other_ways_to_write_a_mask(paint, folder, kind):
+    masks(folder, (100, 70), (0, 0, 50, 70))
+    for mask in ("usual", kind):
+        paint("photo.png", "--detail-mask", f"{mask}.png", "-o", f"{mask}-a.png", "--no-metadata", "-q")
+    paint("photo.png", "-o", "plain.png", "--no-metadata", "-q")
+    usual, other, plain = (Path(f"{name}.png").read_bytes() for name in ("usual-a", f"{kind}-a", "plain"))
+    assert usual == other != plain
 
 
 # --- batches and streams --------------------------------------------------------------------------------------------

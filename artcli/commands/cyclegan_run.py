@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from artcli.media.images import Picture
     from artcli.run import Stop
 
 _TRIED = 256  # pixels of the side of a part whose time tells that of all
@@ -121,7 +120,7 @@ class Studio:
 
         recipe = self._recipe(job)
         picture = images.load("-" if str(job.source) == "-" else job.source)
-        image, alpha = _visible(picture), picture.alpha
+        image, alpha = images.to_tensor(picture), picture.alpha
         del picture  # of a large one the colours fill a good part of the memory
         self.enlarger.check(job.out, image.shape[2], image.shape[1])
         pixels = self._carried_over(image, str(job.source))
@@ -222,18 +221,3 @@ class Studio:
         what = f"{f'{frames} frames of ' if job.film else ''}{width}x{height}{enlarger.note}"
         self.console.info(f"dry run: {what}, about {duration(seconds)}, {memory:.1f} GB; would write")
         self.console.result([job.out], dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
-
-
-def _visible(picture: "Picture") -> "torch.Tensor":
-    """(3, H, W) in 0..1; where nothing shows, whatever colour lies there becomes the mean of what does."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    from artcli.media import images
-
-    if picture.alpha is not None:
-        shown = picture.alpha > 0
-        mean = picture.rgb[shown].mean(0) if shown.any() else np.float32(0.5)
-        picture = replace(picture, rgb=np.where(shown[..., None], picture.rgb, mean).astype(np.float32))
-    return images.to_tensor(picture)

@@ -109,7 +109,9 @@ class Studio:
         if self.request.mask is not None:
             return canvas.edit(photo, images.load(self.request.mask), self.request.feather)
         height, width = photo.rgb.shape[:2]
-        return canvas.whole(images.resize(photo.rgb, self._size_from(width, height)))
+        size = self._size_from(width, height)
+        alpha = None if photo.alpha is None else images.resize(photo.alpha, size)
+        return canvas.whole(images.resize(photo.rgb, size), alpha)
 
     def _size_from(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) of what is drawn from a picture or film of this size, without a mask."""

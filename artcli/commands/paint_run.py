@@ -159,7 +159,7 @@ class Studio:
     def _mask(self, size: tuple[int, int]) -> "np.ndarray | None":
         from artcli.media import images
 
-        return None if self.mask is None else images.resize(self.mask.rgb.mean(2), size)
+        return None if self.mask is None else images.resize(images.as_mask(self.mask), size)
 
     def _replay(self, job: Job) -> "Painting":
         """The strokes of a file, with what is asked for here in the place of what it says."""

@@ -31,7 +31,8 @@ _LARGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
 class Picture:
     """A decoded image, upright.
 
-    rgb: (H, W, 3) float32 in 0..1, sRGB.  alpha: (H, W) float32 in 0..1, None when everything is opaque.
+    rgb: (H, W, 3) float32 in 0..1, sRGB; where nothing shows, the mean of what does: no hidden colour ever weighs.
+    alpha: (H, W) float32 in 0..1, None when everything is opaque.
     icc_converted: the pixels were changed from the profile in the file to sRGB.  bits: the precision of `rgb`.
     name: the file name without suffix, "stdin" or "image"; the stem for default outputs.
     """
@@ -82,7 +83,7 @@ def _eight_bit(image: Image.Image, profile: bytes | None, name: str) -> Picture:
     if image.has_transparency_data:
         image, alpha = _split_alpha(image)
     rgb, converted = _to_srgb(image, profile)
-    return Picture(_unit(rgb), alpha, converted, 8, name)
+    return Picture(_without_hidden(_unit(rgb), alpha), alpha, converted, 8, name)
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Array | None]:
@@ -129,7 +130,29 @@ def _deep_grey(image: Image.Image, profile: bytes | None, name: str, white_is_ze
         levels = np.linspace(0, 1, 256)
         rgb = np.stack([np.interp(grey, levels, curve[:, c]) for c in range(3)], axis=2).astype(np.float32)
         converted = True
-    return Picture(rgb, alpha, converted, 16, name)
+    return Picture(_without_hidden(rgb, alpha), alpha, converted, 16, name)
+
+
+def _without_hidden(rgb: Array, alpha: Array | None) -> Array:
+    """The colours, changed in place: two files that look alike are alike, whatever lies beneath their transparency."""
+    if alpha is not None:
+        shown = alpha > 0
+        rgb[~shown] = np.average(rgb[shown], axis=0, weights=alpha[shown]) if shown.any() else 0.5
+    return rgb
+
+
+def as_mask(picture: Picture) -> Array:
+    """What a picture says as a mask, (H, W) float32 in 0..1: how white it is, and nothing where it is transparent.
+
+    A shape drawn in black on a transparent ground counts by its alpha.  One of 0 and 1 instead of 0 and white, as
+    programs that label pixels write them, counts as if it were white.
+    """
+    white = picture.rgb.mean(2)
+    if picture.alpha is not None:
+        drawn_in_black = not (white * picture.alpha).any()
+        white = picture.alpha if drawn_in_black else white * picture.alpha
+    least = 1 / (255 if picture.bits == 8 else 65_535)
+    return (white > 0).astype(np.float32) if 0 < white.max() < 1.5 * least else white
 
 
 def _full_scale(values: Array, name: str) -> float:

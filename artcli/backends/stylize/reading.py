@@ -76,17 +76,18 @@ def recolour(rgb: torch.Tensor, styles: Sequence[Style], how: str) -> tuple[torc
     """What is painted of a photo (3, H, W) whose colours are kept, and the styles for it; how: luminance or coral."""
     change = colour.coral if how == "coral" else colour.grey_like
     seen = rgb if how == "coral" else colour.luma(rgb).expand(3, -1, -1)
-    return seen, [replace(style, picture=change(style.picture, rgb)) for style in styles]
+    return seen, [replace(style, picture=change(style.picture, rgb, style.mask)) for style in styles]
 
 
 def is_flat(found: Style) -> bool:
-    """Whether it is one colour everywhere, as a picture of 1x1 is."""
-    return bool((found.picture.amax((1, 2)) - found.picture.amin((1, 2))).max() <= _FLAT)
+    """Whether all of it that counts is one colour, as a picture of 1x1 is."""
+    seen = colour.counted(found.picture, found.mask)
+    return bool((seen.amax(1) - seen.amin(1)).max() <= _FLAT)
 
 
 def mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) in 0..1.  size: (width, height) that it has to have."""
-    found = images.load(path).rgb.mean(2)
+    found = images.as_mask(images.load(path))
     if found.shape != size[::-1]:
         raise UsageError(
             f"the mask {path} is {found.shape[1]}x{found.shape[0]}, its picture {size[0]}x{size[1]}; make them the "
