@@ -9,6 +9,7 @@ import typer
 
 from artcli.enlarge import AS_IS, FACTORS, Enlargement
 from artcli.errors import UsageError
+from artcli.media import files
 
 MIN_SIDE, MAX_SIDE = 32, 8192
 MAX_SEED = 2**31 - 1
@@ -29,7 +30,14 @@ def _factor(value: str | int) -> int:
 
 
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", metavar="FILE", help="Output; for a batch a folder. - for stdout.")
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE|DIR/",
+        parser=files.output,
+        help="Output; a batch's folder or 'dir/*.jpg'. - for stdout.",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace outputs that exist.")]
 SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave alone what exists already (batches).")]

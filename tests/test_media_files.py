@@ -100,6 +100,20 @@ def test_missing_parent_names_the_nearest_folder(tmp_path):
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_folder_of_outputs_is_made_once_nothing_speaks_against_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = files.output("new/deep/") / "car.png"
+    with pytest.raises(UsageError, match="no folder gone"):
+        files.check_outputs([wanted, Path("gone/b.png")], force=False)
+    assert not list(tmp_path.iterdir())
+    files.check_outputs([wanted, files.output("new/deep/") / "sub" / "b.png"], force=False)
+    assert Path("new/deep/sub").is_dir() and not list(Path("new/deep/sub").iterdir())
+    files.check_outputs([wanted], force=False)
+    touched(tmp_path / "file.txt")
+    with pytest.raises(UsageError, match="is not a folder"):
+        files.check_outputs([files.output("file.txt/") / "a.png"], force=False)
+
+
 def test_other_outputs_that_cannot_be(tmp_path):
     a_file = touched(tmp_path / "file.txt")
     for bad, words in [(tmp_path, "is a folder"), (a_file / "car.png", "not a folder"), (Path("x" * 300), "too long")]:

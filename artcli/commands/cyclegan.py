@@ -7,7 +7,7 @@ import typer
 
 from artcli import options, recipe
 from artcli.backends import translator_place
-from artcli.commands import cyclegan_run
+from artcli.commands import cyclegan_run, naming
 from artcli.commands.cyclegan_run import Job, Request
 from artcli.commands.outputs import FILM_INPUTS, FILMS, PICTURES
 from artcli.console import Console
@@ -87,15 +87,8 @@ def _direction(text: str) -> str:
 
 def _jobs(sources: list[Path | files.Stdio], out: Path | None) -> list[Job]:
     """Every input and where it goes."""
-    streamed = out is not None and str(out) == "-"
-    if streamed and len(sources) > 1:
-        raise UsageError("--out - takes one picture; a batch needs a folder")
-    folder = out if out is not None and not streamed and out.is_dir() else None
-    if out is None or folder is not None:
-        return [Job(source, (folder or Path()) / _name(source), _is_film(source)) for source in sources]
-    if len(sources) > 1:
-        raise UsageError(f"--out {out} is one file, but there are {len(sources)} inputs; give an existing folder")
-    return [Job(sources[0], out, _check_kind(sources[0], out))]
+    targets = naming.places(sources, out, _name)
+    return [Job(source, target, _check_kind(source, target)) for source, target in zip(sources, targets, strict=True)]
 
 
 def _is_film(source: Path | files.Stdio) -> bool:
@@ -103,7 +96,7 @@ def _is_film(source: Path | files.Stdio) -> bool:
 
 
 def _name(source: Path | files.Stdio) -> str:
-    stem = "stdin" if source == "-" else Path(source).stem
+    stem = files.stem(source)
     if not _is_film(source):
         return f"{stem}-cyclegan.png"
     suffix = Path(source).suffix.lower()

@@ -8,7 +8,7 @@ import typer
 from artcli import options, recipe
 from artcli.backends.dream import prompts as prompt_syntax
 from artcli.backends.dream.settings import AUGMENTATIONS, DRAWERS, LOSSES, OPTIMIZERS, STARTS, Pace, Settings
-from artcli.commands import dream_film, dream_run
+from artcli.commands import dream_film, dream_run, naming
 from artcli.commands.dream_film import Source
 from artcli.commands.dream_request import Job, Request
 from artcli.commands.outputs import FILMS, PICTURES
@@ -302,17 +302,12 @@ def _read_lines(path: Path) -> list[str]:
 
 def _jobs(lines: list[str], seeds: list[int], out: Path | None, suffix: str) -> list[Job]:
     """Every line with every seed, and where it goes; suffix: of names that are not given."""
-    if out is not None and str(out) == "-":
-        if len(lines) * len(seeds) > 1:
-            raise UsageError("--out - takes one picture; a batch needs a folder")
-        return [Job(lines[0], seeds[0], out)]
-    folder = out if out is not None and out.is_dir() else None
-    if out is not None and folder is None:
-        files.check_extension(out, PICTURES + FILMS)
-        if len(lines) > 1:
-            raise UsageError(f"--out {out} is one file, but there are {len(lines)} prompts; give an existing folder")
+    count = len(lines) * len(seeds)
+    slugs = [files.slug(line) for line in lines]
     jobs = []
-    for line in lines:
-        target = out if out is not None and folder is None else (folder or Path()) / f"{files.slug(line)}{suffix}"
+    targets = naming.places(slugs, out, lambda slug: f"{slug}{suffix}", count=count, what="prompts")
+    for line, target in zip(lines, targets, strict=True):
+        if str(target) != "-":
+            files.check_extension(target, PICTURES + FILMS)
         jobs += [Job(line, seed, files.numbered(target, seed) if len(seeds) > 1 else target) for seed in seeds]
     return jobs

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from artcli.commands.naming import is_folder
 from artcli.commands.outputs import FILM_INPUTS, FILMS, HOLD
 from artcli.commands.target import Target
 from artcli.console import Console
@@ -60,7 +61,7 @@ def find_source(init: Path | None, out: Path | None, fps: float | None, duration
     if init.suffix.lower() == ".gif":
         if not (film and getattr(decode.open_image(init), "is_animated", False)):
             return None
-    elif not (film or out is None or out.is_dir()):
+    elif not (film or out is None or is_folder(out, 1)):
         raise UsageError(f"{init} is a film, and so is what is made of it: give --out NAME.mp4, or --init a picture")
     info = video.probe(init)
     return Source(init, info.size, info.fps if fps is None else fps, duration)

@@ -8,7 +8,7 @@ import typer
 from artcli import options, recipe
 from artcli.backends.paint import locate
 from artcli.backends.paint.settings import MODES, PACES, Settings
-from artcli.commands import paint_jobs, paint_run
+from artcli.commands import naming, paint_jobs, paint_run
 from artcli.commands.outputs import FILM_INPUTS, FILMS, PICTURES
 from artcli.commands.paint_jobs import Job, Request
 from artcli.console import Console
@@ -115,7 +115,13 @@ def paint(
         str, typer.Option("--pace", help="Every frame the same: change, strokes.", rich_help_panel=FILM)
     ] = PACES[0],
     strokes_out: Annotated[
-        Path | None, typer.Option("--strokes-out", metavar="FILE", help="Also the strokes, to paint again at any size.")
+        Path | None,
+        typer.Option(
+            "--strokes-out",
+            metavar="FILE",
+            parser=files.output,
+            help="Also the strokes, to paint again at any size.",
+        ),
     ] = None,
     svg: Annotated[bool, typer.Option("--svg", help="Also an SVG.")] = False,
     each_layer: Annotated[bool, typer.Option("--each-layer", help="Also a transparent PNG of each layer.")] = False,
@@ -197,23 +203,14 @@ def _jobs(
 ) -> list[Job]:
     """Every input and what is written for it."""
     streamed = out is not None and str(out) == "-"
-    if streamed and len(sources) > 1:
-        raise UsageError("--out - takes one picture; a batch needs a folder")
     if streamed and (films or svg or each_layer):
         raise UsageError("--out - gives the picture alone; name a file for the rest to be beside")
-    folder = out if out is not None and not streamed and out.is_dir() else None
-    if out is not None and folder is None and not streamed:
-        files.check_extension(out, PICTURES + FILMS)
-        if len(sources) > 1:
-            raise UsageError(f"--out {out} is one file, but there are {len(sources)} inputs; give an existing folder")
+    targets = naming.places(sources, out, _name)
+    stroke_files = _stroke_files(strokes_out, sources)
     jobs = []
-    for source in sources:
-        stem = "stdin" if source == "-" else Path(source).stem
-        moves = Path(source).suffix.lower() in FILM_INPUTS
-        named = f"{stem}-painted{'.mp4' if moves else '.png'}"
-        target = out if out is not None and folder is None else (folder or Path()) / named
-        if moves:
-            files.check_extension(target, FILMS)
+    for source, target, stroke_file in zip(sources, targets, stroke_files, strict=True):
+        if not streamed:
+            files.check_extension(target, FILMS if _moves(source) else PICTURES + FILMS)
         kinds = [*films, *([target.suffix.lower()] if target.suffix.lower() in FILMS else [])]
         picture = target.with_suffix(".png") if target.suffix.lower() in FILMS else target
         jobs.append(
@@ -221,7 +218,7 @@ def _jobs(
                 source,
                 picture,
                 films=tuple(target.with_suffix(kind) for kind in dict.fromkeys(kinds)),
-                strokes=_strokes_file(strokes_out, stem, len(sources)),
+                strokes=stroke_file,
                 svg=target.with_suffix(".svg") if svg else None,
                 each_layer=each_layer,
             )
@@ -229,12 +226,18 @@ def _jobs(
     return jobs
 
 
-def _strokes_file(path: Path | None, stem: str, count: int) -> Path | None:
-    if path is None:
-        return None
-    if path.is_dir():
-        return path / f"{stem}-strokes.json"
-    if count > 1:
-        raise UsageError(f"--strokes-out {path} is one file, but there are {count} inputs; give an existing folder")
-    files.check_extension(path, (".json",))
-    return path
+def _moves(source: Path | files.Stdio) -> bool:
+    return Path(source).suffix.lower() in FILM_INPUTS
+
+
+def _name(source: Path | files.Stdio) -> str:
+    return f"{files.stem(source)}-painted{'.mp4' if _moves(source) else '.png'}"
+
+
+def _stroke_files(out: Path | None, sources: list[Path | files.Stdio]) -> list[Path] | list[None]:
+    if out is None:
+        return [None] * len(sources)
+    found = naming.places(sources, out, lambda source: f"{files.stem(source)}-strokes.json", option="--strokes-out")
+    for path in found:
+        files.check_extension(path, (".json",))
+    return found

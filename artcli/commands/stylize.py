@@ -8,7 +8,7 @@ import typer
 
 from artcli import options, recipe
 from artcli.backends.stylize.settings import INITS, KEEP_COLOR, OPTIMIZERS, POOLINGS, PRESETS, Settings
-from artcli.commands import stylize_fast, stylize_run, target
+from artcli.commands import naming, stylize_fast, stylize_run, target
 from artcli.commands.outputs import FILMS, PICTURES
 from artcli.commands.stylize_fast import Clip, Fast
 from artcli.commands.stylize_run import Job, Request, Source
@@ -335,24 +335,18 @@ def _jobs(photos: list[Path | files.Stdio], out: Path | None, fast: bool) -> lis
     clips = [photo for photo in photos if stylize_fast.is_clip(photo)]
     if clips and not fast:
         raise UsageError(f"{clips[0]} is a film, which only --fast can paint")
-    streamed = out is not None and str(out) == "-"
-    if streamed and len(photos) > 1:
-        raise UsageError("--out - takes one picture; a batch needs a folder")
-    folder = out if out is not None and not streamed and out.is_dir() else None
-    if out is not None and folder is None:
-        if not streamed:
-            files.check_extension(out, FILMS if clips else PICTURES if fast else PICTURES + FILMS)
-        if streamed and clips:
-            raise UsageError("a film cannot go to standard output; name its file")
-        if len(photos) > 1:
-            raise UsageError(f"--out {out} is one file, but there are {len(photos)} photos; give an existing folder")
-        return [Clip(photos[0], out) if clips else Job(photos[0], out)]
-    return [_named(photo, folder or Path()) for photo in photos]
+    targets = naming.places(photos, out, _name, what="photos")
+    return [_job(photo, target, fast) for photo, target in zip(photos, targets, strict=True)]
 
 
-def _named(photo: Path | files.Stdio, folder: Path) -> Job:
-    """A photo or film in a batch, or without a name for its result."""
-    stem = "stdin" if str(photo) == "-" else Path(photo).stem
-    if stylize_fast.is_clip(photo):
-        return Clip(photo, folder / f"{stem}-stylized.mp4")
-    return Job(photo, folder / f"{stem}-stylized.png")
+def _name(photo: Path | files.Stdio) -> str:
+    return f"{files.stem(photo)}-stylized{'.mp4' if stylize_fast.is_clip(photo) else '.png'}"
+
+
+def _job(photo: Path | files.Stdio, target: Path, fast: bool) -> Job:
+    clip, streamed = stylize_fast.is_clip(photo), str(target) == "-"
+    if streamed and clip:
+        raise UsageError("a film cannot go to standard output; name its file")
+    if not streamed:
+        files.check_extension(target, FILMS if clip else PICTURES if fast else PICTURES + FILMS)
+    return Clip(photo, target) if clip else Job(photo, target)

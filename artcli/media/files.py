@@ -21,6 +21,11 @@ from artcli.errors import ArtgenError, UsageError, did_you_mean
 
 Stdio = Literal["-"]
 
+
+class Folder(type(Path())):  # type: ignore[misc]
+    """A folder to write into, which is made when the outputs are checked, if it is not there; so is what lies in it."""
+
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 NO_SPACE = "no space left on device (free some, or choose another folder)"
@@ -99,25 +104,30 @@ def check_extension(path: Path, allowed: Sequence[str]) -> str:
         return suffix
     known = ", ".join(allowed)
     if not suffix:
-        raise UsageError(f"{path} has no file extension, which chooses the format: add one of {known}.")
+        raise UsageError(
+            f"{path} has no file extension, which chooses the format: add one of {known}, or / for a folder."
+        )
     raise UsageError(f"cannot write {suffix} ({path}): use one of {known}.{did_you_mean(suffix, tuple(allowed))}")
 
 
 def check_outputs(paths: Iterable[Path | Stdio], *, force: bool, skip_existing: bool = False) -> None:
     """Make sure, before any compute, that every output can be written.  "-" is standard output.
 
+    A `Folder` that is not there is made, once nothing speaks against any of them.
     Raises UsageError: no such folder, folder not writable, a folder or device under that name, a file that exists
     (unless `force` or `skip_existing`), one name for two outputs, binary data to a terminal.
     """
     outputs = list(paths)
     if "-" in map(str, outputs):
         _refuse_terminal()
-    files = [Path(path) for path in outputs if str(path) != "-"]
+    files = [path for path in outputs if isinstance(path, Path) and str(path) != "-"]
     for folder in dict.fromkeys(file.parent for file in files):
         _check_folder(folder)
     for file in files:
         _check_target(file, force=force, skip_existing=skip_existing, batch=len(files) > 1)
     _refuse_twice(files)
+    for folder in {file.parent for file in files if isinstance(file, Folder)}:
+        _make(folder)
 
 
 def _refuse_terminal() -> None:
@@ -139,6 +149,8 @@ def _check_folder(folder: Path) -> None:
     found = kind(folder)
     if found == "missing":
         nearest = next(parent for parent in [*folder.parents, Path()] if kind(parent) != "missing")
+        if isinstance(folder, Folder):
+            return _check_folder(nearest)
         make = "mkdir" if sys.platform == "win32" else "mkdir -p"
         raise UsageError(
             f"no folder {folder} (the nearest that exists is {nearest.resolve()}): make it with {make} '{folder}'."
@@ -152,6 +164,13 @@ def _check_folder(folder: Path) -> None:
         raise UsageError(f"cannot write into {folder}: {reason(error)}.") from error
     finally:
         discard(probe)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {reason(error)}.") from error
 
 
 def _check_target(file: Path, *, force: bool, skip_existing: bool, batch: bool) -> None:
@@ -244,6 +263,13 @@ def _short(path: Path) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
+def subfolder(source: str, folders: Iterable[str]) -> Path:
+    """Where a file lies below the first of these folders that it is in; an empty path for one in none of them."""
+    parent = Path(source).parent
+    inside = (parent.relative_to(_home(folder)) for folder in folders if parent.is_relative_to(_home(folder)))
+    return next(inside, Path())
+
+
 # --- default names -------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +291,18 @@ def _cut(name: str, limit: int) -> str:
         head, dash, _ = name.rpartition("-")
         name = head if dash else name[:-1]
     return name
+
+
+def output(text: str | Path) -> Path:
+    """What --out names: with a slash at its end a folder, which may still have to be made."""
+    text = str(text)
+    is_folder = text.endswith(tuple(sep for sep in (os.sep, os.altsep) if sep))
+    return Folder(text) if is_folder else Path(text)
+
+
+def stem(source: object) -> str:
+    """What an input is called, without its ending."""
+    return "stdin" if str(source) == "-" else Path(str(source)).stem
 
 
 def numbered(path: Path, seed: int) -> Path:
