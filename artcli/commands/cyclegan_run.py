@@ -12,7 +12,7 @@ from artcli.backends import translator_place
 from artcli.commands.outputs import one_by_one
 from artcli.console import Console, duration
 from artcli.errors import Interrupted
-from artcli.media import files
+from artcli.media import claims, files
 from artcli.recipe import tell_other_weights
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Request:
 
 def check(jobs: list[Job], *, force: bool, skip_existing: bool, console: Console) -> list[Job]:
     """Refuse, before any compute, what could not be written; the jobs that are left to do."""
-    files.check_outputs([job.out for job in jobs], force=force, skip_existing=skip_existing)
+    claims.take([job.out for job in jobs], force=force, skip_existing=skip_existing)
     if not skip_existing:
         return jobs
     left = [job for job in jobs if job.streamed or not job.out.exists()]
