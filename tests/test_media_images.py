@@ -1,7 +1,9 @@
 """Pictures of every kind load as sRGB floats; bad files give one line; what is saved comes back."""
 
 import io
+import struct
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -127,6 +129,39 @@ def test_16_bit_grey_keeps_its_precision():
     assert transparent.alpha.tolist() == [[1, 1, 0, 1]]
     inverted = images.load(encoded(Image.fromarray(values), "TIFF", tiffinfo={262: 0}))
     assert np.allclose(inverted.rgb[..., 0], 1 - values / 65_535)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_fewer_bits_in_words_of_16(bits):
+    """They would come out dark, or black; a TIFF may say what white is."""
+    values = np.array([[0, 2 ** (bits - 2), 2**bits - 1]], np.uint16)
+    grey = Image.fromarray(values)
+    for format in ("PNG", "TIFF"):
+        with pytest.raises(UsageError, match=f"from 0 to {2**bits - 1}, so white is unknown"):
+            images.load(encoded(grey, format))
+    told = images.load(encoded(grey, "TIFF", tiffinfo={281: 2**bits - 1}))
+    assert np.allclose(told.rgb[..., 0], values / (2**bits - 1))
+
+
+def test_8_bits_in_words_of_16():
+    values = np.array([[0, 51, 255]], np.uint16)
+    for format in ("PNG", "TIFF"):
+        assert np.allclose(images.load(encoded(Image.fromarray(values), format)).rgb[..., 0], values / 255)
+
+
+@pytest.mark.parametrize("high, fine", [(0, True), (15, False), (63, False), (64, True), (255, True)])
+def test_fewer_bits_in_words_of_16_of_colours(high, fine):
+    """PNG with three words a pixel, of which Pillow reads the high bytes."""
+    rows = b"".join(b"\0" + bytes([high, 200, 0, 7, 0, 9]) * 3 for _ in range(2))
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    if fine:
+        assert levels(images.load(data))[0, 0].tolist() == [high, 0, 0]
+    else:
+        with pytest.raises(UsageError, match="white is unknown"):
+            images.load(data)
 
 
 def test_float_grey():

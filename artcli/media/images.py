@@ -23,7 +23,8 @@ Pixels = TypeVar("Pixels", Array, "torch.Tensor")
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 WRITABLE = tuple(FORMATS)
 
-_TIFF_PHOTOMETRIC = 262
+_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_WHITE = 262, 258, 281
+_DIM = 16_383  # of 65535: with nothing brighter, words of 16 bits may hold 14, 12 or 10
 _LARGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
 
 
@@ -54,14 +55,40 @@ def load(source: decode.Source, *, max_pixels: int = decode.MAX_PIXELS) -> Pictu
     """
     image = decode.open_image(source, max_pixels)
     with decode.guarded(decode.label(source), max_pixels):
+        words = any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+        white = _stated_white(image)
         image.load()
         white_is_zero = image.format == "TIFF" and image.getexif().get(_TIFF_PHOTOMETRIC) == 0
         profile = image.info.get("icc_profile")
         image = _upright(image)
         name = _stem(source)
         if image.mode.startswith(("I", "F")):
-            return _deep_grey(image, profile, name, white_is_zero)
+            return _deep_grey(image, profile, name, white, white_is_zero)
+        if words and white is None:
+            _check_high_bytes(image, name)
         return _eight_bit(image, profile, name)
+
+
+def _stated_white(image: Image.Image) -> int | None:
+    """The integer that a TIFF says is white, by a tag of its own or by bits that do not fill its words."""
+    tags = getattr(image, "tag_v2", {})
+    told, bits = tags.get(_TIFF_WHITE), tags.get(_TIFF_BITS, (16,))
+    told = told[0] if isinstance(told, tuple) else told
+    bits = bits[0] if isinstance(bits, tuple) else bits
+    return told or (2**bits - 1 if 8 < bits < 16 else None)
+
+
+def _check_high_bytes(image: Image.Image, name: str) -> None:
+    """Of colours of 16 bits there is the high byte only."""
+    ranges = image.getextrema()
+    colours = ranges[: 1 if image.mode in ("LA", "La") else 3]
+    high = max(band[1] for band in colours)  # type: ignore[index]
+    if 0 < high <= _DIM // 256:
+        raise _white_unknown(name, 0, 256 * high + 255)
+
+
+def _white_unknown(name: str, low: float, high: float) -> UsageError:
+    return UsageError(f"{name} has values from {low:g} to {high:g}, so white is unknown: convert it to 8-bit PNG.")
 
 
 def _stem(source: decode.Source) -> str:
@@ -117,10 +144,11 @@ def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
         return None
 
 
-def _deep_grey(image: Image.Image, profile: bytes | None, name: str, white_is_zero: bool) -> Picture:
+def _deep_grey(image: Image.Image, profile: bytes | None, name: str, white: int | None, white_is_zero: bool) -> Picture:
     """Grey of more than 8 bits: I;16 and I (16-bit PNG, TIFF) and F (float TIFF)."""
     values = np.asarray(image)
-    grey = values.astype(np.float32) / _full_scale(values, name)
+    stated = white is not None and values.dtype.kind != "f" and values.max() <= white
+    grey = values.astype(np.float32) / (white if white and stated else _full_scale(values, name))
     grey = 1 - grey if white_is_zero else grey  # Pillow applies this TIFF flag to 8 bits only
     clear = image.info.get("transparency")  # PNG: one grey value that is see-through
     alpha = None if clear is None else (values != clear).astype(np.float32)
@@ -156,16 +184,16 @@ def as_mask(picture: Picture) -> Array:
 
 
 def _full_scale(values: Array, name: str) -> float:
-    """The value of white: 65535 for integers; floats say it by their range."""
+    """The value of white, by the range: 1 (floats), 255, or 65535 if some values come near it."""
     low, high = float(values.min()), float(values.max())
     whole = values.dtype.kind != "f" or bool(np.all(values == np.floor(values)))
     if low >= 0 and high <= 1 and values.dtype.kind == "f":
         return 1.0
-    if low >= 0 and high <= 255 and whole and values.dtype.kind == "f":
+    if low >= 0 and high <= 255 and whole and (high > 1 or values.dtype.kind == "f"):
         return 255.0
-    if low >= 0 and high <= 65_535 and whole:
+    if low >= 0 and high <= 65_535 and whole and not 1 < high <= _DIM:
         return 65_535.0
-    raise UsageError(f"{name} has grey values from {low:g} to {high:g}, so white is unknown: convert it to 8-bit PNG.")
+    raise _white_unknown(name, low, high)
 
 
 def _unit(image: Image.Image) -> Array:
