@@ -145,6 +145,31 @@ def tiny_painter(tmp_path_factory):
     return folder
 
 
+DELAYS = [100, 100, 100, 1000, 100, 100]  # milliseconds
+
+
+def animation(path, size=(48, 32)):
+    """A square that jumps, with a rest in the middle."""
+    frames = []
+    for number in range(len(DELAYS)):
+        frame = np.full((size[1], size[0], 3), (40, 90, 150), np.uint8)
+        frame[10:20, 4 + 6 * number : 14 + 6 * number] = (250, 200, 0)
+        frames.append(Image.fromarray(frame))
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=DELAYS, loop=0)
+    return path
+
+
+def delays(path):
+    """How long each frame of an animation is shown, in milliseconds."""
+    found = []
+    with Image.open(path) as image:
+        for number in range(image.n_frames):
+            image.seek(number)
+            image.load()
+            found.append(round(image.info["duration"]))
+    return found
+
+
 def with_holes(folder, size=(80, 56)):
     """hole.png and hole0.png, alike to the eye: beneath the same round hole lie two colours.  Where that is, (H, W)."""
     rgb = np.asarray(Image.open(photograph(folder / "whole.png", size)))

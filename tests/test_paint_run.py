@@ -330,8 +330,9 @@ def test_hidden_colours_do_not_bleed_into_the_rim(paint, folder):
 def test_an_animation_gives_its_first_frame(paint, folder):
     frames = [Image.new("RGB", (50, 40), color) for color in ("red", "blue")]
     frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
-    paint("a.gif", "-q")
+    said = paint("a.gif", "-o", "a-painted.png").stderr
     assert (pixels("a-painted.png").mean((0, 1)) - (255, 0, 0) < 25).all()
+    assert said.count("a.gif is an animation: its first frame is taken") == 1
 
 
 def test_the_bundled_painter_paints_what_it_is_shown(artgen, folder):

@@ -9,7 +9,7 @@ from artcli import options, recipe
 from artcli.backends import translator_place
 from artcli.commands import cyclegan_run, naming
 from artcli.commands.cyclegan_run import Job, Request
-from artcli.commands.outputs import FILM_INPUTS, FILMS, PICTURES
+from artcli.commands.outputs import MOVING, PICTURES, film_suffix, is_film
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import files
@@ -91,28 +91,17 @@ def _jobs(sources: list[Path | files.Stdio], out: Path | None) -> list[Job]:
     return [Job(source, target, _check_kind(source, target)) for source, target in zip(sources, targets, strict=True)]
 
 
-def _is_film(source: Path | files.Stdio) -> bool:
-    return Path(source).suffix.lower() in FILM_INPUTS
-
-
 def _name(source: Path | files.Stdio) -> str:
     stem = files.stem(source)
-    if not _is_film(source):
-        return f"{stem}-cyclegan.png"
-    suffix = Path(source).suffix.lower()
-    return f"{stem}-cyclegan{suffix if suffix in FILMS else '.mp4'}"
+    return f"{stem}-cyclegan{film_suffix(source) if is_film(source) else '.png'}"
 
 
 def _check_kind(source: Path | files.Stdio, out: Path) -> bool:
-    """Whether a film is made: films become films, pictures pictures, and a GIF what is asked for."""
-    if _is_film(source):
-        if str(out) == "-":
-            raise UsageError("--out - takes a picture; a film needs a file")
-        files.check_extension(out, FILMS)
-        return True
+    """Whether a film is made: films become films, pictures pictures, and an animation what is asked for."""
+    moving = is_film(source, out)
     if str(out) == "-":
+        if moving:
+            raise UsageError("--out - takes a picture; a film needs a file")
         return False
-    moving = Path(source).suffix.lower() == ".gif" and out.suffix.lower() in FILMS
-    if not moving:
-        files.check_extension(out, PICTURES)
+    files.check_extension(out, MOVING if moving else PICTURES)
     return moving

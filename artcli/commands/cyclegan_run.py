@@ -183,10 +183,14 @@ class Studio:
         from artcli.media import video
 
         with self.console.progress("cyclegan", total) as progress:
+            before, made = None, None
             for number, image in enumerate(video.read_tensors(source), 1):
-                for step in translate.translate(image, self.net, self.request.tile):
-                    drawn = step.image
-                yield image, self._mixed(image, drawn())
+                if made is None or before is None or not image.equal(before):
+                    for step in translate.translate(image, self.net, self.request.tile):
+                        drawn = step.image
+                    made = self._mixed(image, drawn())
+                before = image
+                yield image, made
                 progress.update(number)
                 if self.stop.requested:
                     return

@@ -11,7 +11,7 @@ from artcli.backends.dream.settings import AUGMENTATIONS, DRAWERS, LOSSES, OPTIM
 from artcli.commands import dream_film, dream_run, naming
 from artcli.commands.dream_film import Source
 from artcli.commands.dream_request import Job, Request
-from artcli.commands.outputs import FILMS, PICTURES
+from artcli.commands.outputs import FILMS, PICTURES, film_suffix
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import files
@@ -199,7 +199,7 @@ def dream(
     told = prompt if story is None else " ^ ".join(_read_lines(story))
     lines = _lines(told, prompts_file, bool(image_prompt or noise_prompt))
     seeds = options.seeds(seed)
-    jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out, ".png" if source is None else ".mp4")
+    jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out, source)
     if source is not None:
         _check_source(source, mask, moving)
     if moving and (mask is not None or any(job.film is None for job in jobs)):
@@ -300,8 +300,9 @@ def _read_lines(path: Path) -> list[str]:
     return lines
 
 
-def _jobs(lines: list[str], seeds: list[int], out: Path | None, suffix: str) -> list[Job]:
-    """Every line with every seed, and where it goes; suffix: of names that are not given."""
+def _jobs(lines: list[str], seeds: list[int], out: Path | None, source: Source | None) -> list[Job]:
+    """Every line with every seed, and where it goes."""
+    suffix = ".png" if source is None else film_suffix(source.path)
     count = len(lines) * len(seeds)
     slugs = [files.slug(line) for line in lines]
     jobs = []
@@ -309,5 +310,6 @@ def _jobs(lines: list[str], seeds: list[int], out: Path | None, suffix: str) -> 
     for line, target in zip(lines, targets, strict=True):
         if str(target) != "-":
             files.check_extension(target, PICTURES + FILMS)
-        jobs += [Job(line, seed, files.numbered(target, seed) if len(seeds) > 1 else target) for seed in seeds]
+        names = [files.numbered(target, seed) if len(seeds) > 1 else target for seed in seeds]
+        jobs += [Job(line, seed, name, source is not None) for seed, name in zip(seeds, names, strict=True)]
     return jobs

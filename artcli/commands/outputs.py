@@ -1,6 +1,7 @@
 """What the verbs that make pictures share: the kinds of files, batches that go on after a failure, and stops."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from artcli.console import Console
@@ -12,9 +13,31 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 FILMS = (".mp4", ".webm", ".gif")
 FILM_INPUTS = (".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi")
+MOVING = (*FILMS, ".webp")  # what an animation or a film can become
 HOLD = 1.0  # seconds that a finished film rests on its last frame
 
 Item = TypeVar("Item")
+
+
+def is_film(source: object, out: Path | None = None) -> bool:
+    """Whether every frame of an input is worked on: of a film, and of an animation whose output can move, too.
+
+    out: None for a name that follows the input's.
+    """
+    path = Path(str(source))
+    if path.suffix.lower() in FILM_INPUTS:
+        return True
+    if str(source) == "-" or (path if out is None else out).suffix.lower() not in MOVING:
+        return False
+    from artcli.media import animation
+
+    return animation.moves(path)
+
+
+def film_suffix(source: object) -> str:
+    """The ending of what a film becomes where it is not said: its own, or .mp4 where that cannot be written."""
+    suffix = Path(str(source)).suffix.lower()
+    return suffix if suffix in MOVING else ".mp4"
 
 
 def one_by_one(jobs: Sequence[Item], do: Callable[[Item], None], name: Callable[[Item], object], console: Console):

@@ -9,7 +9,7 @@ from artcli import options, recipe
 from artcli.backends.paint import locate
 from artcli.backends.paint.settings import MODES, PACES, Settings
 from artcli.commands import naming, paint_jobs, paint_run
-from artcli.commands.outputs import FILM_INPUTS, FILMS, PICTURES
+from artcli.commands.outputs import FILMS, MOVING, PICTURES, film_suffix, is_film
 from artcli.commands.paint_jobs import Job, Request
 from artcli.console import Console
 from artcli.errors import UsageError
@@ -209,9 +209,10 @@ def _jobs(
     stroke_files = _stroke_files(strokes_out, sources)
     jobs = []
     for source, target, stroke_file in zip(sources, targets, stroke_files, strict=True):
+        moves = is_film(source, target)
         if not streamed:
-            files.check_extension(target, FILMS if _moves(source) else PICTURES + FILMS)
-        kinds = [*films, *([target.suffix.lower()] if target.suffix.lower() in FILMS else [])]
+            files.check_extension(target, MOVING if moves else PICTURES + FILMS)
+        kinds = [*films, *([target.suffix.lower()] if moves or target.suffix.lower() in FILMS else [])]
         picture = target.with_suffix(".png") if target.suffix.lower() in FILMS else target
         jobs.append(
             Job(
@@ -221,17 +222,14 @@ def _jobs(
                 strokes=stroke_file,
                 svg=target.with_suffix(".svg") if svg else None,
                 each_layer=each_layer,
+                moves=moves,
             )
         )
     return jobs
 
 
-def _moves(source: Path | files.Stdio) -> bool:
-    return Path(source).suffix.lower() in FILM_INPUTS
-
-
 def _name(source: Path | files.Stdio) -> str:
-    return f"{files.stem(source)}-painted{'.mp4' if _moves(source) else '.png'}"
+    return f"{files.stem(source)}-painted{film_suffix(source) if is_film(source) else '.png'}"
 
 
 def _stroke_files(out: Path | None, sources: list[Path | files.Stdio]) -> list[Path] | list[None]:

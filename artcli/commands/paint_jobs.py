@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from artcli.backends.paint.settings import Settings
-from artcli.commands.outputs import FILM_INPUTS
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import claims, files
@@ -16,7 +15,7 @@ MOST_LAYERS = 20  # that names are kept free for
 
 @dataclass(frozen=True)
 class Job:
-    """One input and what is written for it.  picture: "-" for standard output."""
+    """One input and what is written for it.  picture: "-" for standard output.  moves: whether the input is a film."""
 
     source: Path | files.Stdio
     picture: Path
@@ -24,16 +23,12 @@ class Job:
     strokes: Path | None = None
     svg: Path | None = None
     each_layer: bool = False
+    moves: bool = False
 
     @property
     def replays(self) -> bool:
         """Whether the strokes are there already."""
         return str(self.source).lower().endswith(".json")
-
-    @property
-    def moves(self) -> bool:
-        """Whether the input is a film."""
-        return Path(str(self.source)).suffix.lower() in FILM_INPUTS
 
     @property
     def streamed(self) -> bool:

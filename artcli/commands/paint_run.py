@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from artcli import device
 from artcli.backends.paint import locate
-from artcli.commands.outputs import FILM_INPUTS, one_by_one
+from artcli.commands.outputs import one_by_one
 from artcli.commands.paint_jobs import Job, Request
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
@@ -263,7 +263,7 @@ class Studio:
             self.console.info(f"dry run: {job.source} has {len(painting.strokes)} strokes; would write")
             self.console.result(outputs, dry_run=True, strokes=len(painting.strokes))
             return
-        size, settings = self._size_of(job.source), self.request.settings
+        size, settings = self._size_of(job), self.request.settings
         passes = layers.plan(size, settings, self.painter.strokes)
         count = sum(layers.patches(size, each) for each in passes)
         blank = np.zeros((_TRIED, layers.PATCH, layers.PATCH, 3), np.uint8)
@@ -279,12 +279,13 @@ class Studio:
         )
         self.console.result(outputs, dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
 
-    def _size_of(self, source: Path | files.Stdio) -> tuple[int, int]:
+    def _size_of(self, job: Job) -> tuple[int, int]:
         from artcli.media import video
 
-        if isinstance(source, Path) and source.suffix.lower() in FILM_INPUTS:
-            return video.probe(source).size
-        height, width = _load(source).rgb.shape[:2]
+        if job.moves:
+            assert isinstance(job.source, Path)
+            return video.probe(job.source).size
+        height, width = _load(job.source).rgb.shape[:2]
         return width, height
 
 

@@ -9,7 +9,7 @@ import typer
 from artcli import options, recipe
 from artcli.backends.stylize.settings import INITS, KEEP_COLOR, OPTIMIZERS, POOLINGS, PRESETS, Settings
 from artcli.commands import naming, stylize_fast, stylize_run, target
-from artcli.commands.outputs import FILMS, PICTURES
+from artcli.commands.outputs import FILM_INPUTS, FILMS, MOVING, PICTURES, film_suffix, is_film
 from artcli.commands.stylize_fast import Clip, Fast
 from artcli.commands.stylize_run import Job, Request, Source
 from artcli.console import Console
@@ -198,11 +198,11 @@ def stylize(
     if histogram and (masks or settings.size > tile):
         raise UsageError("--histogram looks at whole pictures: it goes without --mask, and with --size up to --tile")
     jobs = _jobs(photos, out, fast)
-    if masks and (len(jobs) > 1 or stylize_fast.is_clip(jobs[0].photo)):
+    film = next((job.photo for job in jobs if isinstance(job, Clip)), None)
+    if masks and (len(jobs) > 1 or film is not None):
         raise UsageError("--mask belongs to one photo; give one photo at a time")
-    if keep_color == "coral" and any(stylize_fast.is_clip(job.photo) for job in jobs):
+    if keep_color == "coral" and film is not None:
         raise UsageError("--keep-color coral follows one photo's colours; films take luminance")
-    film = next((job.photo for job in jobs if stylize_fast.is_clip(job.photo)), None)
     request = Request(
         settings=settings,
         styles=tuple(styles),
@@ -332,21 +332,21 @@ def _masks(option: str, given: list[Path] | None, styles: int) -> tuple[Path, ..
 
 def _jobs(photos: list[Path | files.Stdio], out: Path | None, fast: bool) -> list[Job]:
     """Every photo or film, and where it goes."""
-    clips = [photo for photo in photos if stylize_fast.is_clip(photo)]
+    clips = [photo for photo in photos if Path(photo).suffix.lower() in FILM_INPUTS]
     if clips and not fast:
         raise UsageError(f"{clips[0]} is a film, which only --fast can paint")
-    targets = naming.places(photos, out, _name, what="photos")
+    targets = naming.places(photos, out, lambda photo: _name(photo, fast), what="photos")
     return [_job(photo, target, fast) for photo, target in zip(photos, targets, strict=True)]
 
 
-def _name(photo: Path | files.Stdio) -> str:
-    return f"{files.stem(photo)}-stylized{'.mp4' if stylize_fast.is_clip(photo) else '.png'}"
+def _name(photo: Path | files.Stdio, fast: bool) -> str:
+    return f"{files.stem(photo)}-stylized{film_suffix(photo) if fast and is_film(photo) else '.png'}"
 
 
 def _job(photo: Path | files.Stdio, target: Path, fast: bool) -> Job:
-    clip, streamed = stylize_fast.is_clip(photo), str(target) == "-"
+    clip, streamed = fast and is_film(photo, target), str(target) == "-"
     if streamed and clip:
         raise UsageError("a film cannot go to standard output; name its file")
     if not streamed:
-        files.check_extension(target, FILMS if clip else PICTURES if fast else PICTURES + FILMS)
+        files.check_extension(target, MOVING if clip else PICTURES if fast else PICTURES + FILMS)
     return Clip(photo, target) if clip else Job(photo, target)

@@ -5,13 +5,12 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artcli import device, enlarge, weights
 from artcli import state as state_file
-from artcli.commands.outputs import FILM_INPUTS, one_by_one
+from artcli.commands.outputs import one_by_one
 from artcli.commands.stylize_run import Job, Request, read_styles, recipe_of
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
@@ -42,10 +41,6 @@ class Fast:
 
     model: str
     steady: float
-
-
-def is_clip(path: object) -> bool:
-    return str(path).lower().endswith(FILM_INPUTS)
 
 
 def run(jobs: list[Job], request: Request, fast: Fast, console: Console, *, dry_run: bool) -> None:
@@ -169,11 +164,18 @@ class Studio:
         total = max(1, round(video.seconds(job.photo) * film.writer.fps))
         done, saved = first, time.monotonic()
         with self.console.progress("stylize", total) as progress:
-            for frame in islice(video.read_tensors(job.photo, film.writer.size), first, None):
-                painted = steady(frame)
-                if self.request.keep_color is not None:
-                    painted = colour.with_colours_of(painted, frame)
-                film.push(images.from_tensor(painted))
+            before = None
+            for number, frame in enumerate(video.read_tensors(job.photo, film.writer.size), 1):
+                again, before = before is not None and frame.equal(before), frame
+                if number <= first:
+                    continue
+                if again:
+                    film.again()
+                else:
+                    painted = steady(frame)
+                    if self.request.keep_color is not None:
+                        painted = colour.with_colours_of(painted, frame)
+                    film.push(images.from_tensor(painted))
                 done += 1
                 progress.update(min(done, total))
                 late = time.monotonic() - saved > _STATE_EVERY

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from artcli.commands.outputs import FILMS
+from artcli.commands.outputs import FILMS, MOVING
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import claims, files
@@ -14,10 +14,11 @@ class Target:
     """The names around `out`, a picture or a film; "-" for standard output."""
 
     out: Path
+    moving = False  # whether what is worked on moves; then WebP is a film as well
 
     @property
     def film(self) -> Path | None:
-        return self.out if self.out.suffix.lower() in FILMS else None
+        return self.out if self.out.suffix.lower() in (MOVING if self.moving else FILMS) else None
 
     @property
     def picture(self) -> Path:

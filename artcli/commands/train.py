@@ -117,7 +117,7 @@ def train(
     artgen train autoencoder cifar-10-batches-py --epochs 15 --out runs/cifar
     artgen train cyclegan photos paintings --preset light
     """
-    console = Console(quiet=quiet, json_lines=as_json)
+    console = Console(quiet=quiet, json_lines=as_json, notes=False)
     options.one_of("MODEL", model, tuple(MODELS))
     data_free = str(data) == NO_DATA and not check
     if not data_free and not data.exists():

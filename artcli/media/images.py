@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
 from io import BytesIO
@@ -23,6 +24,8 @@ Pixels = TypeVar("Pixels", Array, "torch.Tensor")
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 WRITABLE = tuple(FORMATS)
 
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+_log = logging.getLogger(__name__)  # a console shows what it says
 _TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_WHITE = 262, 258, 281
 _DIM = 16_383  # of 65535: with nothing brighter, words of 16 bits may hold 14, 12 or 10
 _LARGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
@@ -54,6 +57,8 @@ def load(source: decode.Source, *, max_pixels: int = decode.MAX_PIXELS) -> Pictu
     Raises UsageError with one line: missing, folder, empty, truncated, not an image, more than `max_pixels`.
     """
     image = decode.open_image(source, max_pixels)
+    if image.format in _ANIMATED and getattr(image, "is_animated", False):
+        _log.info("%s is an animation: its first frame is taken", decode.label(source))
     with decode.guarded(decode.label(source), max_pixels):
         words = any(";16" in str(tile) for tile in getattr(image, "tile", ()))
         white = _stated_white(image)
@@ -284,7 +289,7 @@ def encode(
     check_side(max(pixels.shape[:2]), format)
     picture = _with_alpha(Image.fromarray(pixels), alpha, opaque=format == "JPEG")
     out = BytesIO()
-    picture.save(out, format, **_options(format, quality), **_embedded(format, recipe))
+    picture.save(out, format, **_options(format, quality), **embedded(format, recipe))
     return out.getvalue()
 
 
@@ -314,7 +319,7 @@ def _options(format: str, quality: int) -> dict[str, Any]:
     return options[format]
 
 
-def _embedded(format: str, recipe: record.Recipe | None) -> dict[str, Any]:
+def embedded(format: str, recipe: record.Recipe | None) -> dict[str, Any]:
     """Pillow's argument that carries the recipe: a text chunk in PNG, the EXIF description elsewhere."""
     if recipe is None:
         return {}

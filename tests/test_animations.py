@@ -1,0 +1,73 @@
+"""One rule for animated GIF, WebP and PNG in every verb: a film where the output can be one, else the first frame."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from artcli.commands import outputs
+from artcli.media import video
+from tests.conftest import DELAYS, animation, delays, photograph
+from tests.test_cyclegan_run import tiny_translator  # noqa: F401 (a fixture)
+from tests.test_stylize_fast import decoder  # noqa: F401
+from tests.test_stylize_run import painting
+
+NOTE = "is an animation: its first frame is taken"
+
+
+@pytest.fixture
+def calls(request, folder, tiny_painter, tiny_clip):
+    """The beginning of each verb's line, up to its input, and what comes behind."""
+    painting(folder / "painting.png")
+    flags = ["--drawer", "fft", "--size", 48, "--steps", 2, "--frame-steps", 1, "--cutouts", 2, "--seed", 1]
+    values = {
+        "paint": (["paint"], ["--model", tiny_painter]),
+        "cyclegan": (["cyclegan"], ["--model", request.getfixturevalue("tiny_translator")]),
+        "fast": (["stylize"], ["painting.png", "--fast", "--size", 48, "--model", request.getfixturevalue("decoder")]),
+        "dream": (["dream", "red car", "--clip", tiny_clip, *flags, "--init"], []),
+    }
+    return values
+
+
+@pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast", "dream"])
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_a_film_where_the_output_can_be_one(invoke, folder, calls, verb, suffix):
+    animation(folder / f"a{suffix}")
+    before, behind = calls[verb]
+    to = ".webp" if suffix == ".gif" else ".gif"
+    result = invoke(*before, f"a{suffix}", *behind, "-o", f"out{to}")
+    assert result.exit_code == 0, result.stderr
+    assert NOTE not in result.stderr
+    found = delays(f"out{to}")
+    assert sum(found) == sum(DELAYS)
+    assert found == DELAYS or verb == "dream"  # which goes on drawing where its source rests
+    result = invoke(*before, f"a{suffix}", *behind, "-o", "still.png")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count(NOTE) == 1
+    assert not getattr(Image.open("still.png"), "is_animated", False)
+
+
+def test_default_names(folder):
+    for suffix in (".gif", ".webp", ".png"):
+        animation(folder / f"a{suffix}")
+        photograph(folder / f"b{suffix}")
+    assert [outputs.is_film(f"a{suffix}") for suffix in (".gif", ".webp", ".png")] == [True, True, False]
+    assert not any(outputs.is_film(f"b{suffix}", Path("x.gif")) for suffix in (".gif", ".webp", ".png"))
+    assert outputs.is_film("a.png", Path("x.mp4")) and not outputs.is_film("a.gif", Path("x.jpg"))
+    assert [outputs.film_suffix(name) for name in ("a.gif", "a.webp", "a.mov", "a.webm")] == [
+        ".gif", ".webp", ".mp4", ".webm",
+    ]  # fmt: skip
+
+
+def test_what_stands_still_is_not_computed_again(invoke, folder, calls, monkeypatch):
+    from artcli.backends import translate
+
+    animation(folder / "a.gif")
+    done = []
+    real = translate.translate
+    monkeypatch.setattr(translate, "translate", lambda *args: done.append(1) or real(*args))
+    before, behind = calls["cyclegan"]
+    result = invoke(*before, "a.gif", *behind, "-o", "out.mp4", "--json")
+    assert result.exit_code == 0 and '"frames": 15' in result.stdout
+    assert len(done) == 6
+    assert abs(video.seconds(Path("out.mp4")) - 1.5) < 0.01
