@@ -41,6 +41,7 @@ Out = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace outputs that exist.")]
 SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave alone what exists already (batches).")]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Subfolders, too; --out mirrors them.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON lines.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would run and what it costs; write nothing.")]

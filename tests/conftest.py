@@ -145,6 +145,24 @@ def tiny_painter(tmp_path_factory):
     return folder
 
 
+def with_exif(path, picture=None):
+    """A photo of a camera: turned by 90 degrees, with who, when and where, a preview's size and the maker's notes."""
+    exif = Image.Exif()
+    exif.update({0x010E: "a field", 0x0110: "ModelY", 0x0112: 6, 0x8298: "(c) nobody"})
+    exif.get_ifd(0x8769).update({0x9003: "2021:05:06 07:08:09", 0x927C: b"notes" * 50, 0xA002: 9999, 0xA001: 65535})
+    exif.get_ifd(0x8825).update({1: "N", 2: (47.0, 3.0, 1.5)})
+    picture = picture or Image.open(photograph(path.with_suffix(".png")))
+    picture.save(path, exif=exif)
+    return path
+
+
+def exif_of(path):
+    """All of an image's EXIF as one mapping."""
+    with Image.open(path) as image:
+        found = image.getexif()
+        return {**found, **found.get_ifd(0x8769), **{("gps", k): v for k, v in found.get_ifd(0x8825).items()}}
+
+
 DELAYS = [100, 100, 100, 1000, 100, 100]  # milliseconds
 
 

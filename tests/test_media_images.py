@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import images
+from artcli.media import exif, images, record
+from tests.conftest import exif_of, with_exif
 
 GRADIENT = (np.mgrid[:12, :16].sum(0)[..., None] * np.array([9, 5, 3])).astype(np.uint8)
 
@@ -353,6 +354,43 @@ def test_alpha_goes_to_formats_that_have_it(tmp_path):
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_same_pixels_same_bytes(format):
     assert images.encode(GRADIENT, format, {"seed": 1}) == images.encode(GRADIENT, format, {"seed": 1})
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize("source", ["jpg", "webp", "tif"])
+def test_exif_is_carried_over_beside_the_recipe(tmp_path, suffix, source):
+    photo = images.load(with_exif(tmp_path / f"photo.{source}"))
+    path = tmp_path / f"out{suffix}"
+    images.save(path, GRADIENT, recipe={"seed": 1}, photo=photo.exif)
+    found = exif_of(path)
+    assert record.read(path) == {"seed": 1}
+    assert (found[0x010E], found[0x0110], found[0x8298]) == ("a field", "ModelY", "(c) nobody")
+    assert found[0x9003] == "2021:05:06 07:08:09" and found["gps", 2] == (47.0, 3.0, 1.5)
+    assert found[0xA001] == 1 and not {0x0112, 0x927C, 0xA002} & found.keys()
+    assert (levels(images.load(path)).astype(int) - GRADIENT).max() < 40
+    images.save(path, GRADIENT, photo=photo.exif)  # without a recipe there are no metadata
+    assert not {0x010E, 0x0110, 0x9003, exif.RECIPE} & exif_of(path).keys()
+
+
+def test_exif_that_cannot_be_carried(tmp_path):
+    Image.fromarray(GRADIENT).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\xff\xff")
+    assert images.load(tmp_path / "a.jpg").exif is None
+    old = Image.Exif()
+    old[0x010E] = record.to_text({"seed": 1})
+    Image.fromarray(GRADIENT).save(tmp_path / "b.jpg", exif=old)  # as artgen wrote it at first
+    assert record.read(tmp_path / "b.jpg") == {"seed": 1}
+    assert images.load(tmp_path / "b.jpg").exif is None
+    old[0x010E] = "x" * 50_000
+    Image.fromarray(GRADIENT).save(tmp_path / "c.jpg", exif=old)
+    assert images.load(tmp_path / "c.jpg").exif is None
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_what_is_written_says_that_it_is_srgb(format):
+    data = images.encode(GRADIENT, format)
+    profile = Image.open(io.BytesIO(data)).info["icc_profile"]
+    assert ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).startswith("sRGB")
+    assert not images.load(data).icc_converted
 
 
 def test_bad_targets(tmp_path):

@@ -22,6 +22,7 @@ def cyclegan(
         typer.Argument(metavar="PICTURE", help="Pictures, folders of them, films; - for stdin."),
     ] = None,
     out: options.Out = None,
+    recursive: options.Recursive = False,
     model: Annotated[
         str, typer.Option("--model", help="Bundled name, run folder, weights file or upstream net_G.pth.")
     ] = translator_place.BUNDLED,
@@ -57,10 +58,12 @@ def cyclegan(
 
     artgen cyclegan photo.jpg -o monet.png
     """
-    sources = files.expand_inputs(inputs or [])
+    console = Console(quiet=quiet, json_lines=as_json)
+    sources = files.expand_inputs(inputs or [], recursive)
     if not sources:
         raise UsageError("name a picture to carry over, a folder of them, or a film")
-    jobs = _jobs(sources, out)
+    jobs = _jobs(sources, out, (inputs or []) if recursive else [])
+    batch = len(jobs) > 1
     request = Request(
         model=model,
         direction=None if direction is None else _direction(direction),
@@ -74,10 +77,9 @@ def cyclegan(
         recipe=None if no_metadata else recipe.make("cyclegan", options.given(ctx)),
         recorded_weights={} if from_file is None else recipe.weights_of(from_file),
     )
-    console = Console(quiet=quiet, json_lines=as_json)
     if not dry_run:
         jobs = cyclegan_run.check(jobs, force=force, skip_existing=skip_existing, console=console)
-    cyclegan_run.run(jobs, request, console, dry_run=dry_run)
+    cyclegan_run.run(jobs, request, console, dry_run=dry_run, batch=batch)
 
 
 def _direction(text: str) -> str:
@@ -85,9 +87,9 @@ def _direction(text: str) -> str:
     return options.one_of("--direction", known.get(text.lower(), text), translator_place.DIRECTIONS)
 
 
-def _jobs(sources: list[Path | files.Stdio], out: Path | None) -> list[Job]:
+def _jobs(sources: list[Path | files.Stdio], out: Path | None, mirrored: list[str]) -> list[Job]:
     """Every input and where it goes."""
-    targets = naming.places(sources, out, _name)
+    targets = naming.places(sources, out, _name, mirrored=mirrored)
     return [Job(source, target, _check_kind(source, target)) for source, target in zip(sources, targets, strict=True)]
 
 

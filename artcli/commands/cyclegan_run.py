@@ -64,7 +64,7 @@ def check(jobs: list[Job], *, force: bool, skip_existing: bool, console: Console
     return left
 
 
-def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -> None:
+def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, batch: bool = False) -> None:
     """Load the translator once, then carry over one input after another.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
@@ -77,7 +77,7 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -
 
     with interruptible() as stop:
         studio = Studio(request, console, stop)
-        one_by_one(jobs, studio.estimate if dry_run else studio.work, lambda job: job.source, console)
+        one_by_one(jobs, studio.estimate if dry_run else studio.work, lambda job: job.source, console, batch=batch)
 
 
 class Studio:
@@ -120,11 +120,11 @@ class Studio:
 
         recipe = self._recipe(job)
         picture = images.load("-" if str(job.source) == "-" else job.source)
-        image, alpha = images.to_tensor(picture), picture.alpha
+        image, alpha, exif = images.to_tensor(picture), picture.alpha, picture.exif
         del picture  # of a large one the colours fill a good part of the memory
         self.enlarger.check(job.out, image.shape[2], image.shape[1])
         pixels = self._carried_over(image, str(job.source))
-        return self.enlarger.save(job.out, pixels, alpha=alpha, recipe=recipe), {}
+        return self.enlarger.save(job.out, pixels, alpha=alpha, recipe=recipe, photo=exif), {}
 
     def _carried_over(self, image: "torch.Tensor", name: str) -> "np.ndarray":
         """(3, H, W) in 0..1 to (H, W, 3) uint8, tile by tile with progress.  Raises Interrupted."""

@@ -232,10 +232,10 @@ def dream(
         recipe=None if no_metadata else recipe.make("dream", {**options.given(ctx), "steps": settings.steps}),
         recorded_weights={} if from_file is None else recipe.weights_of(from_file),
     )
-    console = Console(quiet=quiet, json_lines=as_json)
+    console, batch = Console(quiet=quiet, json_lines=as_json), len(jobs) > 1
     if not dry_run:
         jobs = dream_run.check(jobs, request, skip_existing=skip_existing, console=console)
-    dream_run.run(jobs, request, console, dry_run=dry_run)
+    dream_run.run(jobs, request, console, dry_run=dry_run, batch=batch)
 
 
 def _camera(zoom: float | None, pan: str | None, rotate: float | None, steps: int) -> "Camera":

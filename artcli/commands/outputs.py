@@ -40,10 +40,18 @@ def film_suffix(source: object) -> str:
     return suffix if suffix in MOVING else ".mp4"
 
 
-def one_by_one(jobs: Sequence[Item], do: Callable[[Item], None], name: Callable[[Item], object], console: Console):
+def one_by_one(
+    jobs: Sequence[Item],
+    do: Callable[[Item], None],
+    name: Callable[[Item], object],
+    console: Console,
+    *,
+    batch: bool = False,
+) -> None:
     """Do every job; a failing one of a batch does not stop the others: raises ArtgenError at the end.
 
-    name: what an error line calls a job.  Raises Interrupted at once.
+    name: what an error line calls a job.  batch: also a single job is what is left of several; it fails alike.
+    Raises Interrupted at once.
     """
     failed = 0
     for job in jobs:
@@ -52,7 +60,7 @@ def one_by_one(jobs: Sequence[Item], do: Callable[[Item], None], name: Callable[
         except Interrupted:
             raise
         except ArtgenError as error:
-            if len(jobs) == 1:
+            if len(jobs) == 1 and not batch:
                 raise
             console.error(f"{name(job)}: {error}")
             failed += 1

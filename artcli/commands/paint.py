@@ -31,6 +31,7 @@ def paint(
         typer.Argument(metavar="PHOTO", help="Photos, folders of them, films, strokes.json files; - for stdin."),
     ] = None,
     out: options.Out = None,
+    recursive: options.Recursive = False,
     size: Annotated[
         int | None,
         typer.Option("--size", metavar="S", min=1, max=32_768, help="Longer side of the picture.  [default: its own]"),
@@ -141,7 +142,8 @@ def paint(
 
     artgen paint photo.jpg --gif
     """
-    sources = files.expand_inputs(inputs or [])
+    console = Console(quiet=quiet, json_lines=as_json)
+    sources = files.expand_inputs(inputs or [], recursive)
     if not sources:
         raise UsageError("name a photo to paint, a folder of them, or a strokes.json")
     settings = Settings(
@@ -153,7 +155,8 @@ def paint(
         opacity=opacity,
     )
     films = [kind for kind, wanted in ((".gif", gif), (".mp4", mp4), (".webm", webm)) if wanted]
-    jobs = _jobs(sources, out, films, strokes_out, svg, each_layer)
+    jobs = _jobs(sources, out, films, strokes_out, svg, each_layer, (inputs or []) if recursive else [])
+    batch = len(jobs) > 1
     _check_options(ctx, jobs, background)
     request = Request(
         settings=settings,
@@ -174,10 +177,9 @@ def paint(
         resume=resume,
         recorded_weights={} if from_file is None else recipe.weights_of(from_file),
     )
-    console = Console(quiet=quiet, json_lines=as_json)
     if not dry_run:
         jobs = paint_jobs.check(jobs, force=force, skip_existing=skip_existing, resume=resume, console=console)
-    paint_run.run(jobs, request, console, dry_run=dry_run)
+    paint_run.run(jobs, request, console, dry_run=dry_run, batch=batch)
 
 
 def _check_options(ctx: Any, jobs: list[Job], background: str | None) -> None:
@@ -200,13 +202,14 @@ def _jobs(
     strokes_out: Path | None,
     svg: bool,
     each_layer: bool,
+    mirrored: list[str],
 ) -> list[Job]:
     """Every input and what is written for it."""
     streamed = out is not None and str(out) == "-"
     if streamed and (films or svg or each_layer):
         raise UsageError("--out - gives the picture alone; name a file for the rest to be beside")
-    targets = naming.places(sources, out, _name)
-    stroke_files = _stroke_files(strokes_out, sources)
+    targets = naming.places(sources, out, _name, mirrored=mirrored)
+    stroke_files = _stroke_files(strokes_out, sources, mirrored)
     jobs = []
     for source, target, stroke_file in zip(sources, targets, stroke_files, strict=True):
         moves = is_film(source, target)
@@ -232,10 +235,16 @@ def _name(source: Path | files.Stdio) -> str:
     return f"{files.stem(source)}-painted{film_suffix(source) if is_film(source) else '.png'}"
 
 
-def _stroke_files(out: Path | None, sources: list[Path | files.Stdio]) -> list[Path] | list[None]:
+def _stroke_files(out: Path | None, sources: list[Path | files.Stdio], mirrored: list[str]) -> list[Path] | list[None]:
     if out is None:
         return [None] * len(sources)
-    found = naming.places(sources, out, lambda source: f"{files.stem(source)}-strokes.json", option="--strokes-out")
+    found = naming.places(
+        sources,
+        out,
+        lambda source: f"{files.stem(source)}-strokes.json",
+        option="--strokes-out",
+        mirrored=mirrored,
+    )
     for path in found:
         files.check_extension(path, (".json",))
     return found

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _TRIED = 64  # patches whose time tells that of all
 
 
-def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -> None:
+def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, batch: bool = False) -> None:
     """Load the painter once, then paint job after job.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
@@ -43,7 +43,7 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -
 
     with interruptible() as stop:
         studio = Studio(request, console, stop)
-        one_by_one(jobs, studio.estimate if dry_run else studio.paint, lambda job: job.source, console)
+        one_by_one(jobs, studio.estimate if dry_run else studio.paint, lambda job: job.source, console, batch=batch)
 
 
 class Studio:
@@ -135,7 +135,7 @@ class Studio:
         from artcli.media.strokes import Painting, Strokes
 
         picture = _load(job.source)
-        alpha, average = picture.alpha, _average(picture)
+        alpha, average, exif = picture.alpha, _average(picture), picture.exif
         photo = _opaque(picture, average)
         del picture  # its floats are four times as large as the bytes
         size = (photo.shape[1], photo.shape[0])
@@ -153,7 +153,7 @@ class Studio:
         if self.palette is not None:
             strokes = palette.apply(strokes, self.palette)
         shown = None if self.background == "transparent" else ground
-        made = Painting(size, strokes, brush, shown, alpha, self._recipe(job))
+        made = Painting(size, strokes, brush, shown, alpha, self._recipe(job), exif)
         return made, now is None or now.step == now.total
 
     def _mask(self, size: tuple[int, int]) -> "np.ndarray | None":
@@ -231,7 +231,7 @@ class Studio:
             shown = pixels[..., 3] / 255
             alpha = shown if alpha is None else alpha * shown
             pixels = pixels[..., :3].copy()
-        images.save(path, pixels, alpha=alpha, recipe=painting.recipe)
+        images.save(path, pixels, alpha=alpha, recipe=painting.recipe, photo=painting.exif)
 
     def _films(self, job: Job, painting: "Painting") -> tuple[list[Path], bool]:
         """Write the films; those written, and whether the user let them be finished."""

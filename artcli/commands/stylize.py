@@ -34,6 +34,7 @@ def stylize(
         ),
     ] = None,
     out: options.Out = None,
+    recursive: options.Recursive = False,
     style: Annotated[
         list[str] | None,
         typer.Option(
@@ -177,6 +178,7 @@ def stylize(
 
     artgen stylize photo.jpg painting.jpg -o out.png
     """
+    console = Console(quiet=quiet, json_lines=as_json)
     _check_fast(ctx, fast)
     chosen = PRESETS[options.one_of("--preset", preset, tuple(PRESETS))]
     settings = replace(
@@ -191,13 +193,14 @@ def stylize(
     )
     if keep_color is not None:
         options.one_of("--keep-color", keep_color, KEEP_COLOR)
-    photos, styles = _inputs(inputs or [], style or [])
+    photos, styles = _inputs(inputs or [], style or [], recursive)
     masks, style_masks = _masks("--mask", mask, len(styles)), _masks("--style-mask", style_mask, len(styles))
     if style_masks and len(style_masks) != len(styles):
         raise UsageError(f"there are {len(styles)} styles; --style-mask has to be given once for each")
     if histogram and (masks or settings.size > tile):
         raise UsageError("--histogram looks at whole pictures: it goes without --mask, and with --size up to --tile")
-    jobs = _jobs(photos, out, fast)
+    jobs = _jobs(photos, out, fast, (inputs or []) if recursive else [])
+    batch = len(jobs) > 1
     film = next((job.photo for job in jobs if isinstance(job, Clip)), None)
     if masks and (len(jobs) > 1 or film is not None):
         raise UsageError("--mask belongs to one photo; give one photo at a time")
@@ -224,7 +227,6 @@ def stylize(
         recipe=None if no_metadata else recipe.make("stylize", options.given(ctx)),
         recorded_weights={} if from_file is None else recipe.weights_of(from_file),
     )
-    console = Console(quiet=quiet, json_lines=as_json)
     if not dry_run:
         jobs = target.check(
             jobs,
@@ -236,9 +238,9 @@ def stylize(
             console=console,
         )
     if fast:
-        stylize_fast.run(jobs, request, Fast(model, steady), console, dry_run=dry_run)
+        stylize_fast.run(jobs, request, Fast(model, steady), console, dry_run=dry_run, batch=batch)
     else:
-        stylize_run.run(jobs, request, console, dry_run=dry_run)
+        stylize_run.run(jobs, request, console, dry_run=dry_run, batch=batch)
 
 
 def _check_fast(ctx: Any, fast: bool) -> None:
@@ -293,7 +295,7 @@ def _seed(text: str | None, init: str) -> int:
     return seeds[0]
 
 
-def _inputs(given: list[str], styles: list[str]) -> tuple[list[Path | files.Stdio], list[Source]]:
+def _inputs(given: list[str], styles: list[str], recursive: bool) -> tuple[list[Path | files.Stdio], list[Source]]:
     """The photos, and the styles with their weights."""
     if not styles:
         if len(given) < 2:
@@ -301,7 +303,7 @@ def _inputs(given: list[str], styles: list[str]) -> tuple[list[Path | files.Stdi
         given, styles = given[:-1], given[-1:]
     if not given:
         raise UsageError("name a photo to paint, or a folder of them")
-    return files.expand_inputs(given), [source for text in styles for source in _style(text)]
+    return files.expand_inputs(given, recursive), [source for text in styles for source in _style(text)]
 
 
 def _style(text: str) -> list[Source]:
@@ -330,12 +332,12 @@ def _masks(option: str, given: list[Path] | None, styles: int) -> tuple[Path, ..
     return tuple(given or ())
 
 
-def _jobs(photos: list[Path | files.Stdio], out: Path | None, fast: bool) -> list[Job]:
+def _jobs(photos: list[Path | files.Stdio], out: Path | None, fast: bool, mirrored: list[str]) -> list[Job]:
     """Every photo or film, and where it goes."""
     clips = [photo for photo in photos if Path(photo).suffix.lower() in FILM_INPUTS]
     if clips and not fast:
         raise UsageError(f"{clips[0]} is a film, which only --fast can paint")
-    targets = naming.places(photos, out, lambda photo: _name(photo, fast), what="photos")
+    targets = naming.places(photos, out, lambda photo: _name(photo, fast), what="photos", mirrored=mirrored)
     return [_job(photo, target, fast) for photo, target in zip(photos, targets, strict=True)]
 
 

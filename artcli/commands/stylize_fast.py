@@ -43,7 +43,7 @@ class Fast:
     steady: float
 
 
-def run(jobs: list[Job], request: Request, fast: Fast, console: Console, *, dry_run: bool) -> None:
+def run(jobs: list[Job], request: Request, fast: Fast, console: Console, *, dry_run: bool, batch: bool = False) -> None:
     """Load the decoder and the styles once, then paint input after input.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
@@ -55,7 +55,7 @@ def run(jobs: list[Job], request: Request, fast: Fast, console: Console, *, dry_
 
     with interruptible() as stop:
         studio = Studio(request, fast, console, stop)
-        one_by_one(jobs, studio.estimate if dry_run else studio.paint, lambda job: job.photo, console)
+        one_by_one(jobs, studio.estimate if dry_run else studio.paint, lambda job: job.photo, console, batch=batch)
 
 
 class Studio:
@@ -103,7 +103,7 @@ class Studio:
             painter = self._painter(styles)
         pixels = images.from_tensor(photo.finish(painter(seen, photo.masks), how))
         recipe = recipe_of(job, self.request, self.recorded)
-        self.enlarger.save(job.picture, pixels, alpha=photo.alpha, recipe=recipe)
+        self.enlarger.save(job.picture, pixels, alpha=photo.alpha, recipe=recipe, photo=photo.exif)
         spent = time.monotonic() - started
         if not job.streamed:
             self.console.result(job.outputs, photo=str(job.photo), seconds=round(spent, 2), finished=True)

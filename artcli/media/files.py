@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import logging
 import os
 import secrets
 import stat
@@ -27,6 +28,8 @@ class Folder(type(Path())):  # type: ignore[misc]
 
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+_log = logging.getLogger(__name__)  # a console shows what it says
 
 NO_SPACE = "no space left on device (free some, or choose another folder)"
 _REASONS = {
@@ -202,23 +205,32 @@ def kind(path: Path) -> Literal["missing", "file", "folder", "other"]:
 # --- inputs --------------------------------------------------------------------------------------------------------
 
 
-def expand_inputs(args: Iterable[str]) -> list[Path | Stdio]:
+def expand_inputs(args: Iterable[str], recursive: bool | None = None) -> list[Path | Stdio]:
     """The input files that the arguments name, each once, in their order; "-" (standard input) stays as it is.
 
     A folder stands for the image files in it, sorted, hidden ones left out; a pattern (`*.jpg`, `**/*.png`) for the
     image files it matches, for shells that do not expand it.  Raises UsageError when an argument names nothing.
+    recursive: also those in subfolders; otherwise it is told how many there are.  None for a verb that cannot.
     """
     found: dict[Path | Stdio, None] = {}
     for arg in args:
-        found.update(dict.fromkeys(["-"] if arg == "-" else _expand(arg)))
+        found.update(dict.fromkeys(["-"] if arg == "-" else _expand(arg, recursive)))
     return list(found)
 
 
-def _expand(arg: str) -> list[Path | Stdio]:
+def _expand(arg: str, recursive: bool | None) -> list[Path | Stdio]:
     path = _home(arg)
     found = kind(path)
+    if found == "folder" and recursive:
+        return list(_images(_tree(path), f"folder {path}"))
     if found == "folder":
-        return list(_images(_listing(path), f"folder {path}"))
+        below = sum(_is_image(file) for file in _tree(path) if file.parent != path)
+        how = "" if recursive is None else "; --recursive takes them, too"
+        told = f"{below} in its subfolders{how}" if below else ""
+        chosen = _images(_listing(path), f"folder {path}{f' but {told}' if told else ''}")
+        if told:
+            _log.info("%s has %d pictures, and %s", path, len(chosen), told)
+        return list(chosen)
     if found == "missing" and glob.has_magic(arg):
         matches = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207 (absolute patterns)
         return list(_images(matches, f"pattern {arg}"))
@@ -234,9 +246,19 @@ def _home(arg: str) -> Path:
         return Path(arg)
 
 
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _tree(folder: Path) -> Iterator[Path]:
+    """Every file below a folder; not what lies in hidden folders."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(root, name) for name in names)
+
+
 def _images(paths: Iterable[Path], source: str) -> list[Path]:
-    chosen = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
-    chosen = sorted(path for path in chosen if kind(path) == "file")
+    chosen = sorted(path for path in paths if _is_image(path) and kind(path) == "file")
     if not chosen:
         raise UsageError(f"no image in {source}: looked for {', '.join(IMAGE_SUFFIXES)}.")
     return chosen

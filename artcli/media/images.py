@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import decode, files, record
+from artcli.media import decode, exif, files, record
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,7 @@ class Picture:
     alpha: (H, W) float32 in 0..1, None when everything is opaque.
     icc_converted: the pixels were changed from the profile in the file to sRGB.  bits: the precision of `rgb`.
     name: the file name without suffix, "stdin" or "image"; the stem for default outputs.
+    exif: what it says of its making, for `save`, or None.
     """
 
     rgb: Array
@@ -46,6 +48,7 @@ class Picture:
     icc_converted: bool
     bits: Literal[8, 16]
     name: str
+    exif: bytes | None = None
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -65,13 +68,14 @@ def load(source: decode.Source, *, max_pixels: int = decode.MAX_PIXELS) -> Pictu
         image.load()
         white_is_zero = image.format == "TIFF" and image.getexif().get(_TIFF_PHOTOMETRIC) == 0
         profile = image.info.get("icc_profile")
+        carried = exif.kept(image)
         image = _upright(image)
         name = _stem(source)
         if image.mode.startswith(("I", "F")):
-            return _deep_grey(image, profile, name, white, white_is_zero)
+            return replace(_deep_grey(image, profile, name, white, white_is_zero), exif=carried)
         if words and white is None:
             _check_high_bytes(image, name)
-        return _eight_bit(image, profile, name)
+        return replace(_eight_bit(image, profile, name), exif=carried)
 
 
 def _stated_white(image: Image.Image) -> int | None:
@@ -258,20 +262,23 @@ def save(
     *,
     alpha: Array | None = None,
     recipe: record.Recipe | None = None,
+    photo: bytes | None = None,
     quality: int = 95,
 ) -> None:
     """Write PNG, JPEG, WebP or TIFF, by the suffix of `path`; the old file stays until the new one is complete.
 
     path: "-" writes a PNG to standard output.
     image: (H, W, 3) uint8, or a (3, H, W) tensor in 0..1.  alpha: (H, W) in 0..1; JPEG, which has none, gets white.
+    photo: EXIF of the picture that it was made of, see `Picture`; without a recipe there are no metadata, nor these.
     quality: of JPEG and WebP, 1..100; the others are lossless.  Raises UsageError (suffix), ArtgenError (disk, NaN).
     """
     if str(path) == "-":
-        sys.stdout.buffer.write(encode(image, "PNG", recipe, alpha=alpha))
+        sys.stdout.buffer.write(encode(image, "PNG", recipe, alpha=alpha, photo=photo))
         sys.stdout.buffer.flush()
         return
     format = FORMATS[files.check_extension(path, WRITABLE)]
-    data = encode(image, format, recipe, alpha=alpha, quality=quality)  # in memory: Pillow hides why a write failed
+    # In memory, as Pillow hides why a write failed.
+    data = encode(image, format, recipe, alpha=alpha, photo=photo, quality=quality)
     with files.atomic(path) as temp:
         temp.write_bytes(data)
 
@@ -282,6 +289,7 @@ def encode(
     recipe: record.Recipe | None = None,
     *,
     alpha: Array | None = None,
+    photo: bytes | None = None,
     quality: int = 95,
 ) -> bytes:
     """The bytes of the file that `save` would write.  format: "PNG", "JPEG", "WEBP" or "TIFF"."""
@@ -289,7 +297,10 @@ def encode(
     check_side(max(pixels.shape[:2]), format)
     picture = _with_alpha(Image.fromarray(pixels), alpha, opaque=format == "JPEG")
     out = BytesIO()
-    picture.save(out, format, **_options(format, quality), **embedded(format, recipe))
+    options = {**_options(format, quality), **embedded(format, recipe, photo), "icc_profile": _srgb()}
+    if format == "TIFF" and photo is not None and recipe is not None:
+        options["compression"] = "raw"  # the compressing writer fails at EXIF's tables within tables
+    picture.save(out, format, **options)
     return out.getvalue()
 
 
@@ -319,17 +330,22 @@ def _options(format: str, quality: int) -> dict[str, Any]:
     return options[format]
 
 
-def embedded(format: str, recipe: record.Recipe | None) -> dict[str, Any]:
-    """Pillow's argument that carries the recipe: a text chunk in PNG, the EXIF description elsewhere."""
+@cache
+def _srgb() -> bytes:
+    """The profile of what is written, the same bytes at any time: its date is set to the first of 2000."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:24] + bytes([7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]) + profile[36:]
+
+
+def embedded(format: str, recipe: record.Recipe | None, photo: bytes | None = None) -> dict[str, Any]:
+    """Pillow's arguments that carry the recipe, in a text chunk of PNG or a field of EXIF, and a photo's own EXIF."""
     if recipe is None:
         return {}
     text = record.to_text(recipe)
-    if format == "PNG":
-        from PIL.PngImagePlugin import PngInfo
+    if format != "PNG":
+        return {"exif": exif.with_recipe(photo, text)}
+    from PIL.PngImagePlugin import PngInfo
 
-        chunks = PngInfo()
-        chunks.add_text(record.KEY, text)
-        return {"pnginfo": chunks}
-    exif = Image.Exif()
-    exif[record.EXIF_DESCRIPTION] = text
-    return {"exif": exif}
+    chunks = PngInfo()
+    chunks.add_text(record.KEY, text)
+    return {"pnginfo": chunks} | ({} if photo is None else {"exif": exif.with_recipe(photo, None)})

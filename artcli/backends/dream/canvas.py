@@ -41,13 +41,14 @@ class Edit:
     """A canvas that may be a window of a larger picture.
 
     original: uint8 (H, W, 3) of the whole, or None when the canvas is all there is.  corner: (left, top) of the window.
-    alpha: (H, W) in 0..1 of the whole or None.
+    alpha: (H, W) in 0..1 of the whole or None.  exif: of the photograph, see `images.Picture`.
     """
 
     canvas: Canvas
     original: np.ndarray | None = None
     corner: tuple[int, int] = (0, 0)
     alpha: np.ndarray | None = None
+    exif: bytes | None = None
 
     @property
     def size(self) -> tuple[int, int]:

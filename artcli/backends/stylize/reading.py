@@ -17,11 +17,15 @@ _FLAT = 1 / 255  # spread of colours below which a picture has no brush strokes 
 
 @dataclass(frozen=True)
 class Photo:
-    """What is painted, at the size of the result: rgb (3, H, W), alpha (H, W) or None, masks (1, H, W), all in 0..1."""
+    """What is painted, at the size of the result: rgb (3, H, W), alpha (H, W) or None, masks (1, H, W), all in 0..1.
+
+    exif: see `images.Picture`.
+    """
 
     rgb: torch.Tensor
     alpha: np.ndarray | None
     masks: tuple[torch.Tensor, ...] = ()
+    exif: bytes | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,7 +56,7 @@ def photo(source: Path | files.Stdio, side: int, masks: Sequence[Path] = ()) -> 
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     soft = tuple(torch.from_numpy(images.resize(mask(path, (width, height)), size).copy())[None] for path in masks)
     alpha = None if found.alpha is None else images.resize(found.alpha, size)
-    return Photo(_tensor(images.resize(found.rgb, size)), alpha, soft)
+    return Photo(_tensor(images.resize(found.rgb, size)), alpha, soft, found.exif)
 
 
 def style(path: Path, weight: float, side: int, where: Path | None = None) -> Style:

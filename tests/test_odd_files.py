@@ -1,4 +1,4 @@
-"""One rule for animated GIF, WebP and PNG in every verb: a film where the output can be one, else the first frame."""
+"""One rule for odd files in every verb: animated GIF, WebP and PNG, photos with EXIF."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from artcli.commands import outputs
-from artcli.media import video
-from tests.conftest import DELAYS, animation, delays, photograph
+from artcli.media import record, video
+from tests.conftest import DELAYS, animation, delays, exif_of, photograph, with_exif
 from tests.test_cyclegan_run import tiny_translator  # noqa: F401 (a fixture)
 from tests.test_stylize_fast import decoder  # noqa: F401
 from tests.test_stylize_run import painting
@@ -45,6 +45,21 @@ def test_a_film_where_the_output_can_be_one(invoke, folder, calls, verb, suffix)
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count(NOTE) == 1
     assert not getattr(Image.open("still.png"), "is_animated", False)
+
+
+@pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast", "dream"])
+def test_exif_of_the_photo(invoke, folder, calls, verb):
+    """Who, when and where a photo was made goes with it; --no-metadata drops all."""
+    with_exif(folder / "photo.jpg")
+    before, behind = calls[verb]
+    for name, more in (("a.jpg", []), ("b.jpg", ["--no-metadata"])):
+        result = invoke(*before, "photo.jpg", *behind, *more, "-o", name)
+        assert result.exit_code == 0, result.stderr
+    found = exif_of("a.jpg")
+    assert (found[0x010E], found[0x0110], found[0x9003]) == ("a field", "ModelY", "2021:05:06 07:08:09")
+    assert record.read(Path("a.jpg"))["command"] and 0x0112 not in found
+    assert Image.open("a.jpg").height > Image.open("a.jpg").width or verb == "dream"
+    assert not exif_of("b.jpg")
 
 
 def test_default_names(folder):
