@@ -52,7 +52,7 @@ WeightsDirs = Annotated[
     typer.Option("--weights", metavar="DIR", help="Search this folder for weights first (repeatable)."),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
-NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Do not write the recipe into the outputs.")]
+NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Neither recipe nor the photo's EXIF in the outputs.")]
 TimeLimit = Annotated[
     str | None, typer.Option("--time-limit", metavar="TIME", help="Stop and save after this long: 90, 90s, 5m, 1h30m.")
 ]

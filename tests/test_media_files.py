@@ -1,6 +1,7 @@
 """Names, the checks before compute, and writes that are whole or not at all."""
 
 import errno
+import logging
 import os
 import subprocess
 import sys
@@ -168,6 +169,22 @@ def test_expand_inputs(tmp_path):
     assert files.expand_inputs([str(tmp_path / "*"), "-", str(a)]) == [a, b, "-"]
     assert files.expand_inputs([str(tmp_path / "**" / "*.webp")]) == [deep]
     assert files.expand_inputs([]) == []
+
+
+def test_subfolders(tmp_path, caplog):
+    caplog.set_level("INFO", logger="artcli.media")
+    logging.getLogger("artcli.media").propagate = True
+    a, b, c = (touched(tmp_path / name) for name in ("a.png", "sub/b.jpg", "sub/deep/c.webp"))
+    for other in ("sub/.hidden.png", ".thumbs/d.png", "sub/notes.txt"):
+        touched(tmp_path / other)
+    assert files.expand_inputs([str(tmp_path)]) == [a]
+    assert files.expand_inputs([str(tmp_path)], recursive=False) == [a]
+    assert files.expand_inputs([str(tmp_path)], recursive=True) == [a, b, c]
+    told = f"{tmp_path}: 1 taken, 2 in its subfolders"
+    assert [record.getMessage() for record in caplog.records] == [told, f"{told}; --recursive takes them, too"]
+    a.unlink()
+    with pytest.raises(UsageError, match="but 2 in its subfolders; --recursive"):
+        files.expand_inputs([str(tmp_path)], recursive=False)
 
 
 def test_a_name_with_brackets_is_a_file_first(tmp_path):

@@ -4,6 +4,7 @@ import io
 import struct
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import exif, images, record
+from artcli.media import exif, files, images, record
 from tests.conftest import exif_of, with_exif
 
 GRADIENT = (np.mgrid[:12, :16].sum(0)[..., None] * np.array([9, 5, 3])).astype(np.uint8)
@@ -229,7 +230,7 @@ PNG = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64,
         (b"%PDF-1.7", "a PDF"),
         (b"PK\x03\x04....", "zip"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"\0\0\0\x18ftypavif", "AVIF photo that cannot be read|is damaged"),
         (b"\0\0\0\x18ftypisom", "a film"),
         (b"II*\x00\x08\0\0\0\0\0", "TIFF"),
         (bytes(range(256)), "not an image"),
@@ -254,6 +255,12 @@ def test_damage_is_never_a_traceback(position, junk):
         images.load(data)
     except UsageError as error:
         assert "\n" not in str(error)
+
+
+def test_heic_without_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UsageError, match=r"needs pillow-heif: pip install 'artgen\[heic\]'"):
+        images.load(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
 
 
 def test_missing_and_folder(tmp_path):
@@ -333,6 +340,32 @@ def test_lossless_round_trip(tmp_path_factory, suffix, data):
     images.save(path, pixels, recipe={"seed": 1})
     assert (levels(images.load(path)) == pixels).all()
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_avif_in_and_out(tmp_path):
+    pytest.importorskip("PIL.AvifImagePlugin")
+    smooth = np.asarray(Image.fromarray(GRADIENT).resize((64, 48), Image.Resampling.BICUBIC))
+    alpha = np.linspace(0, 1, 64, dtype=np.float32) * np.ones((48, 64), np.float32)
+    for name in ("a.avif", "b.avif"):
+        images.save(tmp_path / name, smooth, alpha=alpha, recipe={"seed": 1})
+    back = images.load(tmp_path / "a.avif")
+    shown = alpha > 0.1
+    assert abs(levels(back).astype(int) - smooth)[shown].mean() < 4 and abs(back.alpha - alpha).mean() < 0.02
+    assert record.read(tmp_path / "a.avif") == {"seed": 1}
+    assert (tmp_path / "a.avif").read_bytes() == (tmp_path / "b.avif").read_bytes()
+
+
+def test_heic(tmp_path, monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    Image.fromarray(GRADIENT).resize((64, 48)).save(tmp_path / "a.heic", quality=95)
+    assert images.load(tmp_path / "a.heic").rgb.shape == (48, 64, 3)
+
+
+def test_avif_where_pillow_has_none(monkeypatch):
+    monkeypatch.setattr("PIL.features.check", lambda name: False)
+    with pytest.raises(UsageError, match="update it, or use another format"):
+        files.check_extension(Path("a.avif"), images.WRITABLE)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])

@@ -62,6 +62,46 @@ def test_exif_of_the_photo(invoke, folder, calls, verb):
     assert not exif_of("b.jpg")
 
 
+@pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast"])
+def test_subfolders(invoke, folder, calls, verb):
+    for name in ("photos/a.png", "photos/sub/c.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        photograph(folder / name, (40, 30))
+    before, behind = calls[verb]
+    ending = {"fast": "stylized"}.get(verb, "painted" if verb == "paint" else verb)
+    result = invoke(*before, "photos", *behind, "-o", "flat/")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"flat/a-{ending}.png\n"
+    assert "photos: 1 taken, 1 in its subfolders; --recursive takes them, too" in result.stderr
+    result = invoke(*before, "photos", *behind, "-o", "out/", "--recursive")
+    assert result.stdout == f"out/a-{ending}.png\nout/sub/c-{ending}.png\n"
+    assert "subfolders" not in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast"])
+def test_a_batch_with_a_bad_file_ends_alike_when_only_that_is_left(invoke, folder, calls, verb):
+    (folder / "photos").mkdir()
+    photograph(folder / "photos" / "a.png", (40, 30))
+    (folder / "photos" / "b.png").write_text("no picture")
+    before, behind = calls[verb]
+    for _ in range(2):
+        result = invoke(*before, "photos", *behind, "-o", "out/", "--skip-existing")
+        assert result.exit_code == 1 and "b.png" in result.stderr, result.stderr
+    assert invoke(*before, "photos/b.png", *behind, "-o", "b.png").exit_code == 2
+
+
+@pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast"])
+def test_two_inputs_of_one_name_and_another_format(invoke, folder, calls, verb):
+    (folder / "twin").mkdir()
+    for kind in ("jpg", "png"):
+        photograph(folder / "twin" / f"IMG_1.{kind}", (40, 30))
+    before, behind = calls[verb]
+    result = invoke(*before, "twin", *behind, "-o", "out/*.jpg")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "out/IMG_1.jpg\nout/IMG_1-2.jpg\n"
+    assert Image.open("out/IMG_1-2.jpg").format == "JPEG"
+
+
 def test_default_names(folder):
     for suffix in (".gif", ".webp", ".png"):
         animation(folder / f"a{suffix}")

@@ -10,7 +10,7 @@ from artcli.errors import ArtgenError, Interrupted
 if TYPE_CHECKING:
     from artcli.run import Outcome
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
 FILMS = (".mp4", ".webm", ".gif")
 FILM_INPUTS = (".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi")
 MOVING = (*FILMS, ".webp")  # what an animation or a film can become

@@ -27,7 +27,7 @@ class Folder(type(Path())):  # type: ignore[misc]
     """A folder to write into, which is made when the outputs are checked, if it is not there; so is what lies in it."""
 
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif")
 
 _log = logging.getLogger(__name__)  # a console shows what it says
 
@@ -104,6 +104,8 @@ def check_extension(path: Path, allowed: Sequence[str]) -> str:
     """The lower-case suffix of `path` if it is one of `allowed` (".png", ...); UsageError otherwise."""
     suffix = path.suffix.lower()
     if suffix in allowed:
+        if suffix == ".avif" and not _writes_avif():
+            raise UsageError(f"this Pillow cannot write {suffix} ({path}): update it, or use another format.")
         return suffix
     known = ", ".join(allowed)
     if not suffix:
@@ -111,6 +113,12 @@ def check_extension(path: Path, allowed: Sequence[str]) -> str:
             f"{path} has no file extension, which chooses the format: add one of {known}, or / for a folder."
         )
     raise UsageError(f"cannot write {suffix} ({path}): use one of {known}.{did_you_mean(suffix, tuple(allowed))}")
+
+
+def _writes_avif() -> bool:
+    from PIL import features
+
+    return bool(features.check("avif")) if "avif" in features.modules else False
 
 
 def check_outputs(paths: Iterable[Path | Stdio], *, force: bool, skip_existing: bool = False) -> None:
@@ -229,7 +237,7 @@ def _expand(arg: str, recursive: bool | None) -> list[Path | Stdio]:
         told = f"{below} in its subfolders{how}" if below else ""
         chosen = _images(_listing(path), f"folder {path}{f' but {told}' if told else ''}")
         if told:
-            _log.info("%s has %d pictures, and %s", path, len(chosen), told)
+            _log.info("%s: %d taken, %s", path, len(chosen), told)
         return list(chosen)
     if found == "missing" and glob.has_magic(arg):
         matches = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207 (absolute patterns)

@@ -22,14 +22,22 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Pixels = TypeVar("Pixels", Array, "torch.Tensor")
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+}
 WRITABLE = tuple(FORMATS)
 
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 _log = logging.getLogger(__name__)  # a console shows what it says
 _TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_WHITE = 262, 258, 281
 _DIM = 16_383  # of 65535: with nothing brighter, words of 16 bits may hold 14, 12 or 10
-_LARGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
+_LARGEST_SIDE = {"JPEG": 65_535, "AVIF": 65_535, "WEBP": 16_383}
 
 
 @dataclass(frozen=True)
@@ -265,12 +273,13 @@ def save(
     photo: bytes | None = None,
     quality: int = 95,
 ) -> None:
-    """Write PNG, JPEG, WebP or TIFF, by the suffix of `path`; the old file stays until the new one is complete.
+    """Write PNG, JPEG, WebP, TIFF or AVIF, by the suffix of `path`; the old file stays until the new one is complete.
 
     path: "-" writes a PNG to standard output.
     image: (H, W, 3) uint8, or a (3, H, W) tensor in 0..1.  alpha: (H, W) in 0..1; JPEG, which has none, gets white.
     photo: EXIF of the picture that it was made of, see `Picture`; without a recipe there are no metadata, nor these.
-    quality: of JPEG and WebP, 1..100; the others are lossless.  Raises UsageError (suffix), ArtgenError (disk, NaN).
+    quality: of JPEG, WebP and AVIF, 1..100; the others are lossless.
+    Raises UsageError (suffix), ArtgenError (disk, NaN).
     """
     if str(path) == "-":
         sys.stdout.buffer.write(encode(image, "PNG", recipe, alpha=alpha, photo=photo))
@@ -292,7 +301,7 @@ def encode(
     photo: bytes | None = None,
     quality: int = 95,
 ) -> bytes:
-    """The bytes of the file that `save` would write.  format: "PNG", "JPEG", "WEBP" or "TIFF"."""
+    """The bytes of the file that `save` would write.  format: "PNG", "JPEG", "WEBP", "TIFF" or "AVIF"."""
     pixels = image if isinstance(image, np.ndarray) else from_tensor(image)
     check_side(max(pixels.shape[:2]), format)
     picture = _with_alpha(Image.fromarray(pixels), alpha, opaque=format == "JPEG")
@@ -325,6 +334,7 @@ def _options(format: str, quality: int) -> dict[str, Any]:
         "PNG": {},
         "JPEG": {"quality": quality, "subsampling": 0 if quality >= 90 else 2},  # thin coloured strokes need 4:4:4
         "WEBP": {"quality": quality},
+        "AVIF": {"quality": quality, "subsampling": "4:4:4", "max_threads": 1},  # bytes that no machine's cores change
         "TIFF": {"compression": "tiff_adobe_deflate"},
     }
     return options[format]
