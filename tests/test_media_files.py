@@ -180,6 +180,8 @@ def test_subfolders(tmp_path, caplog):
     assert files.expand_inputs([str(tmp_path)]) == [a]
     assert files.expand_inputs([str(tmp_path)], recursive=False) == [a]
     assert files.expand_inputs([str(tmp_path)], recursive=True) == [a, b, c]
+    assert files.expand_inputs([str(tmp_path)], recursive=True, apart=tmp_path / "sub" / "deep") == [a, b]
+    assert files.expand_inputs([str(tmp_path)], recursive=True, apart=tmp_path) == [a, b, c]
     told = f"{tmp_path}: 1 taken, 2 in its subfolders"
     assert [record.getMessage() for record in caplog.records] == [told, f"{told}; --recursive takes them, too"]
     a.unlink()

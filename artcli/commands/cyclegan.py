@@ -59,7 +59,7 @@ def cyclegan(
     artgen cyclegan photo.jpg -o monet.png
     """
     console = Console(quiet=quiet, json_lines=as_json)
-    sources = files.expand_inputs(inputs or [], recursive)
+    sources = files.expand_inputs(inputs or [], recursive, out)
     if not sources:
         raise UsageError("name a picture to carry over, a folder of them, or a film")
     jobs = _jobs(sources, out, (inputs or []) if recursive else [])

@@ -143,7 +143,7 @@ def paint(
     artgen paint photo.jpg --gif
     """
     console = Console(quiet=quiet, json_lines=as_json)
-    sources = files.expand_inputs(inputs or [], recursive)
+    sources = files.expand_inputs(inputs or [], recursive, out)
     if not sources:
         raise UsageError("name a photo to paint, a folder of them, or a strokes.json")
     settings = Settings(

@@ -193,7 +193,7 @@ def stylize(
     )
     if keep_color is not None:
         options.one_of("--keep-color", keep_color, KEEP_COLOR)
-    photos, styles = _inputs(inputs or [], style or [], recursive)
+    photos, styles = _inputs(inputs or [], style or [], recursive, out)
     masks, style_masks = _masks("--mask", mask, len(styles)), _masks("--style-mask", style_mask, len(styles))
     if style_masks and len(style_masks) != len(styles):
         raise UsageError(f"there are {len(styles)} styles; --style-mask has to be given once for each")
@@ -295,7 +295,9 @@ def _seed(text: str | None, init: str) -> int:
     return seeds[0]
 
 
-def _inputs(given: list[str], styles: list[str], recursive: bool) -> tuple[list[Path | files.Stdio], list[Source]]:
+def _inputs(
+    given: list[str], styles: list[str], recursive: bool, out: Path | None
+) -> tuple[list[Path | files.Stdio], list[Source]]:
     """The photos, and the styles with their weights."""
     if not styles:
         if len(given) < 2:
@@ -303,7 +305,7 @@ def _inputs(given: list[str], styles: list[str], recursive: bool) -> tuple[list[
         given, styles = given[:-1], given[-1:]
     if not given:
         raise UsageError("name a photo to paint, or a folder of them")
-    return files.expand_inputs(given, recursive), [source for text in styles for source in _style(text)]
+    return files.expand_inputs(given, recursive, out), [source for text in styles for source in _style(text)]
 
 
 def _style(text: str) -> list[Source]:

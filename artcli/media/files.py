@@ -213,26 +213,27 @@ def kind(path: Path) -> Literal["missing", "file", "folder", "other"]:
 # --- inputs --------------------------------------------------------------------------------------------------------
 
 
-def expand_inputs(args: Iterable[str], recursive: bool | None = None) -> list[Path | Stdio]:
+def expand_inputs(args: Iterable[str], recursive: bool | None = None, apart: Path | None = None) -> list[Path | Stdio]:
     """The input files that the arguments name, each once, in their order; "-" (standard input) stays as it is.
 
     A folder stands for the image files in it, sorted, hidden ones left out; a pattern (`*.jpg`, `**/*.png`) for the
     image files it matches, for shells that do not expand it.  Raises UsageError when an argument names nothing.
     recursive: also those in subfolders; otherwise it is told how many there are.  None for a verb that cannot.
+    apart: a subfolder that is not meant, as results go there.
     """
     found: dict[Path | Stdio, None] = {}
     for arg in args:
-        found.update(dict.fromkeys(["-"] if arg == "-" else _expand(arg, recursive)))
+        found.update(dict.fromkeys(["-"] if arg == "-" else _expand(arg, recursive, apart)))
     return list(found)
 
 
-def _expand(arg: str, recursive: bool | None) -> list[Path | Stdio]:
+def _expand(arg: str, recursive: bool | None, apart: Path | None) -> list[Path | Stdio]:
     path = _home(arg)
     found = kind(path)
     if found == "folder" and recursive:
-        return list(_images(_tree(path), f"folder {path}"))
+        return list(_images(_tree(path, apart), f"folder {path}"))
     if found == "folder":
-        below = sum(_is_image(file) for file in _tree(path) if file.parent != path)
+        below = sum(_is_image(file) for file in _tree(path, apart) if file.parent != path)
         how = "" if recursive is None else "; --recursive takes them, too"
         told = f"{below} in its subfolders{how}" if below else ""
         chosen = _images(_listing(path), f"folder {path}{f' but {told}' if told else ''}")
@@ -258,10 +259,12 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def _tree(folder: Path) -> Iterator[Path]:
-    """Every file below a folder; not what lies in hidden folders."""
+def _tree(folder: Path, apart: Path | None) -> Iterator[Path]:
+    """Every file below a folder; not what lies in hidden folders, nor in the one `apart`."""
+    left_out = None if apart is None else apart.resolve()
     for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        inside = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in inside if left_out is None or Path(root, name).resolve() != left_out]
         yield from (Path(root, name) for name in names)
 
 
