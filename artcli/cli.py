@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from artcli import __version__, config
 from artcli.commands import cyclegan, doctor, dream, models, paint, sample, stylize, train, weights
 from artcli.errors import ArtgenError
+from artcli.media import claims
 
 # Typer carries its own Click; this is the base of its usage errors, reached through what Typer exports.
 _UsageProblem: type[Any] = typer.BadParameter.__mro__[2]
@@ -38,6 +39,8 @@ class Group(TyperGroup):
             _fail(f"{error.format_message()} (see {command} --help)", 2)
         except KeyboardInterrupt:
             _fail("interrupted", 130)
+        finally:
+            claims.release()
 
 
 def _fail(message: str, code: int) -> NoReturn:

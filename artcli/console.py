@@ -1,6 +1,7 @@
 """What the user sees: results on stdout, everything else on stderr, progress fit for a terminal or for cron."""
 
 import json
+import logging
 import os
 import sys
 import time
@@ -13,10 +14,17 @@ PLAIN_LINE_EVERY = 5.0  # seconds between progress lines where there is no termi
 
 
 class Console:
-    """stdout carries the written paths, or one JSON object a line with `json_lines`; stderr carries the rest."""
+    """stdout carries the written paths, or one JSON object a line with `json_lines`; stderr carries the rest.
 
-    def __init__(self, *, quiet: bool = False, json_lines: bool = False):
+    notes: show what the reading of pictures and films has to say of them, each line once.
+    """
+
+    def __init__(self, *, quiet: bool = False, json_lines: bool = False, notes: bool = True):
         self.quiet, self.json_lines = quiet, json_lines
+        log = logging.getLogger("artcli.media")
+        log.handlers[:] = [_Notes(self)] if notes else []
+        log.propagate = False
+        log.setLevel(logging.INFO)
 
     def info(self, message: str) -> None:
         if not self.quiet:
@@ -43,6 +51,18 @@ class Console:
 
     def _is_terminal(self) -> bool:
         return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class _Notes(logging.Handler):
+    def __init__(self, console: Console):
+        super().__init__()
+        self.console, self.told = console, set[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message not in self.told:
+            self.told.add(message)
+            self.console.info(message)
 
 
 class Progress:

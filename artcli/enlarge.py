@@ -56,7 +56,13 @@ class Enlarger:
         return images.from_tensor(upscale.upscale(image, self.net, self.factor))
 
     def save(
-        self, path: Path, pixels: "np.ndarray", *, alpha: "np.ndarray | None", recipe: dict[str, Any] | None
+        self,
+        path: Path,
+        pixels: "np.ndarray",
+        *,
+        alpha: "np.ndarray | None",
+        recipe: dict[str, Any] | None,
+        photo: bytes | None = None,
     ) -> tuple[int, int]:
         """Enlarge a picture and its alpha, and write it as `images.save` does.  The (width, height) written.
 
@@ -67,12 +73,13 @@ class Enlarger:
         try:
             large = self(pixels)
         except BaseException as error:  # also a second Ctrl-C: hours may be in this picture
-            images.save(path, pixels, alpha=alpha, recipe=recipe)
+            images.save(path, pixels, alpha=alpha, recipe=recipe, photo=photo)
             if is_out_of_memory(error):
                 raise ArtgenError(f"out of memory: {path} was written without --upscale {self.factor}") from error
             raise
         size = self.size(pixels.shape[1], pixels.shape[0])
-        images.save(path, large, alpha=None if alpha is None else images.resize(alpha, size), recipe=recipe)
+        alpha = None if alpha is None else images.resize(alpha, size)
+        images.save(path, large, alpha=alpha, recipe=recipe, photo=photo)
         return size
 
     def size(self, width: int, height: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import typer
 from artcli import network
 from artcli.enlarge import AS_IS, FACTORS, Enlargement
 from artcli.errors import UsageError
+from artcli.media import files
 
 MIN_SIDE, MAX_SIDE = 32, 8192
 MAX_SEED = 2**31 - 1
@@ -36,10 +37,18 @@ def _factor(value: str | int) -> int:
 
 
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", metavar="FILE", help="Output; for a batch a folder. - for stdout.")
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE|DIR/",
+        parser=files.output,
+        help="Output; a batch's folder or 'dir/*.jpg'. - for stdout.",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace outputs that exist.")]
 SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave alone what exists already (batches).")]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Subfolders, too; --out mirrors them.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON lines.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would run and what it costs; write nothing.")]
@@ -50,7 +59,7 @@ WeightsDirs = Annotated[
     typer.Option("--weights", metavar="DIR", help="Search this folder for weights first (repeatable)."),
 ]
 Offline = Annotated[bool, typer.Option("--offline", callback=_leave_network, help="Never use the network.")]
-NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Do not write the recipe into the outputs.")]
+NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Neither recipe nor the photo's EXIF in the outputs.")]
 TimeLimit = Annotated[
     str | None, typer.Option("--time-limit", metavar="TIME", help="Stop and save after this long: 90, 90s, 5m, 1h30m.")
 ]

@@ -11,7 +11,7 @@ from artcli.errors import UsageError
 _NOT_RECORDED = {
     "out", "force", "skip_existing", "quiet", "as_json", "dry_run", "from_file", "no_metadata", "weights_dirs",
     "offline", "device", "preview", "resume", "time_limit", "save_every", "best_of", "prompts_file", "story", "seed",
-    "gif", "mp4", "webm", "svg", "each_layer", "strokes_out",
+    "gif", "mp4", "webm", "svg", "each_layer", "strokes_out", "recursive",
 }  # fmt: skip
 
 

@@ -56,6 +56,7 @@ class Film:
 
     def __init__(self, writer: VideoWriter, total: int, length: int, spool: Spool, hidden: int = 0):
         self.writer, self.total, self.length, self.spool, self.hidden = writer, total, length, spool, hidden
+        self.last = np.zeros((0, 0, 3), np.uint8)
 
     def copies(self, step: int) -> int:
         """How many frames step 1..total gets; 0 when the film is shorter than the run."""
@@ -69,8 +70,13 @@ class Film:
             self.push(pixels)
 
     def push(self, pixels: np.ndarray) -> None:
+        self.last = pixels.copy()
         self.writer.write(pixels)
         self.spool.write(pixels)
+
+    def again(self) -> None:
+        """The last frame once more: what stands still in a source does so in its film."""
+        self.push(self.last)
 
 
 @dataclass

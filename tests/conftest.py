@@ -145,6 +145,71 @@ def tiny_painter(tmp_path_factory):
     return folder
 
 
+def with_exif(path, picture=None):
+    """A photo of a camera: turned by 90 degrees, with who, when and where, a preview's size and the maker's notes."""
+    exif = Image.Exif()
+    exif.update({0x010E: "a field", 0x0110: "ModelY", 0x0112: 6, 0x8298: "(c) nobody"})
+    exif.get_ifd(0x8769).update({0x9003: "2021:05:06 07:08:09", 0x927C: b"notes" * 50, 0xA002: 9999, 0xA001: 65535})
+    exif.get_ifd(0x8825).update({1: "N", 2: (47.0, 3.0, 1.5)})
+    picture = picture or Image.open(photograph(path.with_suffix(".png")))
+    picture.save(path, exif=exif)
+    return path
+
+
+def exif_of(path):
+    """All of an image's EXIF as one mapping."""
+    with Image.open(path) as image:
+        found = image.getexif()
+        return {**found, **found.get_ifd(0x8769), **{("gps", k): v for k, v in found.get_ifd(0x8825).items()}}
+
+
+DELAYS = [100, 100, 100, 1000, 100, 100]  # milliseconds
+
+
+def animation(path, size=(48, 32)):
+    """A square that jumps, with a rest in the middle."""
+    frames = []
+    for number in range(len(DELAYS)):
+        frame = np.full((size[1], size[0], 3), (40, 90, 150), np.uint8)
+        frame[10:20, 4 + 6 * number : 14 + 6 * number] = (250, 200, 0)
+        frames.append(Image.fromarray(frame))
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=DELAYS, loop=0)
+    return path
+
+
+def delays(path):
+    """How long each frame of an animation is shown, in milliseconds."""
+    found = []
+    with Image.open(path) as image:
+        for number in range(image.n_frames):
+            image.seek(number)
+            image.load()
+            found.append(round(image.info["duration"]))
+    return found
+
+
+def with_holes(folder, size=(80, 56)):
+    """hole.png and hole0.png, alike to the eye: beneath the same round hole lie two colours.  Where that is, (H, W)."""
+    rgb = np.asarray(Image.open(photograph(folder / "whole.png", size)))
+    y, x = np.mgrid[: size[1], : size[0]]
+    hole = (x - size[0] / 2) ** 2 + (y - size[1] / 2) ** 2 < (size[1] / 4) ** 2
+    rgba = np.dstack((rgb, np.where(hole, 0, 255).astype(np.uint8)))
+    for name, colour in (("hole.png", (0, 255, 0)), ("hole0.png", 0)):
+        rgba[hole, :3] = colour
+        Image.fromarray(rgba).save(folder / name)
+    return hole
+
+
+def masks(folder, size, box):
+    """usual.png, alpha.png and ones.png: the same mask, white in a box (left, top, right, bottom), in three ways."""
+    grey = np.zeros(size[::-1], np.uint8)
+    grey[box[1] : box[3], box[0] : box[2]] = 255
+    Image.fromarray(grey).save(folder / "usual.png")
+    Image.fromarray(grey // 255).save(folder / "ones.png")
+    Image.fromarray(np.dstack((np.full((*grey.shape, 3), 255, np.uint8), grey))).save(folder / "alpha.png")
+    return grey > 0
+
+
 def photograph(path: Path, size=(80, 56), alpha=False):
     """A colourful picture with a soft gradient, a disc and some grain, so that nothing about it is symmetric."""
     width, height = size

@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from artcli import run as loop
 from artcli import weights
 from artcli.media import images, record, video
-from tests.conftest import one_error_line, photograph, snapshot
+from tests.conftest import masks, one_error_line, photograph, snapshot, with_holes
 
 TINY = ["--drawer", "fft", "--size", 64, "--steps", 6, "--cutouts", 6, "--low-res", 0, "--prior", "none"]
 
@@ -168,6 +168,33 @@ def test_an_init_picture_gives_its_own_shape(dream, invoke, tiny_clip, folder):
     assert Image.open("b.png").size == (48, 64)
 
 
+def test_what_a_hole_hides_does_not_weigh_and_the_hole_stays(dream, folder):
+    hole = with_holes(folder)
+    for name in ("hole", "hole0"):
+        started = ["--init", f"{name}.png", "--size", "80x56"]
+        dream("red car", *started, "--init-weight", 50, "--seed", 1, "--out", f"{name}-a.png")
+        dream("--image-prompt", f"{name}.png", "--seed", 1, "--out", f"{name}-b.png")
+    for which in "ab":
+        one, other = (np.asarray(Image.open(f"{name}-{which}.png")) for name in ("hole", "hole0"))
+        assert (one == other).all()
+    kept, before = (np.asarray(Image.open(name)) for name in ("hole-a.png", "whole.png"))
+    assert (kept[..., 3] == np.where(hole, 0, 255)).all()
+    assert (kept[~hole, :3] != before[~hole]).mean() > 0.9
+
+
+@pytest.mark.parametrize("kind", ["alpha", "ones"])
+def test_other_ways_to_write_a_mask(invoke, tiny_clip, folder, kind):
+    photograph(folder / "photo.png", (160, 120))
+    box = masks(folder, (160, 120), (40, 40, 90, 80))
+    for mask in ("usual", kind):
+        flags = ["--init", "photo.png", "--mask", f"{mask}.png", "--feather", 0, "--seed", 1, "--no-metadata"]
+        flags += ["--clip", tiny_clip, "--drawer", "fft", "--steps", 4, "--cutouts", 4, "--out", f"{mask}-a.png"]
+        assert invoke("dream", "red car", *flags).exit_code == 0
+    assert Path("usual-a.png").read_bytes() == Path(f"{kind}-a.png").read_bytes()
+    away = (np.asarray(Image.open("usual-a.png")) != np.asarray(Image.open("photo.png"))).any(2)
+    assert away[box].mean() > 0.9 and not away[~box].any()
+
+
 @pytest.fixture
 def edited(invoke, tiny_clip, folder):
     """photo.png (with alpha) changed inside a white disc of mask.png: a.png and a.mp4."""
@@ -185,7 +212,8 @@ def test_outside_the_mask_every_byte_stays(edited):
     soft = np.asarray(Image.open("mask.png").filter(ImageFilter.GaussianBlur(3)))
     before, after = (np.asarray(Image.open(name)) for name in ("photo.png", "a.png"))
     assert after.shape == before.shape == (140, 200, 4)
-    assert (after[soft == 0] == before[soft == 0]).all()
+    outside = (soft == 0) & (before[..., 3] > 0)
+    assert (after[outside] == before[outside]).all()
     assert (after[..., 3] == before[..., 3]).all()
     changed = (after[..., :3] != before[..., :3]).any(2)
     assert changed[soft > 200].mean() > 0.9

@@ -1,6 +1,7 @@
 """Names, the checks before compute, and writes that are whole or not at all."""
 
 import errno
+import logging
 import os
 import subprocess
 import sys
@@ -100,6 +101,20 @@ def test_missing_parent_names_the_nearest_folder(tmp_path):
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_folder_of_outputs_is_made_once_nothing_speaks_against_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = files.output("new/deep/") / "car.png"
+    with pytest.raises(UsageError, match="no folder gone"):
+        files.check_outputs([wanted, Path("gone/b.png")], force=False)
+    assert not list(tmp_path.iterdir())
+    files.check_outputs([wanted, files.output("new/deep/") / "sub" / "b.png"], force=False)
+    assert Path("new/deep/sub").is_dir() and not list(Path("new/deep/sub").iterdir())
+    files.check_outputs([wanted], force=False)
+    touched(tmp_path / "file.txt")
+    with pytest.raises(UsageError, match="is not a folder"):
+        files.check_outputs([files.output("file.txt/") / "a.png"], force=False)
+
+
 def test_other_outputs_that_cannot_be(tmp_path):
     a_file = touched(tmp_path / "file.txt")
     for bad, words in [(tmp_path, "is a folder"), (a_file / "car.png", "not a folder"), (Path("x" * 300), "too long")]:
@@ -154,6 +169,24 @@ def test_expand_inputs(tmp_path):
     assert files.expand_inputs([str(tmp_path / "*"), "-", str(a)]) == [a, b, "-"]
     assert files.expand_inputs([str(tmp_path / "**" / "*.webp")]) == [deep]
     assert files.expand_inputs([]) == []
+
+
+def test_subfolders(tmp_path, caplog):
+    caplog.set_level("INFO", logger="artcli.media")
+    logging.getLogger("artcli.media").propagate = True
+    a, b, c = (touched(tmp_path / name) for name in ("a.png", "sub/b.jpg", "sub/deep/c.webp"))
+    for other in ("sub/.hidden.png", ".thumbs/d.png", "sub/notes.txt"):
+        touched(tmp_path / other)
+    assert files.expand_inputs([str(tmp_path)]) == [a]
+    assert files.expand_inputs([str(tmp_path)], recursive=False) == [a]
+    assert files.expand_inputs([str(tmp_path)], recursive=True) == [a, b, c]
+    assert files.expand_inputs([str(tmp_path)], recursive=True, apart=tmp_path / "sub" / "deep") == [a, b]
+    assert files.expand_inputs([str(tmp_path)], recursive=True, apart=tmp_path) == [a, b, c]
+    told = f"{tmp_path}: 1 taken, 2 in its subfolders"
+    assert [record.getMessage() for record in caplog.records] == [told, f"{told}; --recursive takes them, too"]
+    a.unlink()
+    with pytest.raises(UsageError, match="but 2 in its subfolders; --recursive"):
+        files.expand_inputs([str(tmp_path)], recursive=False)
 
 
 def test_a_name_with_brackets_is_a_file_first(tmp_path):

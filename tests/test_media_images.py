@@ -1,7 +1,10 @@
 """Pictures of every kind load as sRGB floats; bad files give one line; what is saved comes back."""
 
 import io
+import struct
 import sys
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import images
+from artcli.media import exif, files, images, record
+from tests.conftest import exif_of, with_exif
 
 GRADIENT = (np.mgrid[:12, :16].sum(0)[..., None] * np.array([9, 5, 3])).astype(np.uint8)
 
@@ -74,8 +78,47 @@ def test_palette_transparency():
     image.putpalette([255, 0, 0, 0, 255, 0])
     image.putpixel((1, 0), 1)
     picture = images.load(encoded(image, transparency=1))
-    assert levels(picture)[0, :2].tolist() == [[255, 0, 0], [0, 255, 0]]
+    assert levels(picture)[0, :2].tolist() == [[255, 0, 0], [255, 0, 0]]  # the hidden green has gone
     assert picture.alpha.tolist() == [[1, 0, 1, 1]]
+
+
+def test_hidden_colours_become_the_mean_of_what_shows():
+    rgba = np.array([[[90, 0, 30, 255], [0, 60, 0, 51], [7, 7, 7, 0]]], np.uint8)
+    picture = images.load(encoded(Image.fromarray(rgba)))
+    assert levels(picture)[0].tolist() == [[90, 0, 30], [0, 60, 0], [75, 10, 25]]  # 5 to 1, as they show
+    nothing = images.load(encoded(Image.new("RGBA", (2, 2), (9, 200, 9, 0))))
+    assert np.allclose(nothing.rgb, 0.5)
+    words = images.load(encoded(Image.fromarray(np.array([[0, 65_535, 300]], np.uint16)), transparency=300))
+    assert np.allclose(words.rgb[0, :, 0], [0, 1, 0.5])
+
+
+@pytest.mark.parametrize(
+    "mode, inside, outside",
+    [
+        ("RGBA", (255, 255, 255, 255), (255, 255, 255, 0)),
+        ("RGBA", (255, 255, 255, 255), (0, 0, 0, 0)),
+        ("RGBA", (0, 0, 0, 255), (0, 0, 0, 0)),  # drawn in black on nothing
+        ("RGBA", (255, 255, 255, 255), (0, 0, 0, 255)),
+        ("LA", (255, 255), (255, 0)),
+        ("L", 255, 0),
+        ("L", 1, 0),
+        ("1", 1, 0),
+    ],
+)
+def test_what_a_mask_says(mode, inside, outside):
+    image = Image.new(mode, (4, 2), outside)
+    image.paste(inside, (1, 0, 3, 1))
+    assert images.as_mask(images.load(encoded(image))).tolist() == [[0, 1, 1, 0], [0, 0, 0, 0]]
+
+
+def test_a_mask_has_shades():
+    for white in (1, 65_535):
+        words = Image.fromarray(np.array([[0, white]], np.uint16))
+        assert images.as_mask(images.load(encoded(words))).tolist() == [[0, 1]]
+    grey = Image.fromarray(np.array([[0, 51, 2], [255, 102, 0]], np.uint8))
+    assert np.allclose(images.as_mask(images.load(encoded(grey))) * 255, [[0, 51, 2], [255, 102, 0]])
+    grey.putalpha(Image.new("L", (3, 2), 51))
+    assert np.allclose(images.as_mask(images.load(encoded(grey))), np.array([[0, 0.04, 0.4 / 255], [0.2, 0.08, 0]]))
 
 
 def test_16_bit_grey_keeps_its_precision():
@@ -88,6 +131,39 @@ def test_16_bit_grey_keeps_its_precision():
     assert transparent.alpha.tolist() == [[1, 1, 0, 1]]
     inverted = images.load(encoded(Image.fromarray(values), "TIFF", tiffinfo={262: 0}))
     assert np.allclose(inverted.rgb[..., 0], 1 - values / 65_535)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_fewer_bits_in_words_of_16(bits):
+    """They would come out dark, or black; a TIFF may say what white is."""
+    values = np.array([[0, 2 ** (bits - 2), 2**bits - 1]], np.uint16)
+    grey = Image.fromarray(values)
+    for format in ("PNG", "TIFF"):
+        with pytest.raises(UsageError, match=f"from 0 to {2**bits - 1}, so white is unknown"):
+            images.load(encoded(grey, format))
+    told = images.load(encoded(grey, "TIFF", tiffinfo={281: 2**bits - 1}))
+    assert np.allclose(told.rgb[..., 0], values / (2**bits - 1))
+
+
+def test_8_bits_in_words_of_16():
+    values = np.array([[0, 51, 255]], np.uint16)
+    for format in ("PNG", "TIFF"):
+        assert np.allclose(images.load(encoded(Image.fromarray(values), format)).rgb[..., 0], values / 255)
+
+
+@pytest.mark.parametrize("high, fine", [(0, True), (15, False), (63, False), (64, True), (255, True)])
+def test_fewer_bits_in_words_of_16_of_colours(high, fine):
+    """PNG with three words a pixel, of which Pillow reads the high bytes."""
+    rows = b"".join(b"\0" + bytes([high, 200, 0, 7, 0, 9]) * 3 for _ in range(2))
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    if fine:
+        assert levels(images.load(data))[0, 0].tolist() == [high, 0, 0]
+    else:
+        with pytest.raises(UsageError, match="white is unknown"):
+            images.load(data)
 
 
 def test_float_grey():
@@ -154,7 +230,7 @@ PNG = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64,
         (b"%PDF-1.7", "a PDF"),
         (b"PK\x03\x04....", "zip"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"\0\0\0\x18ftypavif", "AVIF photo that cannot be read|is damaged"),
         (b"\0\0\0\x18ftypisom", "a film"),
         (b"II*\x00\x08\0\0\0\0\0", "TIFF"),
         (bytes(range(256)), "not an image"),
@@ -179,6 +255,12 @@ def test_damage_is_never_a_traceback(position, junk):
         images.load(data)
     except UsageError as error:
         assert "\n" not in str(error)
+
+
+def test_heic_without_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UsageError, match=r"needs pillow-heif: pip install 'artgen\[heic\]'"):
+        images.load(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
 
 
 def test_missing_and_folder(tmp_path):
@@ -260,6 +342,32 @@ def test_lossless_round_trip(tmp_path_factory, suffix, data):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_avif_in_and_out(tmp_path):
+    pytest.importorskip("PIL.AvifImagePlugin")
+    smooth = np.asarray(Image.fromarray(GRADIENT).resize((64, 48), Image.Resampling.BICUBIC))
+    alpha = np.linspace(0, 1, 64, dtype=np.float32) * np.ones((48, 64), np.float32)
+    for name in ("a.avif", "b.avif"):
+        images.save(tmp_path / name, smooth, alpha=alpha, recipe={"seed": 1})
+    back = images.load(tmp_path / "a.avif")
+    shown = alpha > 0.1
+    assert abs(levels(back).astype(int) - smooth)[shown].mean() < 4 and abs(back.alpha - alpha).mean() < 0.02
+    assert record.read(tmp_path / "a.avif") == {"seed": 1}
+    assert (tmp_path / "a.avif").read_bytes() == (tmp_path / "b.avif").read_bytes()
+
+
+def test_heic(tmp_path, monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    Image.fromarray(GRADIENT).resize((64, 48)).save(tmp_path / "a.heic", quality=95)
+    assert images.load(tmp_path / "a.heic").rgb.shape == (48, 64, 3)
+
+
+def test_avif_where_pillow_has_none(monkeypatch):
+    monkeypatch.setattr("PIL.features.check", lambda name: False)
+    with pytest.raises(UsageError, match="update it, or use another format"):
+        files.check_extension(Path("a.avif"), images.WRITABLE)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
 def test_lossy_formats_are_close(tmp_path, suffix):
     smooth = np.asarray(Image.fromarray(GRADIENT).resize((64, 48), Image.Resampling.BICUBIC))
@@ -279,6 +387,43 @@ def test_alpha_goes_to_formats_that_have_it(tmp_path):
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_same_pixels_same_bytes(format):
     assert images.encode(GRADIENT, format, {"seed": 1}) == images.encode(GRADIENT, format, {"seed": 1})
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize("source", ["jpg", "webp", "tif"])
+def test_exif_is_carried_over_beside_the_recipe(tmp_path, suffix, source):
+    photo = images.load(with_exif(tmp_path / f"photo.{source}"))
+    path = tmp_path / f"out{suffix}"
+    images.save(path, GRADIENT, recipe={"seed": 1}, photo=photo.exif)
+    found = exif_of(path)
+    assert record.read(path) == {"seed": 1}
+    assert (found[0x010E], found[0x0110], found[0x8298]) == ("a field", "ModelY", "(c) nobody")
+    assert found[0x9003] == "2021:05:06 07:08:09" and found["gps", 2] == (47.0, 3.0, 1.5)
+    assert found[0xA001] == 1 and not {0x0112, 0x927C, 0xA002} & found.keys()
+    assert (levels(images.load(path)).astype(int) - GRADIENT).max() < 40
+    images.save(path, GRADIENT, photo=photo.exif)  # without a recipe there are no metadata
+    assert not {0x010E, 0x0110, 0x9003, exif.RECIPE} & exif_of(path).keys()
+
+
+def test_exif_that_cannot_be_carried(tmp_path):
+    Image.fromarray(GRADIENT).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\xff\xff")
+    assert images.load(tmp_path / "a.jpg").exif is None
+    old = Image.Exif()
+    old[0x010E] = record.to_text({"seed": 1})
+    Image.fromarray(GRADIENT).save(tmp_path / "b.jpg", exif=old)  # as artgen wrote it at first
+    assert record.read(tmp_path / "b.jpg") == {"seed": 1}
+    assert images.load(tmp_path / "b.jpg").exif is None
+    old[0x010E] = "x" * 50_000
+    Image.fromarray(GRADIENT).save(tmp_path / "c.jpg", exif=old)
+    assert images.load(tmp_path / "c.jpg").exif is None
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_what_is_written_says_that_it_is_srgb(format):
+    data = images.encode(GRADIENT, format)
+    profile = Image.open(io.BytesIO(data)).info["icc_profile"]
+    assert ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).startswith("sRGB")
+    assert not images.load(data).icc_converted
 
 
 def test_bad_targets(tmp_path):

@@ -17,6 +17,7 @@ from PIL import Image
 
 from artcli.errors import ArtgenError, UsageError
 from artcli.media import ffmpeg, images, record, video
+from tests.conftest import DELAYS, animation, delays
 
 RECIPE = {
     "version": "1.0",
@@ -285,6 +286,81 @@ def test_stopping_early_ends_ffmpeg(tmp_path):
     start = time.monotonic()
     reader.close()
     assert time.monotonic() - start < 5
+
+
+def uneven(path):
+    """30 frames a second, then two a second, with 4 s of sound; like a phone's or a conference's film."""
+    source = "testsrc2=size=96x64:rate=30:duration=4,select='lt(n,30)+not(mod(n,15))'"
+    inputs = ["-f", "lavfi", "-i", source, "-f", "lavfi", "-i", "sine=440:duration=4"]
+    how = ["-fps_mode", "vfr", "-enc_time_base", "1/30", "-pix_fmt", "yuv420p", "-c:v", "libx264", "-bf", "0"]
+    ffmpeg.run([*inputs, *how, "-c:a", "aac", f"file:{path}"], "make a film")
+    return path
+
+
+def changes(path, fps=None):
+    """When the picture of a film changes, in frames."""
+    shown = list(video.read_frames(path, fps))
+    return [k for k in range(1, len(shown)) if abs(shown[k].astype(int) - shown[k - 1]).mean() > 0.5], len(shown)
+
+
+def test_frames_of_different_length_keep_their_time_and_the_sound_its_length(tmp_path, caplog):
+    path = uneven(tmp_path / "talk.mp4")
+    assert video.probe(path) == ((96, 64), 30)
+    whole = round(video.seconds(path) * 30)
+    assert changes(path) == ([*range(1, 31), *range(45, 106, 15)], whole)
+    assert abs(whole - 120) <= 1
+    with video.VideoWriter(tmp_path / "b.mp4", (96, 64), 30, sound=path) as film:
+        for frame in video.read_frames(path):
+            film.write(frame)
+    assert changes(tmp_path / "b.mp4")[0] == changes(path)[0]
+    assert abs(video.seconds(tmp_path / "b.mp4") - video.seconds(path)) <= 1 / 30
+
+
+def test_a_still_end_under_sound_is_told(tmp_path, capsys):
+    from artcli.console import Console
+
+    path = uneven(tmp_path / "talk.mp4")
+    Console()
+    for _ in range(2):
+        list(video.read_frames(path))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and "the sound is 0.5 s longer than the picture" in said[0]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("to", [".gif", ".webp"])
+def test_an_animation_keeps_its_delays(tmp_path, suffix, to):
+    path = animation(tmp_path / f"a{suffix}")
+    info = video.probe(path)
+    assert info == ((48, 32), 10) and abs(video.seconds(path) - 1.5) < 1e-6
+    shown = list(video.read_frames(path))
+    assert len(shown) == 15 == video.frame_count(path, info)
+    with video.VideoWriter(tmp_path / f"b{to}", info.size, info.fps, RECIPE) as film:
+        for frame in shown:
+            film.write(frame)
+    assert delays(tmp_path / f"b{to}") == DELAYS
+    assert record.read(tmp_path / f"b{to}") == RECIPE
+    again = list(video.read_frames(tmp_path / f"b{to}"))
+    assert max(abs(a.astype(int) - b).mean() for a, b in zip(shown, again, strict=True)) < 8
+
+
+def test_odd_delays(tmp_path):
+    stills = [Image.fromarray(frame) for frame in frames(6)]
+    lengths = [30, 40, 30, 40, 30, 500]
+    stills[0].save(tmp_path / "a.gif", save_all=True, append_images=stills[1:], duration=lengths)
+    info = video.probe(tmp_path / "a.gif")
+    assert 25 <= info.fps <= 34
+    moments, count = changes(tmp_path / "a.gif")
+    wanted = np.cumsum(lengths)[:-1] / 1000
+    assert len(moments) == 5 and np.abs(np.array(moments) / info.fps - wanted).max() <= 0.5 / info.fps + 1e-6
+    assert abs(count / info.fps - 0.67) <= 0.5 / info.fps
+
+
+def test_a_fast_gif(tmp_path):
+    with video.VideoWriter(tmp_path / "a.gif", (32, 24), 100) as film:
+        for frame in frames(20):
+            film.write(frame)
+    assert sum(delays(tmp_path / "a.gif")) == 200 and min(delays(tmp_path / "a.gif")) >= 20
 
 
 # --- recipes -------------------------------------------------------------------------------------------------------

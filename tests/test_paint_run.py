@@ -10,7 +10,7 @@ from PIL import Image
 
 from artcli.commands import paint_film, paint_run
 from artcli.media import record, video
-from tests.conftest import one_error_line, photograph, snapshot
+from tests.conftest import masks, one_error_line, photograph, snapshot
 
 
 @pytest.fixture
@@ -205,6 +205,16 @@ def test_controls_do_what_they_say(paint, folder):
     assert away["slow"] < away["plain"] and away["plain"] < away["coarse"]
 
 
+@pytest.mark.parametrize("kind", ["alpha", "ones"])
+def test_other_ways_to_write_a_mask(paint, folder, kind):
+    masks(folder, (100, 70), (0, 0, 50, 70))
+    for mask in ("usual", kind):
+        paint("photo.png", "--detail-mask", f"{mask}.png", "-o", f"{mask}-a.png", "--no-metadata", "-q")
+    paint("photo.png", "-o", "plain.png", "--no-metadata", "-q")
+    usual, other, plain = (Path(f"{name}.png").read_bytes() for name in ("usual-a", f"{kind}-a", "plain"))
+    assert usual == other != plain
+
+
 # --- batches and streams --------------------------------------------------------------------------------------------
 
 
@@ -334,8 +344,9 @@ def test_hidden_colours_do_not_bleed_into_the_rim(paint, folder):
 def test_an_animation_gives_its_first_frame(paint, folder):
     frames = [Image.new("RGB", (50, 40), color) for color in ("red", "blue")]
     frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
-    paint("a.gif", "-q")
+    said = paint("a.gif", "-o", "a-painted.png").stderr
     assert (pixels("a-painted.png").mean((0, 1)) - (255, 0, 0) < 25).all()
+    assert said.count("a.gif is an animation: its first frame is taken") == 1
 
 
 def test_the_bundled_painter_paints_what_it_is_shown(artgen, folder):

@@ -303,7 +303,7 @@ BAD_REQUESTS = [
     (["runs", "--seed", "2147483640"], "the largest"),
     (["runs", "--out", "there.png"], "--force"),
     (["runs", "--out", "a.mp4"], "cannot write .mp4"),
-    (["runs", "--out", "gallery"], "no folder gallery"),
+    (["runs", "--out", "gallery"], "a folder: gallery/"),
     (["runs", "--out", "no/a.png"], "no folder no"),
     (["runs", "--walk", "--out", "a.png"], "cannot write .png"),
     (["runs", "--walk", "--out", "-"], "needs a file"),

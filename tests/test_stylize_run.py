@@ -26,7 +26,7 @@ from artcli.backends.stylize.styles import Style, Styles
 from artcli.media import record, video
 from artcli.nn.features import slim_layers
 from tests.batches import seeded
-from tests.conftest import EXECUTABLE, one_error_line, photograph, snapshot
+from tests.conftest import EXECUTABLE, masks, one_error_line, photograph, snapshot, with_holes
 
 TINY = ["--size", 64, "--steps", 4, "--seed", 1]
 
@@ -145,6 +145,47 @@ def test_alpha_is_kept(stylize, folder):
     photograph(folder / "clear.png", alpha=True)
     stylize("-o", "out.png", "--size", 80, inputs=["clear.png", "painting.png"])
     assert (np.asarray(Image.open("out.png"))[..., 3] == np.asarray(Image.open("clear.png"))[..., 3]).all()
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["--histogram", 0.1], ["--keep-color", "luminance"], ["--keep-color", "coral"], ["--init", "style"]]
+)
+def test_what_a_style_hides_does_not_weigh(stylize, folder, more):
+    with_holes(folder)
+    for name in ("hole", "hole0"):
+        stylize("-o", f"{name}-a.png", "--no-metadata", *more, inputs=["photo.png", f"{name}.png"])
+    assert Path("hole-a.png").read_bytes() == Path("hole0-a.png").read_bytes()
+
+
+def test_a_transparent_half_of_a_style_does_not_count(net, folder):
+    """Statistics, quantiles and colours are those of the half that shows."""
+    wide = np.asarray(Image.open(painting(folder / "wide.png", (128, 64))))
+    shown = np.zeros((64, 128), np.uint8)
+    shown[:, 64:] = 255
+    Image.fromarray(np.dstack((wide, shown))).save("half.png")
+    loaded, settings = feature_nets.load(str(net), torch.device("cpu")), Settings(size=128, histogram=0.1)
+    half = reading.style(Path("half.png"), 1.0, 128)
+    alone = Style(torch.from_numpy(wide[:, 64:] / 255).permute(2, 0, 1).float())
+    (found,), (wanted,) = Styles([half], loaded, settings).at(128), Styles([alone], loaded, settings).at(64)
+    assert (found["relu1_1"].levels - wanted["relu1_1"].levels).abs().mean() < 0.01  # 0.33 if the hidden half counted
+    photo = torch.rand(3, 20, 30, generator=torch.Generator().manual_seed(0))
+    for how in ("luminance", "coral"):
+        (_, (one,)), (_, (other,)) = (reading.recolour(photo, [style], how) for style in (half, alone))
+        torch.testing.assert_close(one.picture[:, :, 70:], other.picture[:, :, 6:], atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("kind", ["alpha", "ones"])
+def test_other_ways_to_write_a_mask(stylize, folder, kind):
+    box = masks(folder, (80, 56), (20, 10, 60, 50))
+    for mask in ("usual", kind):
+        stylize("-o", f"{mask}-a.png", "--mask", f"{mask}.png", "--size", 80, "--no-metadata")
+    masks(folder, (72, 60), (0, 0, 40, 60))
+    for mask in ("usual", kind):
+        stylize("-o", f"{mask}-b.png", "--style-mask", f"{mask}.png", "--no-metadata")
+    for which in "ab":
+        assert Path(f"usual-{which}.png").read_bytes() == Path(f"{kind}-{which}.png").read_bytes()
+    away = (pixels("usual-a.png") != pixels("photo.png")).any(2)
+    assert away[box].mean() > 0.9 and not away[~box].any()
 
 
 def test_a_folder_of_photos_and_a_folder_of_styles(stylize, folder):

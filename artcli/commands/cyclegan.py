@@ -7,9 +7,9 @@ import typer
 
 from artcli import options, recipe
 from artcli.backends import translator_place
-from artcli.commands import cyclegan_run
+from artcli.commands import cyclegan_run, naming
 from artcli.commands.cyclegan_run import Job, Request
-from artcli.commands.outputs import FILM_INPUTS, FILMS, PICTURES
+from artcli.commands.outputs import MOVING, PICTURES, film_suffix, is_film
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import files
@@ -22,6 +22,7 @@ def cyclegan(
         typer.Argument(metavar="PICTURE", help="Pictures, folders of them, films; - for stdin."),
     ] = None,
     out: options.Out = None,
+    recursive: options.Recursive = False,
     model: Annotated[
         str, typer.Option("--model", help="Bundled name, run folder, weights file or upstream net_G.pth.")
     ] = translator_place.BUNDLED,
@@ -67,10 +68,12 @@ def cyclegan(
 
     artgen cyclegan photo.jpg -o monet.png
     """
-    sources = files.expand_inputs(inputs or [])
+    console = Console(quiet=quiet, json_lines=as_json)
+    sources = files.expand_inputs(inputs or [], recursive, out)
     if not sources:
         raise UsageError("name a picture to carry over, a folder of them, or a film")
-    jobs = _jobs(sources, out)
+    jobs = _jobs(sources, out, (inputs or []) if recursive else [])
+    batch = len(jobs) > 1
     request = Request(
         model=model,
         direction=None if direction is None else _direction(direction),
@@ -87,10 +90,9 @@ def cyclegan(
         recipe=None if no_metadata else recipe.make("cyclegan", options.given(ctx)),
         recorded_weights={} if from_file is None else recipe.weights_of(from_file),
     )
-    console = Console(quiet=quiet, json_lines=as_json)
     if not dry_run:
         jobs = cyclegan_run.check(jobs, force=force, skip_existing=skip_existing, console=console)
-    cyclegan_run.run(jobs, request, console, dry_run=dry_run)
+    cyclegan_run.run(jobs, request, console, dry_run=dry_run, batch=batch)
 
 
 def _direction(text: str) -> str:
@@ -98,41 +100,23 @@ def _direction(text: str) -> str:
     return options.one_of("--direction", known.get(text.lower(), text), translator_place.DIRECTIONS)
 
 
-def _jobs(sources: list[Path | files.Stdio], out: Path | None) -> list[Job]:
+def _jobs(sources: list[Path | files.Stdio], out: Path | None, mirrored: list[str]) -> list[Job]:
     """Every input and where it goes."""
-    streamed = out is not None and str(out) == "-"
-    if streamed and len(sources) > 1:
-        raise UsageError("--out - takes one picture; a batch needs a folder")
-    folder = out if out is not None and not streamed and out.is_dir() else None
-    if out is None or folder is not None:
-        return [Job(source, (folder or Path()) / _name(source), _is_film(source)) for source in sources]
-    if len(sources) > 1:
-        raise UsageError(f"--out {out} is one file, but there are {len(sources)} inputs; give an existing folder")
-    return [Job(sources[0], out, _check_kind(sources[0], out))]
-
-
-def _is_film(source: Path | files.Stdio) -> bool:
-    return Path(source).suffix.lower() in FILM_INPUTS
+    targets = naming.places(sources, out, _name, mirrored=mirrored)
+    return [Job(source, target, _check_kind(source, target)) for source, target in zip(sources, targets, strict=True)]
 
 
 def _name(source: Path | files.Stdio) -> str:
-    stem = "stdin" if source == "-" else Path(source).stem
-    if not _is_film(source):
-        return f"{stem}-cyclegan.png"
-    suffix = Path(source).suffix.lower()
-    return f"{stem}-cyclegan{suffix if suffix in FILMS else '.mp4'}"
+    stem = files.stem(source)
+    return f"{stem}-cyclegan{film_suffix(source) if is_film(source) else '.png'}"
 
 
 def _check_kind(source: Path | files.Stdio, out: Path) -> bool:
-    """Whether a film is made: films become films, pictures pictures, and a GIF what is asked for."""
-    if _is_film(source):
-        if str(out) == "-":
-            raise UsageError("--out - takes a picture; a film needs a file")
-        files.check_extension(out, FILMS)
-        return True
+    """Whether a film is made: films become films, pictures pictures, and an animation what is asked for."""
+    moving = is_film(source, out)
     if str(out) == "-":
+        if moving:
+            raise UsageError("--out - takes a picture; a film needs a file")
         return False
-    moving = Path(source).suffix.lower() == ".gif" and out.suffix.lower() in FILMS
-    if not moving:
-        files.check_extension(out, PICTURES)
+    files.check_extension(out, MOVING if moving else PICTURES)
     return moving

@@ -12,14 +12,13 @@ from artcli.backends import translator_place
 from artcli.commands.outputs import one_by_one
 from artcli.console import Console, duration
 from artcli.errors import Interrupted
-from artcli.media import files
+from artcli.media import claims, files
 from artcli.recipe import tell_other_weights
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from artcli.media.images import Picture
     from artcli.run import Stop
 
 _TRIED = 256  # pixels of the side of a part whose time tells that of all
@@ -60,7 +59,7 @@ class Request:
 
 def check(jobs: list[Job], *, force: bool, skip_existing: bool, console: Console) -> list[Job]:
     """Refuse, before any compute, what could not be written; the jobs that are left to do."""
-    files.check_outputs([job.out for job in jobs], force=force, skip_existing=skip_existing)
+    claims.take([job.out for job in jobs], force=force, skip_existing=skip_existing)
     if not skip_existing:
         return jobs
     left = [job for job in jobs if job.streamed or not job.out.exists()]
@@ -68,7 +67,7 @@ def check(jobs: list[Job], *, force: bool, skip_existing: bool, console: Console
     return left
 
 
-def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -> None:
+def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, batch: bool = False) -> None:
     """Load the translator once, then carry over one input after another.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
@@ -81,7 +80,7 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -
 
     with interruptible() as stop:
         studio = Studio(request, console, stop)
-        one_by_one(jobs, studio.estimate if dry_run else studio.work, lambda job: job.source, console)
+        one_by_one(jobs, studio.estimate if dry_run else studio.work, lambda job: job.source, console, batch=batch)
 
 
 class Studio:
@@ -135,11 +134,11 @@ class Studio:
 
         recipe = self._recipe(job)
         picture = images.load("-" if str(job.source) == "-" else job.source)
-        image, alpha = _visible(picture), picture.alpha
+        image, alpha, exif = images.to_tensor(picture), picture.alpha, picture.exif
         del picture  # of a large one the colours fill a good part of the memory
         self.enlarger.check(job.out, image.shape[2], image.shape[1])
         pixels = self._carried_over(image, str(job.source))
-        return self.enlarger.save(job.out, pixels, alpha=alpha, recipe=recipe), {}
+        return self.enlarger.save(job.out, pixels, alpha=alpha, recipe=recipe, photo=exif), {}
 
     def _carried_over(self, image: "torch.Tensor", name: str) -> "np.ndarray":
         """(3, H, W) in 0..1 to (H, W, 3) uint8, tile by tile with progress.  Raises Interrupted."""
@@ -198,10 +197,14 @@ class Studio:
         from artcli.media import video
 
         with self.console.progress("cyclegan", total) as progress:
+            before, made = None, None
             for number, image in enumerate(video.read_tensors(source), 1):
-                for step in translate.translate(image, self.net, self.request.tile, self.request.seed):
-                    drawn = step.image
-                yield image, self._mixed(image, drawn())
+                if made is None or before is None or not image.equal(before):
+                    for step in translate.translate(image, self.net, self.request.tile, self.request.seed):
+                        drawn = step.image
+                    made = self._mixed(image, drawn())
+                before = image
+                yield image, made
                 progress.update(number)
                 if self.stop.requested:
                     return
@@ -236,18 +239,3 @@ class Studio:
         what = f"{f'{frames} frames of ' if job.film else ''}{width}x{height}{enlarger.note}"
         self.console.info(f"dry run: {what}, about {duration(seconds)}, {memory:.1f} GB; would write")
         self.console.result([job.out], dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
-
-
-def _visible(picture: "Picture") -> "torch.Tensor":
-    """(3, H, W) in 0..1; where nothing shows, whatever colour lies there becomes the mean of what does."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    from artcli.media import images
-
-    if picture.alpha is not None:
-        shown = picture.alpha > 0
-        mean = picture.rgb[shown].mean(0) if shown.any() else np.float32(0.5)
-        picture = replace(picture, rgb=np.where(shown[..., None], picture.rgb, mean).astype(np.float32))
-    return images.to_tensor(picture)

@@ -8,10 +8,10 @@ import typer
 from artcli import options, recipe
 from artcli.backends.dream import prompts as prompt_syntax
 from artcli.backends.dream.settings import AUGMENTATIONS, DRAWERS, LOSSES, OPTIMIZERS, STARTS, Pace, Settings, Sketching
-from artcli.commands import dream_film, dream_run
+from artcli.commands import dream_film, dream_run, naming
 from artcli.commands.dream_film import Source
 from artcli.commands.dream_request import Job, Request
-from artcli.commands.outputs import FILMS, PICTURES
+from artcli.commands.outputs import FILMS, PICTURES, film_suffix
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import files
@@ -239,7 +239,7 @@ def dream(
     if lines == [""] and (start == "prior" or prior not in (None, "none")):
         raise UsageError("a prior draws from words: give a PROMPT, or leave out --prior and --start prior")
     seeds = options.seeds(seed)
-    jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out, ".png" if source is None else ".mp4")
+    jobs = _jobs(lines, seeds if best_of == 1 else seeds[:1], out, source)
     if source is not None:
         _check_source(source, mask, moving)
     if moving and (mask is not None or any(job.film is None for job in jobs)):
@@ -274,10 +274,10 @@ def dream(
         recipe=None if no_metadata else recipe.make("dream", {**options.given(ctx), "steps": settings.steps}),
         recorded_weights={} if from_file is None else recipe.weights_of(from_file),
     )
-    console = Console(quiet=quiet, json_lines=as_json)
+    console, batch = Console(quiet=quiet, json_lines=as_json), len(jobs) > 1
     if not dry_run:
         jobs = dream_run.check(jobs, request, skip_existing=skip_existing, console=console)
-    dream_run.run(jobs, request, console, dry_run=dry_run)
+    dream_run.run(jobs, request, console, dry_run=dry_run, batch=batch)
 
 
 def _start(start: str | None, prior: str | None, init: Path | None) -> str:
@@ -356,19 +356,16 @@ def _read_lines(path: Path) -> list[str]:
     return lines
 
 
-def _jobs(lines: list[str], seeds: list[int], out: Path | None, suffix: str) -> list[Job]:
-    """Every line with every seed, and where it goes; suffix: of names that are not given."""
-    if out is not None and str(out) == "-":
-        if len(lines) * len(seeds) > 1:
-            raise UsageError("--out - takes one picture; a batch needs a folder")
-        return [Job(lines[0], seeds[0], out)]
-    folder = out if out is not None and out.is_dir() else None
-    if out is not None and folder is None:
-        files.check_extension(out, PICTURES + FILMS)
-        if len(lines) > 1:
-            raise UsageError(f"--out {out} is one file, but there are {len(lines)} prompts; give an existing folder")
+def _jobs(lines: list[str], seeds: list[int], out: Path | None, source: Source | None) -> list[Job]:
+    """Every line with every seed, and where it goes."""
+    suffix = ".png" if source is None else film_suffix(source.path)
+    count = len(lines) * len(seeds)
+    slugs = [files.slug(line) for line in lines]
     jobs = []
-    for line in lines:
-        target = out if out is not None and folder is None else (folder or Path()) / f"{files.slug(line)}{suffix}"
-        jobs += [Job(line, seed, files.numbered(target, seed) if len(seeds) > 1 else target) for seed in seeds]
+    targets = naming.places(slugs, out, lambda slug: f"{slug}{suffix}", count=count, what="prompts")
+    for line, target in zip(lines, targets, strict=True):
+        if str(target) != "-":
+            files.check_extension(target, PICTURES + FILMS)
+        names = [files.numbered(target, seed) if len(seeds) > 1 else target for seed in seeds]
+        jobs += [Job(line, seed, name, source is not None) for seed, name in zip(seeds, names, strict=True)]
     return jobs

@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artcli.commands.outputs import FILM_INPUTS, FILMS, HOLD
+from artcli.commands.naming import is_folder
+from artcli.commands.outputs import HOLD, MOVING, is_film
 from artcli.commands.target import Target
 from artcli.console import Console
 from artcli.errors import UsageError
@@ -48,19 +49,16 @@ class Source:
 
 
 def find_source(init: Path | None, out: Path | None, fps: float | None, duration: float | None) -> Source | None:
-    """The film that --init names, if it names one; a GIF that moves is one where a film is made of it.
+    """The film that --init names, if it names one; an animation is one where a film is made of it.
 
     Raises UsageError: it cannot be read, or what is made of it is no film.
     """
-    from artcli.media import decode, video
+    from artcli.media import video
 
-    if init is None or init.suffix.lower() not in (*FILM_INPUTS, ".gif"):
+    named = out is not None and not is_folder(out, 1)
+    if init is None or not is_film(init, out if named else None):
         return None
-    film = out is not None and out.suffix.lower() in FILMS
-    if init.suffix.lower() == ".gif":
-        if not (film and getattr(decode.open_image(init), "is_animated", False)):
-            return None
-    elif not (film or out is None or out.is_dir()):
+    if named and out is not None and out.suffix.lower() not in MOVING:
         raise UsageError(f"{init} is a film, and so is what is made of it: give --out NAME.mp4, or --init a picture")
     info = video.probe(init)
     return Source(init, info.size, info.fps if fps is None else fps, duration)

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job(Target):
-    """One picture: its prompt line, its seed, its main output."""
+    """One picture: its prompt line, its seed, its main output, and whether it comes of a film."""
 
     prompt: str
     seed: int
     out: Path
+    moving: bool = False
 
 
 @dataclass(frozen=True)

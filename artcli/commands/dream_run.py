@@ -48,7 +48,7 @@ def check(jobs: list[Job], request: Request, *, skip_existing: bool, console: Co
     )
 
 
-def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -> None:
+def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, batch: bool = False) -> None:
     """Load the models once, then draw job after job.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
@@ -62,7 +62,7 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -
     with interruptible() as stop:
         studio = Studio(request, console)
         work = studio.estimate if dry_run else lambda job: studio.draw(job, stop)
-        one_by_one(jobs, work, lambda job: job.out, console)
+        one_by_one(jobs, work, lambda job: job.out, console, batch=batch)
 
 
 def _headline(jobs: Sequence[Job], request: Request) -> str:
@@ -112,9 +112,12 @@ class Studio:
             return None
         photo = images.load("-" if str(self.request.init) == "-" else self.request.init)
         if self.request.mask is not None:
-            return canvas.edit(photo, images.load(self.request.mask), self.request.feather)
+            found = canvas.edit(photo, images.load(self.request.mask), self.request.feather)
+            return replace(found, exif=photo.exif)
         height, width = photo.rgb.shape[:2]
-        return canvas.whole(images.resize(photo.rgb, self._size_from(width, height)))
+        size = self._size_from(width, height)
+        alpha = None if photo.alpha is None else images.resize(photo.alpha, size)
+        return replace(canvas.whole(images.resize(photo.rgb, size), alpha), exif=photo.exif)
 
     def _size_from(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) of what is drawn from a picture or film of this size, without a mask."""
@@ -183,7 +186,8 @@ class Studio:
         try:
             with self._film(job, recipe, saved) as film:
                 outcome = self._follow(job, frames, film, preview, unfinished, stop)
-                self.enlarger.save(job.picture, outcome.pixels, alpha=self._alpha, recipe=recipe)
+                exif = self.edit.exif if self.edit else None
+                self.enlarger.save(job.picture, outcome.pixels, alpha=self._alpha, recipe=recipe, photo=exif)
                 shown = film.writer.frames if film else None
                 if film is not None and outcome.stopped is None:
                     film.writer.hold(self.request.reel.hold)

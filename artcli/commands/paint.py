@@ -8,8 +8,8 @@ import typer
 from artcli import options, recipe
 from artcli.backends.paint import locate
 from artcli.backends.paint.settings import MODES, PACES, Settings
-from artcli.commands import paint_jobs, paint_run
-from artcli.commands.outputs import FILM_INPUTS, FILMS, PICTURES
+from artcli.commands import naming, paint_jobs, paint_run
+from artcli.commands.outputs import FILMS, MOVING, PICTURES, film_suffix, is_film
 from artcli.commands.paint_jobs import Job, Request
 from artcli.console import Console
 from artcli.errors import UsageError
@@ -31,6 +31,7 @@ def paint(
         typer.Argument(metavar="PHOTO", help="Photos, folders of them, films, strokes.json files; - for stdin."),
     ] = None,
     out: options.Out = None,
+    recursive: options.Recursive = False,
     size: Annotated[
         int | None,
         typer.Option(
@@ -117,7 +118,13 @@ def paint(
         str, typer.Option("--pace", help="Every frame the same: change, strokes.", rich_help_panel=FILM)
     ] = PACES[0],
     strokes_out: Annotated[
-        Path | None, typer.Option("--strokes-out", metavar="FILE", help="Also the strokes, to paint again at any size.")
+        Path | None,
+        typer.Option(
+            "--strokes-out",
+            metavar="FILE",
+            parser=files.output,
+            help="Also the strokes, to paint again at any size.",
+        ),
     ] = None,
     svg: Annotated[bool, typer.Option("--svg", help="Also an SVG.")] = False,
     each_layer: Annotated[bool, typer.Option("--each-layer", help="Also a transparent PNG of each layer.")] = False,
@@ -137,7 +144,8 @@ def paint(
 
     artgen paint photo.jpg --gif
     """
-    sources = files.expand_inputs(inputs or [])
+    console = Console(quiet=quiet, json_lines=as_json)
+    sources = files.expand_inputs(inputs or [], recursive, out)
     if not sources:
         raise UsageError("name a photo to paint, a folder of them, or a strokes.json")
     settings = Settings(
@@ -149,7 +157,8 @@ def paint(
         opacity=opacity,
     )
     films = [kind for kind, wanted in ((".gif", gif), (".mp4", mp4), (".webm", webm)) if wanted]
-    jobs = _jobs(sources, out, films, strokes_out, svg, each_layer)
+    jobs = _jobs(sources, out, films, strokes_out, svg, each_layer, (inputs or []) if recursive else [])
+    batch = len(jobs) > 1
     _check_options(ctx, jobs, background)
     request = Request(
         settings=settings,
@@ -170,10 +179,9 @@ def paint(
         resume=resume,
         recorded_weights={} if from_file is None else recipe.weights_of(from_file),
     )
-    console = Console(quiet=quiet, json_lines=as_json)
     if not dry_run:
         jobs = paint_jobs.check(jobs, force=force, skip_existing=skip_existing, resume=resume, console=console)
-    paint_run.run(jobs, request, console, dry_run=dry_run)
+    paint_run.run(jobs, request, console, dry_run=dry_run, batch=batch)
 
 
 def _check_options(ctx: Any, jobs: list[Job], background: str | None) -> None:
@@ -196,47 +204,49 @@ def _jobs(
     strokes_out: Path | None,
     svg: bool,
     each_layer: bool,
+    mirrored: list[str],
 ) -> list[Job]:
     """Every input and what is written for it."""
     streamed = out is not None and str(out) == "-"
-    if streamed and len(sources) > 1:
-        raise UsageError("--out - takes one picture; a batch needs a folder")
     if streamed and (films or svg or each_layer):
         raise UsageError("--out - gives the picture alone; name a file for the rest to be beside")
-    folder = out if out is not None and not streamed and out.is_dir() else None
-    if out is not None and folder is None and not streamed:
-        files.check_extension(out, PICTURES + FILMS)
-        if len(sources) > 1:
-            raise UsageError(f"--out {out} is one file, but there are {len(sources)} inputs; give an existing folder")
+    targets = naming.places(sources, out, _name, mirrored=mirrored)
+    stroke_files = _stroke_files(strokes_out, sources, mirrored)
     jobs = []
-    for source in sources:
-        stem = "stdin" if source == "-" else Path(source).stem
-        moves = Path(source).suffix.lower() in FILM_INPUTS
-        named = f"{stem}-painted{'.mp4' if moves else '.png'}"
-        target = out if out is not None and folder is None else (folder or Path()) / named
-        if moves:
-            files.check_extension(target, FILMS)
-        kinds = [*films, *([target.suffix.lower()] if target.suffix.lower() in FILMS else [])]
+    for source, target, stroke_file in zip(sources, targets, stroke_files, strict=True):
+        moves = is_film(source, target)
+        if not streamed:
+            files.check_extension(target, MOVING if moves else PICTURES + FILMS)
+        kinds = [*films, *([target.suffix.lower()] if moves or target.suffix.lower() in FILMS else [])]
         picture = target.with_suffix(".png") if target.suffix.lower() in FILMS else target
         jobs.append(
             Job(
                 source,
                 picture,
                 films=tuple(target.with_suffix(kind) for kind in dict.fromkeys(kinds)),
-                strokes=_strokes_file(strokes_out, stem, len(sources)),
+                strokes=stroke_file,
                 svg=target.with_suffix(".svg") if svg else None,
                 each_layer=each_layer,
+                moves=moves,
             )
         )
     return jobs
 
 
-def _strokes_file(path: Path | None, stem: str, count: int) -> Path | None:
-    if path is None:
-        return None
-    if path.is_dir():
-        return path / f"{stem}-strokes.json"
-    if count > 1:
-        raise UsageError(f"--strokes-out {path} is one file, but there are {count} inputs; give an existing folder")
-    files.check_extension(path, (".json",))
-    return path
+def _name(source: Path | files.Stdio) -> str:
+    return f"{files.stem(source)}-painted{film_suffix(source) if is_film(source) else '.png'}"
+
+
+def _stroke_files(out: Path | None, sources: list[Path | files.Stdio], mirrored: list[str]) -> list[Path] | list[None]:
+    if out is None:
+        return [None] * len(sources)
+    found = naming.places(
+        sources,
+        out,
+        lambda source: f"{files.stem(source)}-strokes.json",
+        option="--strokes-out",
+        mirrored=mirrored,
+    )
+    for path in found:
+        files.check_extension(path, (".json",))
+    return found

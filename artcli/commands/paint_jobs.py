@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from artcli.backends.paint.settings import Settings
-from artcli.commands.outputs import FILM_INPUTS
 from artcli.console import Console
 from artcli.errors import UsageError
-from artcli.media import files
+from artcli.media import claims, files
 
 MOST_LAYERS = 20  # that names are kept free for
 
 
 @dataclass(frozen=True)
 class Job:
-    """One input and what is written for it.  picture: "-" for standard output."""
+    """One input and what is written for it.  picture: "-" for standard output.  moves: whether the input is a film."""
 
     source: Path | files.Stdio
     picture: Path
@@ -24,16 +23,12 @@ class Job:
     strokes: Path | None = None
     svg: Path | None = None
     each_layer: bool = False
+    moves: bool = False
 
     @property
     def replays(self) -> bool:
         """Whether the strokes are there already."""
         return str(self.source).lower().endswith(".json")
-
-    @property
-    def moves(self) -> bool:
-        """Whether the input is a film."""
-        return Path(str(self.source)).suffix.lower() in FILM_INPUTS
 
     @property
     def streamed(self) -> bool:
@@ -85,10 +80,11 @@ def check(jobs: list[Job], *, force: bool, skip_existing: bool, resume: bool, co
     layers = [job.layer(n) for job in fresh if job.each_layer for n in range(1, MOST_LAYERS + 1)]
     outputs = [path for job in fresh for path in job.outputs]
     files.check_outputs([*outputs, *layers], force=force, skip_existing=skip_existing)
-    files.check_outputs([path for job in going_on for path in job.outputs], force=True)
+    claims.take([path for job in going_on for path in job.outputs], force=True)
     for job in fresh:
         if _waits(job) and not force:
             raise UsageError(f"an interrupted film waits in {job.unfinished}: add --resume to go on, or --force")
+    claims.take(outputs, force=force, skip_existing=skip_existing)
     if not skip_existing:
         return jobs
     left = [job for job in jobs if job in going_on or job.streamed or not all(path.exists() for path in job.outputs)]

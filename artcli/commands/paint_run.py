@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from artcli import device
 from artcli.backends.paint import locate
-from artcli.commands.outputs import FILM_INPUTS, one_by_one
+from artcli.commands.outputs import one_by_one
 from artcli.commands.paint_jobs import Job, Request
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _TRIED = 64  # patches whose time tells that of all
 
 
-def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -> None:
+def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, batch: bool = False) -> None:
     """Load the painter once, then paint job after job.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
@@ -43,7 +43,7 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -
 
     with interruptible() as stop:
         studio = Studio(request, console, stop)
-        one_by_one(jobs, studio.estimate if dry_run else studio.paint, lambda job: job.source, console)
+        one_by_one(jobs, studio.estimate if dry_run else studio.paint, lambda job: job.source, console, batch=batch)
 
 
 class Studio:
@@ -136,7 +136,7 @@ class Studio:
         from artcli.media.strokes import Painting, Strokes
 
         picture = _load(job.source)
-        alpha, average = picture.alpha, _average(picture)
+        alpha, average, exif = picture.alpha, _average(picture), picture.exif
         photo = _opaque(picture, average)
         del picture  # its floats are four times as large as the bytes
         size = self._painted((photo.shape[1], photo.shape[0]))
@@ -157,7 +157,7 @@ class Studio:
         if self.palette is not None:
             strokes = palette.apply(strokes, self.palette)
         shown = None if self.background == "transparent" else ground
-        made = Painting(size, strokes, brush, shown, alpha, self._recipe(job))
+        made = Painting(size, strokes, brush, shown, alpha, self._recipe(job), exif)
         return made, now is None or now.step == now.total
 
     def _painted(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -168,7 +168,7 @@ class Studio:
     def _mask(self, size: tuple[int, int]) -> "np.ndarray | None":
         from artcli.media import images
 
-        return None if self.mask is None else images.resize(self.mask.rgb.mean(2), size)
+        return None if self.mask is None else images.resize(images.as_mask(self.mask), size)
 
     def _replay(self, job: Job) -> "Painting":
         """The strokes of a file, with what is asked for here in the place of what it says."""
@@ -240,7 +240,7 @@ class Studio:
             shown = pixels[..., 3] / 255
             alpha = shown if alpha is None else alpha * shown
             pixels = pixels[..., :3].copy()
-        images.save(path, pixels, alpha=alpha, recipe=painting.recipe)
+        images.save(path, pixels, alpha=alpha, recipe=painting.recipe, photo=painting.exif)
 
     def _films(self, job: Job, painting: "Painting") -> tuple[list[Path], bool]:
         """Write the films; those written, and whether the user let them be finished."""
@@ -272,7 +272,7 @@ class Studio:
             self.console.info(f"dry run: {job.source} has {len(painting.strokes)} strokes; would write")
             self.console.result(outputs, dry_run=True, strokes=len(painting.strokes))
             return
-        source, settings = self._size_of(job.source), self.request.settings
+        source, settings = self._size_of(job), self.request.settings
         size = source if job.moves else self._painted(source)
         passes = layers.plan(size, settings, self.painter.strokes)
         count = sum(layers.patches(size, each) for each in passes)
@@ -289,12 +289,13 @@ class Studio:
         )
         self.console.result(outputs, dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
 
-    def _size_of(self, source: Path | files.Stdio) -> tuple[int, int]:
+    def _size_of(self, job: Job) -> tuple[int, int]:
         from artcli.media import video
 
-        if isinstance(source, Path) and source.suffix.lower() in FILM_INPUTS:
-            return video.probe(source).size
-        height, width = _load(source).rgb.shape[:2]
+        if job.moves:
+            assert isinstance(job.source, Path)
+            return video.probe(job.source).size
+        height, width = _load(job.source).rgb.shape[:2]
         return width, height
 
 

@@ -58,10 +58,12 @@ def _frames(
     """Paint the frames behind the first `start`, and yield how many there are after each."""
     saved = time.monotonic()
     with console.progress("paint", film.total) as bar:
+        before = None
         for number, frame in enumerate(video.read_frames(source), 1):
+            again, before = before is not None and np.array_equal(frame, before), frame
             if number <= start:
                 continue
-            film.push(moving.paint(frame))
+            film.again() if again else film.push(moving.paint(frame))
             bar.update(number)
             if time.monotonic() - saved > STATE_EVERY:
                 _save(folder, key, number, moving)

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from artcli import options, recipe
+from artcli.commands import naming
 from artcli.commands.outputs import FILMS, PICTURES
 from artcli.console import Console
 from artcli.enlarge import AS_IS
@@ -173,8 +174,9 @@ def sample(
     mode = _mode(asked)
     way = "between" if mode == "interpolate" and between else mode
     meant = _meant(ctx, way)
-    target = _target(mode, run, out)
-    separate = "separate" in meant and (separate or (out is not None and out.is_dir()))
+    into_folder = naming.is_folder(out, 2 if separate else 1)
+    target = _target(mode, run, files.Folder(out) if out is not None and into_folder else out)
+    separate = "separate" in meant and (separate or into_folder)
     if separate and str(target) == "-":
         raise UsageError("--out - takes one picture; --separate needs a folder or a name to number")
     film = target.suffix.lower() in FILMS
@@ -261,14 +263,14 @@ def _target(mode: str, run: Path, out: Path | None) -> Path:
     """The file to write; for separate pictures the one whose name is numbered."""
     name = run.resolve().parent.name if run.is_file() else run.resolve().name
     default = f"{name}-{mode}{MODES[mode].suffix}"
-    if out is None or out.is_dir():
+    if out is None or isinstance(out, files.Folder):
         return (out or Path()) / default
     if str(out) == "-":
         if ".png" not in MODES[mode].writes:
             raise UsageError(f"--{mode} writes {MODES[mode].suffix}, which needs a file: --out {default}")
         return out
     if not out.suffix:
-        raise UsageError(f"there is no folder {out}; make it first, or name a file such as {out}{MODES[mode].suffix}")
+        raise UsageError(f"{out} has no ending: name a file such as {out}{MODES[mode].suffix}, or a folder: {out}/")
     files.check_extension(out, MODES[mode].writes)
     return out
 

@@ -8,8 +8,8 @@ import typer
 
 from artcli import options, recipe
 from artcli.backends.stylize.settings import INITS, KEEP_COLOR, OPTIMIZERS, POOLINGS, PRESETS, Settings
-from artcli.commands import stylize_fast, stylize_run, target
-from artcli.commands.outputs import FILMS, PICTURES
+from artcli.commands import naming, stylize_fast, stylize_run, target
+from artcli.commands.outputs import FILM_INPUTS, FILMS, MOVING, PICTURES, film_suffix, is_film
 from artcli.commands.stylize_fast import Clip, Fast
 from artcli.commands.stylize_run import Job, Request, Source
 from artcli.console import Console
@@ -34,6 +34,7 @@ def stylize(
         ),
     ] = None,
     out: options.Out = None,
+    recursive: options.Recursive = False,
     style: Annotated[
         list[str] | None,
         typer.Option(
@@ -177,6 +178,7 @@ def stylize(
 
     artgen stylize photo.jpg painting.jpg -o out.png
     """
+    console = Console(quiet=quiet, json_lines=as_json)
     _check_fast(ctx, fast)
     chosen = PRESETS[options.one_of("--preset", preset, tuple(PRESETS))]
     settings = replace(
@@ -191,18 +193,19 @@ def stylize(
     )
     if keep_color is not None:
         options.one_of("--keep-color", keep_color, KEEP_COLOR)
-    photos, styles = _inputs(inputs or [], style or [])
+    photos, styles = _inputs(inputs or [], style or [], recursive, out)
     masks, style_masks = _masks("--mask", mask, len(styles)), _masks("--style-mask", style_mask, len(styles))
     if style_masks and len(style_masks) != len(styles):
         raise UsageError(f"there are {len(styles)} styles; --style-mask has to be given once for each")
     if histogram and (masks or settings.size > tile):
         raise UsageError("--histogram looks at whole pictures: it goes without --mask, and with --size up to --tile")
-    jobs = _jobs(photos, out, fast)
-    if masks and (len(jobs) > 1 or stylize_fast.is_clip(jobs[0].photo)):
+    jobs = _jobs(photos, out, fast, (inputs or []) if recursive else [])
+    batch = len(jobs) > 1
+    film = next((job.photo for job in jobs if isinstance(job, Clip)), None)
+    if masks and (len(jobs) > 1 or film is not None):
         raise UsageError("--mask belongs to one photo; give one photo at a time")
-    if keep_color == "coral" and any(stylize_fast.is_clip(job.photo) for job in jobs):
+    if keep_color == "coral" and film is not None:
         raise UsageError("--keep-color coral follows one photo's colours; films take luminance")
-    film = next((job.photo for job in jobs if stylize_fast.is_clip(job.photo)), None)
     request = Request(
         settings=settings,
         styles=tuple(styles),
@@ -224,7 +227,6 @@ def stylize(
         recipe=None if no_metadata else recipe.make("stylize", options.given(ctx)),
         recorded_weights={} if from_file is None else recipe.weights_of(from_file),
     )
-    console = Console(quiet=quiet, json_lines=as_json)
     if not dry_run:
         jobs = target.check(
             jobs,
@@ -236,9 +238,9 @@ def stylize(
             console=console,
         )
     if fast:
-        stylize_fast.run(jobs, request, Fast(model, steady), console, dry_run=dry_run)
+        stylize_fast.run(jobs, request, Fast(model, steady), console, dry_run=dry_run, batch=batch)
     else:
-        stylize_run.run(jobs, request, console, dry_run=dry_run)
+        stylize_run.run(jobs, request, console, dry_run=dry_run, batch=batch)
 
 
 def _check_fast(ctx: Any, fast: bool) -> None:
@@ -293,7 +295,9 @@ def _seed(text: str | None, init: str) -> int:
     return seeds[0]
 
 
-def _inputs(given: list[str], styles: list[str]) -> tuple[list[Path | files.Stdio], list[Source]]:
+def _inputs(
+    given: list[str], styles: list[str], recursive: bool, out: Path | None
+) -> tuple[list[Path | files.Stdio], list[Source]]:
     """The photos, and the styles with their weights."""
     if not styles:
         if len(given) < 2:
@@ -301,7 +305,7 @@ def _inputs(given: list[str], styles: list[str]) -> tuple[list[Path | files.Stdi
         given, styles = given[:-1], given[-1:]
     if not given:
         raise UsageError("name a photo to paint, or a folder of them")
-    return files.expand_inputs(given), [source for text in styles for source in _style(text)]
+    return files.expand_inputs(given, recursive, out), [source for text in styles for source in _style(text)]
 
 
 def _style(text: str) -> list[Source]:
@@ -330,29 +334,23 @@ def _masks(option: str, given: list[Path] | None, styles: int) -> tuple[Path, ..
     return tuple(given or ())
 
 
-def _jobs(photos: list[Path | files.Stdio], out: Path | None, fast: bool) -> list[Job]:
+def _jobs(photos: list[Path | files.Stdio], out: Path | None, fast: bool, mirrored: list[str]) -> list[Job]:
     """Every photo or film, and where it goes."""
-    clips = [photo for photo in photos if stylize_fast.is_clip(photo)]
+    clips = [photo for photo in photos if Path(photo).suffix.lower() in FILM_INPUTS]
     if clips and not fast:
         raise UsageError(f"{clips[0]} is a film, which only --fast can paint")
-    streamed = out is not None and str(out) == "-"
-    if streamed and len(photos) > 1:
-        raise UsageError("--out - takes one picture; a batch needs a folder")
-    folder = out if out is not None and not streamed and out.is_dir() else None
-    if out is not None and folder is None:
-        if not streamed:
-            files.check_extension(out, FILMS if clips else PICTURES if fast else PICTURES + FILMS)
-        if streamed and clips:
-            raise UsageError("a film cannot go to standard output; name its file")
-        if len(photos) > 1:
-            raise UsageError(f"--out {out} is one file, but there are {len(photos)} photos; give an existing folder")
-        return [Clip(photos[0], out) if clips else Job(photos[0], out)]
-    return [_named(photo, folder or Path()) for photo in photos]
+    targets = naming.places(photos, out, lambda photo: _name(photo, fast), what="photos", mirrored=mirrored)
+    return [_job(photo, target, fast) for photo, target in zip(photos, targets, strict=True)]
 
 
-def _named(photo: Path | files.Stdio, folder: Path) -> Job:
-    """A photo or film in a batch, or without a name for its result."""
-    stem = "stdin" if str(photo) == "-" else Path(photo).stem
-    if stylize_fast.is_clip(photo):
-        return Clip(photo, folder / f"{stem}-stylized.mp4")
-    return Job(photo, folder / f"{stem}-stylized.png")
+def _name(photo: Path | files.Stdio, fast: bool) -> str:
+    return f"{files.stem(photo)}-stylized{film_suffix(photo) if fast and is_film(photo) else '.png'}"
+
+
+def _job(photo: Path | files.Stdio, target: Path, fast: bool) -> Job:
+    clip, streamed = fast and is_film(photo, target), str(target) == "-"
+    if streamed and clip:
+        raise UsageError("a film cannot go to standard output; name its file")
+    if not streamed:
+        files.check_extension(target, MOVING if clip else PICTURES if fast else PICTURES + FILMS)
+    return Clip(photo, target) if clip else Job(photo, target)

@@ -5,13 +5,12 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artcli import device, enlarge, weights
 from artcli import state as state_file
-from artcli.commands.outputs import FILM_INPUTS, one_by_one
+from artcli.commands.outputs import one_by_one
 from artcli.commands.stylize_run import Job, Request, read_styles, recipe_of
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
@@ -44,11 +43,7 @@ class Fast:
     steady: float
 
 
-def is_clip(path: object) -> bool:
-    return str(path).lower().endswith(FILM_INPUTS)
-
-
-def run(jobs: list[Job], request: Request, fast: Fast, console: Console, *, dry_run: bool) -> None:
+def run(jobs: list[Job], request: Request, fast: Fast, console: Console, *, dry_run: bool, batch: bool = False) -> None:
     """Load the decoder and the styles once, then paint input after input.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
@@ -60,7 +55,7 @@ def run(jobs: list[Job], request: Request, fast: Fast, console: Console, *, dry_
 
     with interruptible() as stop:
         studio = Studio(request, fast, console, stop)
-        one_by_one(jobs, studio.estimate if dry_run else studio.paint, lambda job: job.photo, console)
+        one_by_one(jobs, studio.estimate if dry_run else studio.paint, lambda job: job.photo, console, batch=batch)
 
 
 class Studio:
@@ -108,7 +103,7 @@ class Studio:
             painter = self._painter(styles)
         pixels = images.from_tensor(photo.finish(painter(seen, photo.masks), how))
         recipe = recipe_of(job, self.request, self.recorded)
-        self.enlarger.save(job.picture, pixels, alpha=photo.alpha, recipe=recipe)
+        self.enlarger.save(job.picture, pixels, alpha=photo.alpha, recipe=recipe, photo=photo.exif)
         spent = time.monotonic() - started
         if not job.streamed:
             self.console.result(job.outputs, photo=str(job.photo), seconds=round(spent, 2), finished=True)
@@ -169,11 +164,18 @@ class Studio:
         total = max(1, round(video.seconds(job.photo) * film.writer.fps))
         done, saved = first, time.monotonic()
         with self.console.progress("stylize", total) as progress:
-            for frame in islice(video.read_tensors(job.photo, film.writer.size), first, None):
-                painted = steady(frame)
-                if self.request.keep_color is not None:
-                    painted = colour.with_colours_of(painted, frame)
-                film.push(images.from_tensor(painted))
+            before = None
+            for number, frame in enumerate(video.read_tensors(job.photo, film.writer.size), 1):
+                again, before = before is not None and frame.equal(before), frame
+                if number <= first:
+                    continue
+                if again:
+                    film.again()
+                else:
+                    painted = steady(frame)
+                    if self.request.keep_color is not None:
+                        painted = colour.with_colours_of(painted, frame)
+                    film.push(images.from_tensor(painted))
                 done += 1
                 progress.update(min(done, total))
                 late = time.monotonic() - saved > _STATE_EVERY

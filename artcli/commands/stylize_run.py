@@ -80,7 +80,7 @@ class Request:
         ]
 
 
-def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -> None:
+def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, batch: bool = False) -> None:
     """Load the net and the styles once, then paint photo after photo.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
@@ -93,7 +93,7 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -
     with interruptible() as stop:
         studio = Studio(request, console)
         work = studio.estimate if dry_run else lambda job: studio.paint(job, stop)
-        one_by_one(jobs, work, lambda job: job.photo, console)
+        one_by_one(jobs, work, lambda job: job.photo, console, batch=batch)
 
 
 class Studio:
@@ -143,7 +143,7 @@ class Studio:
                 outcome = self._follow(
                     job, photo, (seen, styles), plan, film, preview, saved, unfinished, stop, started
                 )
-                self.enlarger.save(job.picture, outcome.pixels, alpha=photo.alpha, recipe=recipe)
+                self.enlarger.save(job.picture, outcome.pixels, alpha=photo.alpha, recipe=recipe, photo=photo.exif)
                 if film is not None and outcome.stopped is None:
                     film.writer.hold(HOLD)
         finally:

@@ -4,20 +4,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from artcli.commands.outputs import FILMS
+from artcli.commands.outputs import FILMS, MOVING
 from artcli.console import Console
 from artcli.errors import UsageError
-from artcli.media import files
+from artcli.media import claims, files
 
 
 class Target:
     """The names around `out`, a picture or a film; "-" for standard output."""
 
     out: Path
+    moving = False  # whether what is worked on moves; then WebP is a film as well
 
     @property
     def film(self) -> Path | None:
-        return self.out if self.out.suffix.lower() in FILMS else None
+        return self.out if self.out.suffix.lower() in (MOVING if self.moving else FILMS) else None
 
     @property
     def picture(self) -> Path:
@@ -66,13 +67,14 @@ def check(
         raise UsageError("--save-every needs files to write to, but --out is -")
     outputs = [path for job in fresh for path in (*job.outputs, *snapshots(job))]
     files.check_outputs(outputs, force=force, skip_existing=skip_existing)
-    files.check_outputs([p for job in going_on for p in job.outputs], force=True)
+    claims.take([p for job in going_on for p in job.outputs], force=True)
     for job in fresh:
         if job.unfinished.exists() and not force:
             raise UsageError(
                 f"an interrupted run of {job.out} waits in {job.unfinished}: add --resume to go on with it, or --force "
                 "to start over"
             )
+    claims.take([p for job in fresh for p in job.outputs], force=force, skip_existing=skip_existing)
     if not skip_existing:
         return list(jobs)
     left = [job for job in jobs if job in going_on or not all(path.exists() for path in job.outputs)]

@@ -120,7 +120,7 @@ def train(
     artgen train cyclegan photos paintings --preset light
     """
     started = time.monotonic()  # before torch is imported, which takes seconds of a --time-limit
-    console = Console(quiet=quiet, json_lines=as_json)
+    console = Console(quiet=quiet, json_lines=as_json, notes=False)
     options.one_of("MODEL", model, tuple(MODELS))
     data_free = str(data) == NO_DATA and not check
     if not data_free and not data.exists():

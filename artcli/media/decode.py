@@ -19,7 +19,8 @@ Source = Path | files.Stdio | bytes
 MAX_PIXELS = 178_956_970  # Pillow's own limit, half a gigabyte of RGB
 
 # Named, so that a file cannot reach Pillow's stranger readers; EPS for one starts Ghostscript.
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO")
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO", "HEIF")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # brands of the files that phones write
 
 _SIGNS = (
     (b"version https://git-lfs", "a Git LFS pointer, not the picture: run git lfs pull"),
@@ -55,6 +56,8 @@ def open_image(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
     if not data:
         raise UsageError(f"{name} is empty (0 bytes): no image to read.")
     Image.init()
+    if _is_heic(data):
+        _register_heic(name)
     known = [form for form in _FORMATS if form in Image.OPEN]
     with guarded(name, max_pixels):
         try:
@@ -64,6 +67,21 @@ def open_image(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
     if image.width * image.height > max_pixels:
         raise _too_large(name, max_pixels)
     return image
+
+
+def _is_heic(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIC and b"avif" not in data[8:40]
+
+
+def _register_heic(name: str) -> None:
+    """Let Pillow read HEIC through pillow-heif, which is an extra."""
+    try:
+        import pillow_heif
+    except ImportError:
+        raise UsageError(
+            f"{name} is an HEIC photo, which needs pillow-heif: pip install 'artgen[heic]', or convert it to JPEG."
+        ) from None
+    pillow_heif.register_heif_opener()
 
 
 @contextmanager
@@ -120,8 +138,8 @@ def _looks_like(data: bytes) -> str:
         if head.startswith(sign):
             return meaning
     if data[4:8] == b"ftyp":
-        still = data[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
-        return "an HEIC or AVIF photo: convert it to JPEG or PNG" if still else "a film: give a picture"
+        still = data[8:12] in (*_HEIC, b"avif", b"avis")
+        return "an HEIC or AVIF photo that cannot be read: convert it to JPEG" if still else "a film: give a picture"
     if not any(byte < 9 or 13 < byte < 32 for byte in data[:512]):
         return "a text file, not an image, whatever its name says"
     return "not an image in a known format (PNG, JPEG, WebP, TIFF, BMP, GIF, ...)"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import logging
 import os
 import secrets
 import stat
@@ -21,7 +22,14 @@ from artcli.errors import ArtgenError, UsageError, did_you_mean
 
 Stdio = Literal["-"]
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+class Folder(type(Path())):  # type: ignore[misc]
+    """A folder to write into, which is made when the outputs are checked, if it is not there; so is what lies in it."""
+
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif")
+
+_log = logging.getLogger(__name__)  # a console shows what it says
 
 NO_SPACE = "no space left on device (free some, or choose another folder)"
 _REASONS = {
@@ -96,28 +104,41 @@ def check_extension(path: Path, allowed: Sequence[str]) -> str:
     """The lower-case suffix of `path` if it is one of `allowed` (".png", ...); UsageError otherwise."""
     suffix = path.suffix.lower()
     if suffix in allowed:
+        if suffix == ".avif" and not _writes_avif():
+            raise UsageError(f"this Pillow cannot write {suffix} ({path}): update it, or use another format.")
         return suffix
     known = ", ".join(allowed)
     if not suffix:
-        raise UsageError(f"{path} has no file extension, which chooses the format: add one of {known}.")
+        raise UsageError(
+            f"{path} has no file extension, which chooses the format: add one of {known}, or / for a folder."
+        )
     raise UsageError(f"cannot write {suffix} ({path}): use one of {known}.{did_you_mean(suffix, tuple(allowed))}")
+
+
+def _writes_avif() -> bool:
+    from PIL import features
+
+    return bool(features.check("avif")) if "avif" in features.modules else False
 
 
 def check_outputs(paths: Iterable[Path | Stdio], *, force: bool, skip_existing: bool = False) -> None:
     """Make sure, before any compute, that every output can be written.  "-" is standard output.
 
+    A `Folder` that is not there is made, once nothing speaks against any of them.
     Raises UsageError: no such folder, folder not writable, a folder or device under that name, a file that exists
     (unless `force` or `skip_existing`), one name for two outputs, binary data to a terminal.
     """
     outputs = list(paths)
     if "-" in map(str, outputs):
         _refuse_terminal()
-    files = [Path(path) for path in outputs if str(path) != "-"]
+    files = [path for path in outputs if isinstance(path, Path) and str(path) != "-"]
     for folder in dict.fromkeys(file.parent for file in files):
         _check_folder(folder)
     for file in files:
         _check_target(file, force=force, skip_existing=skip_existing, batch=len(files) > 1)
     _refuse_twice(files)
+    for folder in {file.parent for file in files if isinstance(file, Folder)}:
+        _make(folder)
 
 
 def _refuse_terminal() -> None:
@@ -139,6 +160,8 @@ def _check_folder(folder: Path) -> None:
     found = kind(folder)
     if found == "missing":
         nearest = next(parent for parent in [*folder.parents, Path()] if kind(parent) != "missing")
+        if isinstance(folder, Folder):
+            return _check_folder(nearest)
         make = "mkdir" if sys.platform == "win32" else "mkdir -p"
         raise UsageError(
             f"no folder {folder} (the nearest that exists is {nearest.resolve()}): make it with {make} '{folder}'."
@@ -152,6 +175,13 @@ def _check_folder(folder: Path) -> None:
         raise UsageError(f"cannot write into {folder}: {reason(error)}.") from error
     finally:
         discard(probe)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {reason(error)}.") from error
 
 
 def _check_target(file: Path, *, force: bool, skip_existing: bool, batch: bool) -> None:
@@ -183,23 +213,33 @@ def kind(path: Path) -> Literal["missing", "file", "folder", "other"]:
 # --- inputs --------------------------------------------------------------------------------------------------------
 
 
-def expand_inputs(args: Iterable[str]) -> list[Path | Stdio]:
+def expand_inputs(args: Iterable[str], recursive: bool | None = None, apart: Path | None = None) -> list[Path | Stdio]:
     """The input files that the arguments name, each once, in their order; "-" (standard input) stays as it is.
 
     A folder stands for the image files in it, sorted, hidden ones left out; a pattern (`*.jpg`, `**/*.png`) for the
     image files it matches, for shells that do not expand it.  Raises UsageError when an argument names nothing.
+    recursive: also those in subfolders; otherwise it is told how many there are.  None for a verb that cannot.
+    apart: a subfolder that is not meant, as results go there.
     """
     found: dict[Path | Stdio, None] = {}
     for arg in args:
-        found.update(dict.fromkeys(["-"] if arg == "-" else _expand(arg)))
+        found.update(dict.fromkeys(["-"] if arg == "-" else _expand(arg, recursive, apart)))
     return list(found)
 
 
-def _expand(arg: str) -> list[Path | Stdio]:
+def _expand(arg: str, recursive: bool | None, apart: Path | None) -> list[Path | Stdio]:
     path = _home(arg)
     found = kind(path)
+    if found == "folder" and recursive:
+        return list(_images(_tree(path, apart), f"folder {path}"))
     if found == "folder":
-        return list(_images(_listing(path), f"folder {path}"))
+        below = sum(_is_image(file) for file in _tree(path, apart) if file.parent != path)
+        how = "" if recursive is None else "; --recursive takes them, too"
+        told = f"{below} in its subfolders{how}" if below else ""
+        chosen = _images(_listing(path), f"folder {path}{f' but {told}' if told else ''}")
+        if told:
+            _log.info("%s: %d taken, %s", path, len(chosen), told)
+        return list(chosen)
     if found == "missing" and glob.has_magic(arg):
         matches = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207 (absolute patterns)
         return list(_images(matches, f"pattern {arg}"))
@@ -215,9 +255,21 @@ def _home(arg: str) -> Path:
         return Path(arg)
 
 
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _tree(folder: Path, apart: Path | None) -> Iterator[Path]:
+    """Every file below a folder; not what lies in hidden folders, nor in the one `apart`."""
+    left_out = None if apart is None else apart.resolve()
+    for root, folders, names in os.walk(folder):
+        inside = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in inside if left_out is None or Path(root, name).resolve() != left_out]
+        yield from (Path(root, name) for name in names)
+
+
 def _images(paths: Iterable[Path], source: str) -> list[Path]:
-    chosen = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
-    chosen = sorted(path for path in chosen if kind(path) == "file")
+    chosen = sorted(path for path in paths if _is_image(path) and kind(path) == "file")
     if not chosen:
         raise UsageError(f"no image in {source}: looked for {', '.join(IMAGE_SUFFIXES)}.")
     return chosen
@@ -244,6 +296,13 @@ def _short(path: Path) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
+def subfolder(source: str, folders: Iterable[str]) -> Path:
+    """Where a file lies below the first of these folders that it is in; an empty path for one in none of them."""
+    parent = Path(source).parent
+    inside = (parent.relative_to(_home(folder)) for folder in folders if parent.is_relative_to(_home(folder)))
+    return next(inside, Path())
+
+
 # --- default names -------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +324,18 @@ def _cut(name: str, limit: int) -> str:
         head, dash, _ = name.rpartition("-")
         name = head if dash else name[:-1]
     return name
+
+
+def output(text: str | Path) -> Path:
+    """What --out names: with a slash at its end a folder, which may still have to be made."""
+    text = str(text)
+    is_folder = text.endswith(tuple(sep for sep in (os.sep, os.altsep) if sep))
+    return Folder(text) if is_folder else Path(text)
+
+
+def stem(source: object) -> str:
+    """What an input is called, without its ending."""
+    return "stdin" if str(source) == "-" else Path(str(source)).stem
 
 
 def numbered(path: Path, seed: int) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -12,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import decode, files, record
+from artcli.media import decode, exif, files, record
 
 if TYPE_CHECKING:
     import torch
@@ -20,20 +22,33 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Pixels = TypeVar("Pixels", Array, "torch.Tensor")
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+}
 WRITABLE = tuple(FORMATS)
 
-_TIFF_PHOTOMETRIC = 262
-_LARGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383}
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+_log = logging.getLogger(__name__)  # a console shows what it says
+_TIFF_PHOTOMETRIC, _TIFF_BITS, _TIFF_WHITE = 262, 258, 281
+_DIM = 16_383  # of 65535: with nothing brighter, words of 16 bits may hold 14, 12 or 10
+_LARGEST_SIDE = {"JPEG": 65_535, "AVIF": 65_535, "WEBP": 16_383}
 
 
 @dataclass(frozen=True)
 class Picture:
     """A decoded image, upright.
 
-    rgb: (H, W, 3) float32 in 0..1, sRGB.  alpha: (H, W) float32 in 0..1, None when everything is opaque.
+    rgb: (H, W, 3) float32 in 0..1, sRGB; where nothing shows, the mean of what does: no hidden colour ever weighs.
+    alpha: (H, W) float32 in 0..1, None when everything is opaque.
     icc_converted: the pixels were changed from the profile in the file to sRGB.  bits: the precision of `rgb`.
     name: the file name without suffix, "stdin" or "image"; the stem for default outputs.
+    exif: what it says of its making, for `save`, or None.
     """
 
     rgb: Array
@@ -41,6 +56,7 @@ class Picture:
     icc_converted: bool
     bits: Literal[8, 16]
     name: str
+    exif: bytes | None = None
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -52,15 +68,44 @@ def load(source: decode.Source, *, max_pixels: int = decode.MAX_PIXELS) -> Pictu
     Raises UsageError with one line: missing, folder, empty, truncated, not an image, more than `max_pixels`.
     """
     image = decode.open_image(source, max_pixels)
+    if image.format in _ANIMATED and getattr(image, "is_animated", False):
+        _log.info("%s is an animation: its first frame is taken", decode.label(source))
     with decode.guarded(decode.label(source), max_pixels):
+        words = any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+        white = _stated_white(image)
         image.load()
         white_is_zero = image.format == "TIFF" and image.getexif().get(_TIFF_PHOTOMETRIC) == 0
         profile = image.info.get("icc_profile")
+        carried = exif.kept(image)
         image = _upright(image)
         name = _stem(source)
         if image.mode.startswith(("I", "F")):
-            return _deep_grey(image, profile, name, white_is_zero)
-        return _eight_bit(image, profile, name)
+            return replace(_deep_grey(image, profile, name, white, white_is_zero), exif=carried)
+        if words and white is None:
+            _check_high_bytes(image, name)
+        return replace(_eight_bit(image, profile, name), exif=carried)
+
+
+def _stated_white(image: Image.Image) -> int | None:
+    """The integer that a TIFF says is white, by a tag of its own or by bits that do not fill its words."""
+    tags = getattr(image, "tag_v2", {})
+    told, bits = tags.get(_TIFF_WHITE), tags.get(_TIFF_BITS, (16,))
+    told = told[0] if isinstance(told, tuple) else told
+    bits = bits[0] if isinstance(bits, tuple) else bits
+    return told or (2**bits - 1 if 8 < bits < 16 else None)
+
+
+def _check_high_bytes(image: Image.Image, name: str) -> None:
+    """Of colours of 16 bits there is the high byte only."""
+    ranges = image.getextrema()
+    colours = ranges[: 1 if image.mode in ("LA", "La") else 3]
+    high = max(band[1] for band in colours)  # type: ignore[index]
+    if 0 < high <= _DIM // 256:
+        raise _white_unknown(name, 0, 256 * high + 255)
+
+
+def _white_unknown(name: str, low: float, high: float) -> UsageError:
+    return UsageError(f"{name} has values from {low:g} to {high:g}, so white is unknown: convert it to 8-bit PNG.")
 
 
 def _stem(source: decode.Source) -> str:
@@ -82,7 +127,7 @@ def _eight_bit(image: Image.Image, profile: bytes | None, name: str) -> Picture:
     if image.has_transparency_data:
         image, alpha = _split_alpha(image)
     rgb, converted = _to_srgb(image, profile)
-    return Picture(_unit(rgb), alpha, converted, 8, name)
+    return Picture(_without_hidden(_unit(rgb), alpha), alpha, converted, 8, name)
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Array | None]:
@@ -116,10 +161,11 @@ def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
         return None
 
 
-def _deep_grey(image: Image.Image, profile: bytes | None, name: str, white_is_zero: bool) -> Picture:
+def _deep_grey(image: Image.Image, profile: bytes | None, name: str, white: int | None, white_is_zero: bool) -> Picture:
     """Grey of more than 8 bits: I;16 and I (16-bit PNG, TIFF) and F (float TIFF)."""
     values = np.asarray(image)
-    grey = values.astype(np.float32) / _full_scale(values, name)
+    stated = white is not None and values.dtype.kind != "f" and values.max() <= white
+    grey = values.astype(np.float32) / (white if white and stated else _full_scale(values, name))
     grey = 1 - grey if white_is_zero else grey  # Pillow applies this TIFF flag to 8 bits only
     clear = image.info.get("transparency")  # PNG: one grey value that is see-through
     alpha = None if clear is None else (values != clear).astype(np.float32)
@@ -129,20 +175,42 @@ def _deep_grey(image: Image.Image, profile: bytes | None, name: str, white_is_ze
         levels = np.linspace(0, 1, 256)
         rgb = np.stack([np.interp(grey, levels, curve[:, c]) for c in range(3)], axis=2).astype(np.float32)
         converted = True
-    return Picture(rgb, alpha, converted, 16, name)
+    return Picture(_without_hidden(rgb, alpha), alpha, converted, 16, name)
+
+
+def _without_hidden(rgb: Array, alpha: Array | None) -> Array:
+    """The colours, changed in place: two files that look alike are alike, whatever lies beneath their transparency."""
+    if alpha is not None:
+        shown = alpha > 0
+        rgb[~shown] = np.average(rgb[shown], axis=0, weights=alpha[shown]) if shown.any() else 0.5
+    return rgb
+
+
+def as_mask(picture: Picture) -> Array:
+    """What a picture says as a mask, (H, W) float32 in 0..1: how white it is, and nothing where it is transparent.
+
+    A shape drawn in black on a transparent ground counts by its alpha.  One of 0 and 1 instead of 0 and white, as
+    programs that label pixels write them, counts as if it were white.
+    """
+    white = picture.rgb.mean(2)
+    if picture.alpha is not None:
+        drawn_in_black = not (white * picture.alpha).any()
+        white = picture.alpha if drawn_in_black else white * picture.alpha
+    least = 1 / (255 if picture.bits == 8 else 65_535)
+    return (white > 0).astype(np.float32) if 0 < white.max() < 1.5 * least else white
 
 
 def _full_scale(values: Array, name: str) -> float:
-    """The value of white: 65535 for integers; floats say it by their range."""
+    """The value of white, by the range: 1 (floats), 255, or 65535 if some values come near it."""
     low, high = float(values.min()), float(values.max())
     whole = values.dtype.kind != "f" or bool(np.all(values == np.floor(values)))
     if low >= 0 and high <= 1 and values.dtype.kind == "f":
         return 1.0
-    if low >= 0 and high <= 255 and whole and values.dtype.kind == "f":
+    if low >= 0 and high <= 255 and whole and (high > 1 or values.dtype.kind == "f"):
         return 255.0
-    if low >= 0 and high <= 65_535 and whole:
+    if low >= 0 and high <= 65_535 and whole and not 1 < high <= _DIM:
         return 65_535.0
-    raise UsageError(f"{name} has grey values from {low:g} to {high:g}, so white is unknown: convert it to 8-bit PNG.")
+    raise _white_unknown(name, low, high)
 
 
 def _unit(image: Image.Image) -> Array:
@@ -202,20 +270,24 @@ def save(
     *,
     alpha: Array | None = None,
     recipe: record.Recipe | None = None,
+    photo: bytes | None = None,
     quality: int = 95,
 ) -> None:
-    """Write PNG, JPEG, WebP or TIFF, by the suffix of `path`; the old file stays until the new one is complete.
+    """Write PNG, JPEG, WebP, TIFF or AVIF, by the suffix of `path`; the old file stays until the new one is complete.
 
     path: "-" writes a PNG to standard output.
     image: (H, W, 3) uint8, or a (3, H, W) tensor in 0..1.  alpha: (H, W) in 0..1; JPEG, which has none, gets white.
-    quality: of JPEG and WebP, 1..100; the others are lossless.  Raises UsageError (suffix), ArtgenError (disk, NaN).
+    photo: EXIF of the picture that it was made of, see `Picture`; without a recipe there are no metadata, nor these.
+    quality: of JPEG, WebP and AVIF, 1..100; the others are lossless.
+    Raises UsageError (suffix), ArtgenError (disk, NaN).
     """
     if str(path) == "-":
-        sys.stdout.buffer.write(encode(image, "PNG", recipe, alpha=alpha))
+        sys.stdout.buffer.write(encode(image, "PNG", recipe, alpha=alpha, photo=photo))
         sys.stdout.buffer.flush()
         return
     format = FORMATS[files.check_extension(path, WRITABLE)]
-    data = encode(image, format, recipe, alpha=alpha, quality=quality)  # in memory: Pillow hides why a write failed
+    # In memory, as Pillow hides why a write failed.
+    data = encode(image, format, recipe, alpha=alpha, photo=photo, quality=quality)
     with files.atomic(path) as temp:
         temp.write_bytes(data)
 
@@ -226,14 +298,18 @@ def encode(
     recipe: record.Recipe | None = None,
     *,
     alpha: Array | None = None,
+    photo: bytes | None = None,
     quality: int = 95,
 ) -> bytes:
-    """The bytes of the file that `save` would write.  format: "PNG", "JPEG", "WEBP" or "TIFF"."""
+    """The bytes of the file that `save` would write.  format: "PNG", "JPEG", "WEBP", "TIFF" or "AVIF"."""
     pixels = image if isinstance(image, np.ndarray) else from_tensor(image)
     check_side(max(pixels.shape[:2]), format)
     picture = _with_alpha(Image.fromarray(pixels), alpha, opaque=format == "JPEG")
     out = BytesIO()
-    picture.save(out, format, **_options(format, quality), **_embedded(format, recipe))
+    options = {**_options(format, quality), **embedded(format, recipe, photo), "icc_profile": _srgb()}
+    if format == "TIFF" and photo is not None and recipe is not None:
+        options["compression"] = "raw"  # the compressing writer fails at EXIF's tables within tables
+    picture.save(out, format, **options)
     return out.getvalue()
 
 
@@ -258,22 +334,28 @@ def _options(format: str, quality: int) -> dict[str, Any]:
         "PNG": {},
         "JPEG": {"quality": quality, "subsampling": 0 if quality >= 90 else 2},  # thin coloured strokes need 4:4:4
         "WEBP": {"quality": quality},
+        "AVIF": {"quality": quality, "subsampling": "4:4:4", "max_threads": 1},  # bytes that no machine's cores change
         "TIFF": {"compression": "tiff_adobe_deflate"},
     }
     return options[format]
 
 
-def _embedded(format: str, recipe: record.Recipe | None) -> dict[str, Any]:
-    """Pillow's argument that carries the recipe: a text chunk in PNG, the EXIF description elsewhere."""
+@cache
+def _srgb() -> bytes:
+    """The profile of what is written, the same bytes at any time: its date is set to the first of 2000."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:24] + bytes([7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]) + profile[36:]
+
+
+def embedded(format: str, recipe: record.Recipe | None, photo: bytes | None = None) -> dict[str, Any]:
+    """Pillow's arguments that carry the recipe, in a text chunk of PNG or a field of EXIF, and a photo's own EXIF."""
     if recipe is None:
         return {}
     text = record.to_text(recipe)
-    if format == "PNG":
-        from PIL.PngImagePlugin import PngInfo
+    if format != "PNG":
+        return {"exif": exif.with_recipe(photo, text)}
+    from PIL.PngImagePlugin import PngInfo
 
-        chunks = PngInfo()
-        chunks.add_text(record.KEY, text)
-        return {"pnginfo": chunks}
-    exif = Image.Exif()
-    exif[record.EXIF_DESCRIPTION] = text
-    return {"exif": exif}
+    chunks = PngInfo()
+    chunks.add_text(record.KEY, text)
+    return {"pnginfo": chunks} | ({} if photo is None else {"exif": exif.with_recipe(photo, None)})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import decode, ffmpeg, files
+from artcli.media import decode, exif, ffmpeg, files
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Recipe = dict[str, Any]
 
 KEY = "artgen"  # the PNG keyword, and the one key of the JSON, which tells a recipe from any other description
-EXIF_DESCRIPTION = 0x010E
 MAX_TEXT = 16_000  # characters: below the 64 kB of EXIF and the 32 kB of a Windows command line, which ffmpeg needs
 
 _FILM_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv")
@@ -78,7 +77,8 @@ def _picture_text(path: Path) -> str:
 
 def _exif(image: Image.Image) -> Any:
     try:
-        return image.getexif().get(EXIF_DESCRIPTION)
+        found = image.getexif()
+        return found.get(exif.RECIPE) or found.get(exif.DESCRIPTION)  # where it was at first
     except Exception:  # Pillow raises nearly anything on damaged EXIF, which then holds no recipe
         return None
 

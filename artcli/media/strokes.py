@@ -95,7 +95,8 @@ class Painting:
     """Strokes and what they are painted on.
 
     size: (width, height) that the strokes' pixels belong to.  background: (r, g, b) in 0..1, None for transparent.
-    alpha: (H, W) in 0..1 of the photo, or None.  recipe: of the run that made it, or None.
+    alpha: (H, W) in 0..1 of the photo, or None.  recipe: of the run that made it, or None.  exif: of the photo, see
+    `images.Picture`, or None; it does not go into strokes.json.
     """
 
     size: tuple[int, int]
@@ -104,6 +105,7 @@ class Painting:
     background: tuple[float, float, float] | None
     alpha: Array | None = None
     recipe: record.Recipe | None = None
+    exif: bytes | None = None
 
     def resized(self, side: int) -> Self:
         """The same painting with a longer side of `side` pixels."""

@@ -1,13 +1,16 @@
-"""Films: a streaming writer for MP4, WebM and GIF whose file is playable however the run ends, and a reader."""
+"""Films: a streaming writer of MP4, WebM, GIF and animated WebP, playable however the run ends, and a reader."""
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
 import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -15,14 +18,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import ffmpeg, files, gif, record
+from artcli.media import animation, ffmpeg, files, gif, record
 
 if TYPE_CHECKING:
     import torch
 
 Frame = np.ndarray[Any, Any]  # (H, W, 3) uint8, sRGB
 
-WRITABLE = (".mp4", ".webm", ".gif")
+WRITABLE = (".mp4", ".webm", ".gif", ".webp")
+_SPOOLED = (".gif", ".webp")  # written at the end, from a lossless film of those frames that differ from the one before
+_log = logging.getLogger(__name__)  # a console shows what it says
 
 # Four threads everywhere: x264's output depends on their number, and a film must not depend on the machine's cores.
 _THREADS = "4"
@@ -37,7 +42,7 @@ _PLAIN = ["-fflags", "+bitexact", "-flags:v", "+bitexact"]  # no dates, no versi
 _LOCAL = ["-protocol_whitelist", "file,pipe"]
 LOSSLESS = ["-c:v", "ffv1", "-pix_fmt", "bgr0"]
 _NARROW = ["-c:v", "png", "-pix_fmt", "rgb24"]  # lossless too, where a frame is too narrow for FFV1 to cut it up
-_ENCODERS = {".mp4": _X264, ".webm": _VP9, ".gif": LOSSLESS}
+_ENCODERS = {".mp4": _X264, ".webm": _VP9, ".gif": LOSSLESS, ".webp": LOSSLESS}
 # Encoded again, as not every container takes every codec; silence fills up what the film is longer.
 _SOUND = ["-af", "apad", "-ar", "48000", "-b:a", "192k", "-map_metadata", "0", *_PLAIN, "-flags:a", "+bitexact"]
 _SOUND_CODECS = {".mp4": ["-c:a", "aac", "-movflags", "+faststart"], ".webm": ["-c:a", "libopus"]}
@@ -46,8 +51,9 @@ _SOUND_CODECS = {".mp4": ["-c:a", "aac", "-movflags", "+faststart"], ".webm": ["
 class VideoWriter:
     """Write a film frame by frame; a context manager.
 
-    path: .mp4 (H.264), .webm (VP9) or .gif.  size: (width, height) of every frame; odd sizes get their last row or
-    column twice, which the codecs need.  fps: above 0.  recipe: carried in the comment.  loop: GIF only, for ever.
+    path: .mp4 (H.264), .webm (VP9), .gif or .webp.  size: (width, height) of every frame; odd sizes get their last
+    row or column twice, which the codecs need.  fps: above 0.  recipe: carried in the comment.  loop: GIF and WebP
+    only, for ever; they show a frame that is given again for longer.
     sound: a film whose first sound track is taken over from its beginning, if it has one; a GIF stays silent.
 
     The constructor encodes one black frame the whole way, so a missing encoder or a full disk shows before any
@@ -68,12 +74,14 @@ class VideoWriter:
         suffix = files.check_extension(path, WRITABLE)
         _check_numbers(path, size, fps)
         self.path, self.size, self.fps, self.frames = path, size, fps, 0
-        self._gif, self._loop, self._what = suffix == ".gif", loop, f"write {path}"
-        self._comment = None if recipe is None else record.to_text(recipe)
+        self._spooled, self._loop, self._what = suffix in _SPOOLED, loop, f"write {path}"
+        self._recipe, self._comment = recipe, None if recipe is None else record.to_text(recipe)
+        self._times: list[int] = []  # how often each frame was given, where equal ones are put together
+        self._merges = self._spooled and (suffix != ".gif" or fps <= gif.MAX_FPS)
         self._temp = files.temporary(path)
         # A GIF needs two passes, so its frames wait in a lossless film, on the disk of the target: /tmp may be memory.
-        self._stream = files.temporary(path.with_suffix(".mkv")) if self._gif else self._temp
-        self._encoder = _NARROW if self._gif and min(size) < 16 else _ENCODERS[suffix]
+        self._stream = files.temporary(path.with_suffix(".mkv")) if self._spooled else self._temp
+        self._encoder = _NARROW if self._spooled and min(size) < 16 else _ENCODERS[suffix]
         self._sound = sound if suffix in _SOUND_CODECS and sound is not None and has_sound(sound) else None
         self._last: bytes | None = None
         self._open = True
@@ -84,23 +92,25 @@ class VideoWriter:
         width, height = self._even(self.size)
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", str(_rate(self.fps))]
         tags = ["-map_metadata", "-1", *_PLAIN]
-        if self._comment and not self._gif:
+        if self._comment and not self._spooled:
             tags += ["-metadata", f"comment={self._comment}"]
         return [*raw, "-i", "pipe:0", *self._encoder, "-threads", _THREADS, *tags, f"file:{self._stream}"]
 
     def _even(self, size: tuple[int, int]) -> tuple[int, int]:
         """The coded size: colour at half resolution (yuv420p) wants even sides; a GIF has no such need."""
         width, height = size
-        return size if self._gif else (width + width % 2, height + height % 2)
+        return size if self._spooled else (width + width % 2, height + height % 2)
 
     def _try(self) -> None:
         width, height = self._even(self.size)
         try:
             ffmpeg.run(self._command(), self._what, bytes(width * height * 3))
+            self._times = [1]
             self._convert(1)
         except OSError as error:
             raise ArtgenError(f"could not {self._what}: {files.reason(error)}.") from error
         finally:
+            self._times = []
             files.discard(self._temp, self._stream)
 
     def write(self, frame: Frame) -> None:
@@ -120,14 +130,22 @@ class VideoWriter:
         for _ in range(round(seconds * self.fps)):
             self._push(self._last)
 
+    def again(self) -> None:
+        """Repeat the last frame once."""
+        self.hold(1 / self.fps)
+
     def _push(self, frame: bytes) -> None:
         if not self._open:
             raise ValueError("the film is closed")
-        try:
-            self._sink.write(frame)
-        except ArtgenError:
-            self.abort()
-            raise
+        if self._merges and frame == self._last:
+            self._times[-1] += 1
+        else:
+            try:
+                self._sink.write(frame)
+            except ArtgenError:
+                self.abort()
+                raise
+            self._times.append(1)
         self._last = frame
         self.frames += 1
 
@@ -158,10 +176,16 @@ class VideoWriter:
 
     def _convert(self, frames: int) -> None:
         """What is left to do with a film of that many frames."""
-        if self._gif:
-            gif.from_film(
-                self._stream, self._temp, fps=self.fps, comment=self._comment, loop=self._loop, what=self._what
-            )
+        if self._spooled:
+            ends = [times / self.fps for times in accumulate(self._times)]
+            if self._temp.suffix.lower() == ".gif":
+                known = ends if self._merges else None
+                gif.from_film(
+                    self._stream, self._temp, ends=known, comment=self._comment, loop=self._loop, what=self._what
+                )
+            else:
+                stills = _decoded(self._stream, self.size, ["-fps_mode", "passthrough"], self._what)
+                animation.write_webp(self._temp, stills, ends, recipe=self._recipe, loop=self._loop)
         if self._sound is not None:
             self._add_sound(self._sound, frames / self.fps)
 
@@ -213,8 +237,10 @@ def probe(path: Path) -> VideoInfo:
         raise files.missing(path)
     if found == "folder":
         raise UsageError(f"{path} is a folder: name a film in it.")
+    if animation.moves(path):
+        return VideoInfo(animation.size(path), animation.rate(animation.delays(path)))
     # One frame as YUV4MPEG, whose first line gives size and exact rate; ffmpeg's own report is meant for people.
-    args = [*_source(path), "-frames:v", "1", "-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe", "-"]
+    args = [*_source(path), "-fps_mode", "cfr", "-frames:v", "1", "-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe", "-"]
     try:
         output = ffmpeg.run(args, f"read {path} as a film")
     except ArtgenError as error:
@@ -227,28 +253,60 @@ def probe(path: Path) -> VideoInfo:
 
 
 def _believable(path: Path, rate: float) -> float:
-    """`rate`, or the average when that is far lower: of short GIFs ffmpeg takes the clock (100) for the frame rate."""
-    average = re.search(r"Video: .* ([\d.]+) fps", ffmpeg.report(["-i", f"file:{path}"]))
-    return float(average[1]) if average and 0 < float(average[1]) < rate / 1.5 else rate
+    """`rate`, or that of its fast parts when the average is lower: the frames of a film may have different lengths."""
+    average = re.search(r"Video: .* ([\d.]+) fps", ffmpeg.report([*_LOCAL, "-i", f"file:{path}"]))
+    if average is None or not 0 < float(average[1]) < rate / 1.02:
+        return rate
+    lengths = _lengths(path)
+    usual = animation.usual_rate(lengths) if lengths else float(average[1])
+    return rate if abs(usual / rate - 1) < 0.02 else usual
+
+
+def _lengths(path: Path) -> list[float]:
+    """From each frame of a film to the next, in seconds; by its packets, without decoding them."""
+    args = [*_LOCAL, "-i", f"file:{path}", "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"]
+    lines = ffmpeg.run(args, f"read {path} as a film").decode("ascii", "replace").splitlines()
+    base = next((Fraction(line.split()[-1]) for line in lines if line.startswith("#tb 0:")), Fraction(1))
+    times = sorted(int(line.split(",")[2]) for line in lines if line and line[0].isdigit())
+    return [float(base * (after - before)) for before, after in itertools.pairwise(times) if after > before]
 
 
 def frame_count(path: Path, info: VideoInfo) -> int:
     """About how many frames a film has, by its length; 1 where it does not say."""
-    told = re.search(r"Duration: (\d+):(\d+):([\d.]+)", ffmpeg.report([*_LOCAL, "-i", f"file:{path}"]))
-    seconds = sum(float(part) * unit for part, unit in zip(told.groups(), (3600, 60, 1), strict=True)) if told else 0
-    return max(1, round(seconds * info.fps))
+    return max(1, round(seconds(path) * info.fps))
 
 
 def read_frames(path: Path, fps: float | None = None) -> Iterator[Frame]:
     """The frames of a film, (H, W, 3) uint8, one at a time, at a constant rate: the one that `probe` reports, or `fps`.
 
+    Where its sound is longer than its picture, the last frame comes again until the sound has ended.
     Raises UsageError as `probe` does, at the first frame; ArtgenError when the film breaks off in the middle.
     """
-    (width, height), own = probe(path)
+    size, own = probe(path)
+    rate = fps or own
+    if animation.moves(path):
+        yield from animation.frames(path, rate)
+        return
+    sped = [] if fps is None else ["-vf", f"fps={_rate(fps)}"]  # as -r drops frames here and there, not evenly
+    how = [*sped, "-fps_mode", "cfr", "-r", str(_rate(rate))]
+    count, last = 0, None
+    for frame in _decoded(path, size, how, f"read {path} to its end"):
+        count, last = count + 1, frame
+        yield frame
+    beyond = round(seconds(path) * rate) - count if last is not None and has_sound(path) else 0
+    if last is None or beyond <= 1:  # so little is the rounding of codecs
+        return
+    _log.info("%s: the sound is %.1f s longer than the picture; the last frame is held", path, beyond / rate)
+    for _ in range(beyond):
+        yield last
+
+
+def _decoded(path: Path, size: tuple[int, int], how: list[str], what: str) -> Iterator[Frame]:
+    """The frames that ffmpeg gives, told `how`.  Raises ArtgenError "could not <what>"."""
+    width, height = size
     count = width * height * 3
     with tempfile.TemporaryFile() as log:
-        sped = [] if fps is None else ["-vf", f"fps={_rate(fps)}"]  # as -r drops frames here and there, not evenly
-        args = [*_source(path), *sped, "-r", str(_rate(fps or own)), "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+        args = [*_source(path), *how, "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
         process = ffmpeg.start(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         assert process.stdout is not None
         try:
@@ -256,7 +314,7 @@ def read_frames(path: Path, fps: float | None = None) -> Iterator[Frame]:
                 yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
             if process.wait():
                 log.seek(0)
-                raise ffmpeg.failure(f"read {path} to its end", log.read())
+                raise ffmpeg.failure(what, log.read())
         finally:  # also when the caller stops early
             process.kill()
             process.wait()
@@ -281,12 +339,14 @@ def has_sound(path: Path) -> bool:
 
 def seconds(path: Path) -> float:
     """The length that a film says it has; 0 for one that does not say."""
+    if animation.moves(path):
+        return sum(animation.delays(path))
     found = re.search(r"Duration: (\d+):(\d+):([\d.]+)", ffmpeg.report([*_LOCAL, "-i", f"file:{path}"]))
     return 3600 * float(found[1]) + 60 * float(found[2]) + float(found[3]) if found else 0.0
 
 
 def _source(path: Path) -> list[str]:
-    return [*_LOCAL, "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "cfr"]
+    return [*_LOCAL, "-i", f"file:{path}", "-map", "0:v:0"]
 
 
 def _plain(path: Path, message: str) -> str:

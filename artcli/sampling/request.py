@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from artcli import device
 from artcli.enlarge import AS_IS, Enlargement
 from artcli.errors import UsageError
-from artcli.media import files
+from artcli.media import claims, files
 
 ALL = "all"  # as a class: each of them
 
@@ -100,7 +100,7 @@ class Request:
         Of several processes each looks at its own share only: the others may have begun to write theirs.
         """
         mine = device.my_share(self.outputs(classes))
-        files.check_outputs(mine, force=self.force, skip_existing=self.skip_existing)
+        claims.take(mine, force=self.force, skip_existing=self.skip_existing)
 
 
 def _numbered(path: Path, seed: int, class_name: str | None) -> Path:

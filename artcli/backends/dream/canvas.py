@@ -48,13 +48,14 @@ class Edit:
     """A canvas that may be a window of a larger picture.
 
     original: uint8 (H, W, 3) of the whole, or None when the canvas is all there is.  corner: (left, top) of the window.
-    alpha: (H, W) in 0..1 of the whole or None.
+    alpha: (H, W) in 0..1 of the whole or None.  exif: of the photograph, see `images.Picture`.
     """
 
     canvas: Canvas
     original: np.ndarray | None = None
     corner: tuple[int, int] = (0, 0)
     alpha: np.ndarray | None = None
+    exif: bytes | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,9 +75,13 @@ class Edit:
         return whole
 
 
-def whole(rgb: np.ndarray) -> Edit:
-    """Start from a picture: rgb (H, W, 3) in 0..1."""
-    return Edit(Canvas(torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).float()))
+def whole(rgb: np.ndarray, alpha: np.ndarray | None = None) -> Edit:
+    """Start from a picture: rgb (H, W, 3) in 0..1.
+
+    alpha: (H, W) in 0..1 or None; it is kept, and nothing is drawn where nothing would show.
+    """
+    shown = None if alpha is None else torch.from_numpy((alpha > 0).astype(np.float32))[None]
+    return Edit(Canvas(torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).float(), shown), alpha=alpha)
 
 
 def edit(photo: images.Picture, mask: images.Picture, feather: float) -> Edit:
@@ -89,7 +94,7 @@ def edit(photo: images.Picture, mask: images.Picture, feather: float) -> Edit:
     if mask.rgb.shape != photo.rgb.shape:
         found = f"{mask.rgb.shape[1]}x{mask.rgb.shape[0]}"
         raise UsageError(f"the mask is {found}, the picture {width}x{height}; make them the same size")
-    soft = _soften(mask.rgb.mean(2), feather)
+    soft = _soften(images.as_mask(mask), feather)
     if not soft.any():
         raise UsageError("the mask is black everywhere; paint white what is to change")
     left, top, right, bottom = _window(soft)

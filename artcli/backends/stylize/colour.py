@@ -16,21 +16,29 @@ def with_colours_of(image: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
     return (photo + luma(image) - luma(photo)).clamp(0, 1)
 
 
-def grey_like(style: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
-    """The style's brightness with the mean and spread of the photo's, as a grey (3, H, W)."""
+def counted(image: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """The pixels (C, N) of an image (C, H, W) that count: those where a mask (1, H, W) is at least half of its most."""
+    flat = image.flatten(1)
+    return flat if mask is None else flat[:, mask.flatten() >= mask.max() / 2]
+
+
+def grey_like(style: torch.Tensor, photo: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """The style's brightness with the mean and spread of the photo's, as a grey (3, H, W); mask: see `counted`."""
     own, wanted = luma(style), luma(photo)
-    spread = wanted.std(correction=0) / own.std(correction=0).clamp_min(1e-4)
-    return ((own - own.mean()) * spread + wanted.mean()).clamp(0, 1).expand(3, -1, -1)
+    seen = counted(own, mask)
+    spread = wanted.std(correction=0) / seen.std(correction=0).clamp_min(1e-4)
+    return ((own - seen.mean()) * spread + wanted.mean()).clamp(0, 1).expand(3, -1, -1)
 
 
-def coral(style: torch.Tensor, photo: torch.Tensor) -> torch.Tensor:
-    """The style in colours with the mean and covariance of the photo's, (3, H, W) in 0..1.
+def coral(style: torch.Tensor, photo: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """The style in colours with the mean and covariance of the photo's, (3, H, W) in 0..1; mask: see `counted`.
 
     Correlation alignment ("Return of Frustratingly Easy Domain Adaptation", Sun et al., 2016).
     """
     own, wanted = (t.flatten(1).double() for t in (style, photo))
-    whiten = _power(_covariance(own), -0.5)
-    turned = _power(_covariance(wanted), 0.5) @ whiten @ (own - own.mean(1, keepdim=True))
+    seen = counted(style.double(), mask)
+    whiten = _power(_covariance(seen), -0.5)
+    turned = _power(_covariance(wanted), 0.5) @ whiten @ (own - seen.mean(1, keepdim=True))
     return (turned + wanted.mean(1, keepdim=True)).clamp(0, 1).view_as(style).to(style.dtype)
 
 
@@ -45,9 +53,11 @@ def _power(matrix: torch.Tensor, exponent: float) -> torch.Tensor:
     return vectors @ torch.diag(values**exponent) @ vectors.T
 
 
-def noise_like(style: torch.Tensor, size: tuple[int, int], rng: torch.Generator) -> torch.Tensor:
-    """Noise (3, *size) with the mean and covariance of the style's colours."""
-    colours = style.flatten(1).double().cpu()
+def noise_like(
+    style: torch.Tensor, size: tuple[int, int], rng: torch.Generator, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Noise (3, *size) with the mean and covariance of the style's colours; mask: see `counted`."""
+    colours = counted(style, mask).double().cpu()
     drawn = torch.randn(3, size[0] * size[1], generator=rng, dtype=torch.float64)
     found = _power(_covariance(colours), 0.5) @ drawn + colours.mean(1, keepdim=True)
     return found.clamp(0, 1).view(3, *size).float()

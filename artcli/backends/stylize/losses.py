@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from artcli.backends.stylize.colour import counted
 from artcli.backends.stylize.moments import Moments
 from artcli.nn.features import STD
 
@@ -61,9 +62,9 @@ class _RootTrace(torch.autograd.Function):
         return slopes[0] * 0.25 * (inverse + inverse.T)
 
 
-def levels(features: torch.Tensor) -> torch.Tensor:
-    """Quantiles (C, LEVELS) of every channel of features (1, C, h, w)."""
-    ordered = features[0].flatten(1).sort(1).values
+def levels(features: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Quantiles (C, LEVELS) of every channel of features (1, C, h, w); mask (1, 1, h, w): see `colour.counted`."""
+    ordered = counted(features[0], None if mask is None else mask[0]).sort(1).values
     return F.interpolate(ordered[None], LEVELS, mode="linear", align_corners=True)[0]
 
 

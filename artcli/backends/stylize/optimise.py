@@ -115,7 +115,8 @@ class _Painter:
         if how == "content":
             return resize(self.photo, size).clone()
         if how == "style":
-            drawn = colour.noise_like(self.styles.styles[0].picture, size, rng)
+            first = self.styles.styles[0]
+            drawn = colour.noise_like(first.picture, size, rng, first.mask)
         else:
             drawn = torch.rand(3, *size, generator=rng)
             drawn = drawn if how == "noise" else 0.5 + (drawn - 0.5) / 128  # of an even grey nothing can be learned

@@ -17,11 +17,15 @@ _FLAT = 1 / 255  # spread of colours below which a picture has no brush strokes 
 
 @dataclass(frozen=True)
 class Photo:
-    """What is painted, at the size of the result: rgb (3, H, W), alpha (H, W) or None, masks (1, H, W), all in 0..1."""
+    """What is painted, at the size of the result: rgb (3, H, W), alpha (H, W) or None, masks (1, H, W), all in 0..1.
+
+    exif: see `images.Picture`.
+    """
 
     rgb: torch.Tensor
     alpha: np.ndarray | None
     masks: tuple[torch.Tensor, ...] = ()
+    exif: bytes | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,7 +56,7 @@ def photo(source: Path | files.Stdio, side: int, masks: Sequence[Path] = ()) -> 
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     soft = tuple(torch.from_numpy(images.resize(mask(path, (width, height)), size).copy())[None] for path in masks)
     alpha = None if found.alpha is None else images.resize(found.alpha, size)
-    return Photo(_tensor(images.resize(found.rgb, size)), alpha, soft)
+    return Photo(_tensor(images.resize(found.rgb, size)), alpha, soft, found.exif)
 
 
 def style(path: Path, weight: float, side: int, where: Path | None = None) -> Style:
@@ -76,17 +80,18 @@ def recolour(rgb: torch.Tensor, styles: Sequence[Style], how: str) -> tuple[torc
     """What is painted of a photo (3, H, W) whose colours are kept, and the styles for it; how: luminance or coral."""
     change = colour.coral if how == "coral" else colour.grey_like
     seen = rgb if how == "coral" else colour.luma(rgb).expand(3, -1, -1)
-    return seen, [replace(style, picture=change(style.picture, rgb)) for style in styles]
+    return seen, [replace(style, picture=change(style.picture, rgb, style.mask)) for style in styles]
 
 
 def is_flat(found: Style) -> bool:
-    """Whether it is one colour everywhere, as a picture of 1x1 is."""
-    return bool((found.picture.amax((1, 2)) - found.picture.amin((1, 2))).max() <= _FLAT)
+    """Whether all of it that counts is one colour, as a picture of 1x1 is."""
+    seen = colour.counted(found.picture, found.mask)
+    return bool((seen.amax(1) - seen.amin(1)).max() <= _FLAT)
 
 
 def mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) in 0..1.  size: (width, height) that it has to have."""
-    found = images.load(path).rgb.mean(2)
+    found = images.as_mask(images.load(path))
     if found.shape != size[::-1]:
         raise UsageError(
             f"the mask {path} is {found.shape[1]}x{found.shape[0]}, its picture {size[0]}x{size[1]}; make them the "

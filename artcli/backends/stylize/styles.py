@@ -57,16 +57,17 @@ def measure(
     pieces = tiles.cover(picture.shape[2], picture.shape[3], settings.tile)
     strides = {tap: net.stride(tap) for tap in settings.style_layers}
     parts: dict[str, list[Sums]] = {tap: [] for tap in strides}
-    found: dict[str, torch.Tensor] = {}
+    last: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
     for tile in pieces:
         found = net(tile.cut(picture), settings.style_layers)
         for tap, stride in strides.items():
             own, places = owned(tile, found[tap], mask, stride)
             parts[tap].append(sums(own, places))
+            last[tap] = own, places
     known = {tap: moments(total(each)) for tap, each in parts.items()}
     if not settings.histogram:
         return known
-    return {tap: each._replace(levels=losses.levels(found[tap])) for tap, each in known.items()}
+    return {tap: each._replace(levels=losses.levels(*last[tap])) for tap, each in known.items()}
 
 
 def owned(

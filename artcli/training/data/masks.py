@@ -41,7 +41,7 @@ class Masks:
         if file is None:
             raise UsageError(f"has no mask {key.name}.* in {self.folder}")
         picture = images.load(file.path)
-        values = picture.rgb.mean(2) if picture.alpha is None else picture.alpha
+        values = images.as_mask(picture) if picture.alpha is None else picture.alpha
         return _fit(values, shape, file.name)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from artcli.media import files
 from artcli.training.data.items import Skipped
 
-SUFFIXES = (*files.IMAGE_SUFFIXES, ".jfif", ".ppm", ".pgm", ".avif", ".jp2")
+SUFFIXES = (*files.IMAGE_SUFFIXES, ".jfif", ".ppm", ".pgm", ".jp2")
 
 _FOREIGN = {"__macosx", "@eadir", "$recycle.bin"}  # left behind by archives and storage boxes, with pictures inside
 

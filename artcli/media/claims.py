@@ -1,0 +1,107 @@
+"""Outputs that a run has taken, from the check of their names to its end: no two runs work on one file.
+
+A taken name is a small hidden file beside the output, which says who has it.  It goes with the run; one that a killed
+process has left is known by its process not being there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from artcli.errors import UsageError
+from artcli.media import files
+
+_TRIES = 5
+_NEW = 10.0  # seconds within which a mark without a word is one that is just being made
+_CLOCK = 2.0  # seconds by which clocks of files and processes may differ
+_held: list[Path] = []
+
+
+def take(paths: Iterable[Path | files.Stdio], *, force: bool, skip_existing: bool = False) -> None:
+    """Take outputs until `release`; those that `skip_existing` leaves alone are not taken.
+
+    Raises UsageError: what `files.check_outputs` refuses, and that another run, which is named, has one of them.
+    """
+    wanted = list(paths)
+    files.check_outputs(wanted, force=force, skip_existing=skip_existing)
+    if os.environ.get("RANK", "0") != "0":  # of several processes of one run the first takes the names for all
+        return
+    for path in wanted:
+        if isinstance(path, Path) and str(path) != "-" and not (skip_existing and path.exists()):
+            _take(path)
+    files.check_outputs(wanted, force=force, skip_existing=skip_existing)  # a run may have ended in between
+
+
+def release() -> None:
+    """Give back all that this process has taken."""
+    while _held:
+        files.discard(_held.pop())
+
+
+def _take(path: Path) -> None:
+    mark = _mark(path)
+    if mark in _held:
+        return
+    for _ in range(_TRIES):
+        try:
+            with mark.open("x", encoding="utf-8") as file:
+                _held.append(mark)
+                json.dump({"pid": os.getpid(), "host": platform.node(), "command": _command()}, file)
+            return
+        except FileExistsError:
+            if (owner := _owner(mark)) is not None:
+                raise UsageError(
+                    f"{path} is in work: {owner} writes it; wait until that is done, or choose another --out"
+                ) from None
+            files.discard(mark)
+        except OSError as error:
+            raise UsageError(f"cannot write into {path.parent}: {files.reason(error)}.") from error
+    raise UsageError(f"{path} is in work: {mark} cannot be taken; remove it if nothing else runs")
+
+
+def _mark(path: Path) -> Path:
+    real = Path(os.path.realpath(path))
+    name = os.path.normcase(real.name).casefold()  # some disks do not tell A.png from a.png
+    return real.with_name(f".artgen-{hashlib.sha1(name.encode()).hexdigest()[:16]}.lock")
+
+
+def _command() -> str:
+    line = shlex.join(["artgen", *sys.argv[1:]])
+    return line if len(line) <= 100 else f"{line[:97]}..."
+
+
+def _owner(mark: Path) -> str | None:
+    """Who has a mark; None for one that is left over, or has gone."""
+    try:
+        text, made = mark.read_text(encoding="utf-8"), mark.stat().st_mtime
+        told = json.loads(text)
+        pid, host, command = int(told["pid"]), str(told["host"]), str(told["command"])
+    except OSError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        return "another run" if time.time() - made < _NEW else None
+    if host != platform.node():  # whether it still runs cannot be seen from here
+        return f"process {pid} on {host} (`{command}`; if it is gone, remove {mark})"
+    return f"process {pid} (`{command}`)" if _runs(pid, made) else None
+
+
+def _runs(pid: int, made: float) -> bool:
+    """Whether that process is there, is not this one, and is not a younger one that was given the same number."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        there = process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= made + _CLOCK
+    except psutil.AccessDenied:
+        return True
+    except psutil.Error:
+        return False
+    return there and pid != os.getpid()

@@ -1,0 +1,82 @@
+"""Every line of the README is taken as written, in a folder that holds what it names: all but the models' own work."""
+
+import importlib
+import itertools
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from artcli.media import images, video
+from tests.conftest import photograph
+from tests.readme_help import README
+
+BLOCKS = re.findall(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+LINES = [line[line.index("artgen ") :] for block in BLOCKS for line in block.splitlines() if "artgen " in line]
+# What loads models and computes.
+WORK = {
+    "dream_run": "run", "paint_run": "run", "stylize_run": "run", "stylize_fast": "run", "cyclegan_run": "run",
+    "sample": "_run", "train_run": "carry_out",
+}  # fmt: skip
+RUNS = ("RUN", "RUN2", "RUN3")
+
+
+def words_of(line):
+    """The words behind `artgen`, without what a comment says."""
+    return shlex.split(line, comments=True)[1:]
+
+
+def inputs_of(words):
+    """Words that name what has to be there."""
+    given = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if before not in ("-o", "--out", "--strokes-out")
+    ]
+    return [word.split(":")[0] for word in given if re.search(r"\w(\.\w{2,4}|/)(:\d+)?$|^runs/|^RUN", word)]
+
+
+def make(name):
+    """A small file or folder of that name."""
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if (
+        name.endswith("/")
+        or name.startswith("runs/")
+        or name in (*RUNS, "photos", "paintings", "facades", "faces", "clip-data")
+    ):
+        path.mkdir(parents=True, exist_ok=True)
+        photograph(path / "one.png", (16, 12))
+    elif path.suffix == ".mp4":
+        with video.VideoWriter(path, (16, 12), 5) as film:
+            film.write(images.from_tensor(images.to_tensor(images.load(photograph(Path("frame.png"), (16, 12))))))
+        Path("frame.png").unlink()
+    elif path.suffix == ".txt":
+        path.write_text("one\ntwo\n")
+    elif path.suffix in (".jpg", ".png"):
+        photograph(path, (16, 12))
+    else:
+        path.write_text("{}")
+
+
+@pytest.mark.parametrize("line", LINES, ids=[line[:60] for line in LINES])
+def test_a_line_of_the_readme(invoke, folder, monkeypatch, line):
+    words = words_of(line)
+    for name in inputs_of(words):
+        make(name)
+    if words[0] == "train":
+        for name in words[2:4]:
+            make(name) if not name.startswith("-") and name != "none" else None
+    if "--from" in words:
+        pixels = images.from_tensor(images.to_tensor(images.load(photograph(Path("car.png"), (16, 12)))))
+        images.save(Path("car.png"), pixels, recipe={"command": "dream", "parameters": {"prompt": "car"}, "seed": 1})
+    asked = []
+    for module, name in WORK.items():
+        monkeypatch.setattr(importlib.import_module(f"artcli.commands.{module}"), name, lambda *a, **_: asked.append(a))
+    result = invoke(*words)
+    assert result.exit_code == 0, result.stderr
+    assert asked or "--check" in words
+    for before, name in itertools.pairwise(words):
+        if before == "-o" and name.endswith("/"):
+            assert Path(name).is_dir()
