@@ -11,6 +11,11 @@ def test_help_texts_are_the_commands_own():
     assert with_help(readme) == readme, "run `python tests/readme_help.py`"
 
 
+def test_no_section_stands_twice():
+    sections = re.findall(r"^## .*$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(sections) == len(set(sections))
+
+
 def test_every_local_link_and_picture_exists():
     readme = README.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", readme) + re.findall(r'src="(?!https?:)([^"]+)"', readme)

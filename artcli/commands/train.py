@@ -67,9 +67,11 @@ def train(
         str | None,
         typer.Option("--cutout", metavar="HOW", help="Find the subject: box or maskrcnn=FILE.", rich_help_panel=DATA),
     ] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Mirror every second picture.", rich_help_panel=DATA)] = False,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Mirror each picture with probability 0.5.", rich_help_panel=DATA)
+    ] = False,
     zoom: Annotated[
-        float, typer.Option("--zoom", min=0, max=0.9, help="Zoom in by up to this.", rich_help_panel=DATA)
+        float, typer.Option("--zoom", min=0, max=0.5, help="Zoom in or out by up to this part.", rich_help_panel=DATA)
     ] = 0.0,
     rotate: Annotated[
         float, typer.Option("--rotate", min=0, max=180, help="Turn by up to this, in degrees.", rich_help_panel=DATA)
@@ -115,6 +117,7 @@ def train(
 ) -> None:
     """Train a model on a folder of pictures; run the same line again to go on.
 
+    \b
     artgen train vae photos --preset abstract-64
     artgen train autoencoder cifar-10-batches-py --epochs 15 --out runs/cifar
     artgen train cyclegan photos paintings --preset light
