@@ -24,7 +24,7 @@ from artcli.training.data.prepare import Preparation
 from artcli.training.trainer import Plan, Trainer
 
 BLOCK = 20
-OWN_DATA = ("clip", "cyclegan", "painter", "pix2pix")  # not from one folder of pictures
+OWN_DATA = ("clip", "cyclegan", "diffusion", "painter", "pix2pix")  # not from one folder of pictures alone
 CPU = torch.device("cpu")
 
 

@@ -36,7 +36,7 @@ def write_data(folder, count=100):
     images[labels == 0, :16] += 180
     images[labels == 1, 16:] += 180
     np.savez(
-        folder / "things.npz", images=images.astype(np.uint8), labels=labels, names=["cat", "dog, hound"],
+        folder / "things.npz", images=images.astype(np.uint8), labels=labels, names=["cat", "dog|hound"],
         kinds=["mammal", ""], share=1.0, attributes=True,
     )  # fmt: skip
     texts = [f"{a} {b}" for a in WORDS for b in WORDS]
@@ -168,7 +168,7 @@ def refused(result, code=2):
 
 def test_missing_data_says_how_to_make_it_and_leaves_no_run(invoke, folder):
     (folder / "data").mkdir()
-    assert "texts.npz; weights/recipes/clip_mini_data.py" in refused(invoke(*arguments("data"), "-q"))
+    assert "texts.npz; weights/recipes/text_image_data.py" in refused(invoke(*arguments("data"), "-q"))
     write_data(folder / "data")
     (folder / "data" / "things.npz").unlink()
     assert "no picture sets" in refused(invoke(*arguments("data"), "-q"))

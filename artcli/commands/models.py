@@ -17,6 +17,7 @@ _USES = {
     "clip": "dream --clip",
     "cyclegan": "cyclegan --model",
     "critic": "train cyclegan --set critic=",
+    "diffusion": "dream --prior",
     "net": "stylize --net",
     "painter": "paint --model",
     "pix2pix": "cyclegan --model",
@@ -24,7 +25,7 @@ _USES = {
     "vgg-slim": "stylize --net",
     "vqgan": "dream --vqgan",
 }
-_NEEDS_END = ("adain", "clip", "upscaler", "vgg-slim", "vqgan")  # what is taken is exported when a run is finished
+_NEEDS_END = ("adain", "clip", "diffusion", "upscaler", "vgg-slim", "vqgan")  # what is taken is exported when a run is finished
 
 
 def models(

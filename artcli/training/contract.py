@@ -79,7 +79,7 @@ class Pair(Batch):
     others: torch.Tensor
 
     def looks(self, side: int, *, flip: bool, together: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Random parts (B, C, side, side) of both, mirrored with probability 0.5; `together`: the same parts of both."""
+        """Random parts (B, C, side, side) of both, mirrored with probability 0.5; `together`: of the same places."""
         if together:
             both = replace(self, images=torch.cat((self.images, self.others), 1))
             a, b = both._look(side, flip).chunk(2, 1)
