@@ -25,7 +25,14 @@ _USES = {
     "vgg-slim": "stylize --net",
     "vqgan": "dream --vqgan",
 }
-_NEEDS_END = ("adain", "clip", "diffusion", "upscaler", "vgg-slim", "vqgan")  # what is taken is exported when a run is finished
+_NEEDS_END = (
+    "adain",
+    "clip",
+    "diffusion",
+    "upscaler",
+    "vgg-slim",
+    "vqgan",
+)  # what is taken is exported when a run is finished
 
 
 def models(

@@ -49,11 +49,8 @@ def begin(
 
 
 def after_sketch(settings: Settings) -> Settings:
-    """How the loop goes on from a sketch: held by it at first, and large from the start."""
-    return replace(
-        settings, init_weight=settings.init_weight + settings.hold, init_decay=settings.hold_decay,
-        low_res=settings.sketch_res,
-    )  # fmt: skip
+    """How the loop goes on from a sketch: held by it at first."""
+    return replace(settings, init_weight=settings.init_weight + settings.hold, init_decay=settings.hold_decay)
 
 
 def _sketch(

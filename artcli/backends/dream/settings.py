@@ -16,7 +16,8 @@ class Settings:
     width, height: pixels, at least 32.  steps: optimizer steps, at least 1.  lr: learning rate; None takes the one that
     suits the drawer.  cutouts: crops that CLIP looks at in every step.  cut_power: exponent of the crop sizes, above 1
     favours small ones.  augment: any of AUGMENTATIONS.  init_weight: pull towards the init image; every step multiplies
-    it by init_decay.  start: one of STARTS, what a VQGAN begins with.  tileable: the edges fit onto the opposite ones.
+    it by init_decay.  start: one of STARTS, what the drawing begins with.  hold: pull towards a prior's sketch, multiplied
+    by hold_decay in every step.  tileable: the edges fit onto the opposite ones.
     low_res: side of the first stage, in pixels along the shorter edge (0: none); low_part: the part of the steps it
     gets; None takes the one that suits the drawer.  chunk: crops per forward pass.
     """
@@ -36,7 +37,6 @@ class Settings:
     start: str = "prior"
     hold: float = 300.0
     hold_decay: float = 0.97
-    sketch_res: int = 128
     tileable: bool = False
     low_res: int = 64
     low_part: float | None = None
@@ -60,7 +60,7 @@ class Sketching:
     """How a prior draws.  candidates: pictures that CLIP picks from.  steps: of the solver.  guidance: how far beyond
     what the text alone says; 1 is the text alone.  strength: how much of a photograph is drawn anew, 0..1."""
 
-    candidates: int = 6
+    candidates: int = 12
     steps: int = 20
     guidance: float = 4.0
     strength: float = 0.7
