@@ -42,8 +42,11 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool) -
     from artcli.run import interruptible
 
     with interruptible() as stop:
-        studio = Studio(request, console, stop)
-        one_by_one(jobs, studio.estimate if dry_run else studio.paint, lambda job: job.source, console)
+        with stop.at_once():
+            studio = Studio(request, console, stop)
+            if dry_run:
+                return one_by_one(jobs, studio.estimate, lambda job: job.source, console)
+        one_by_one(jobs, studio.paint, lambda job: job.source, console)
 
 
 class Studio:
@@ -290,12 +293,11 @@ class Studio:
         self.console.result(outputs, dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
 
     def _size_of(self, source: Path | files.Stdio) -> tuple[int, int]:
-        from artcli.media import video
+        from artcli.media import decode, video
 
         if isinstance(source, Path) and source.suffix.lower() in FILM_INPUTS:
             return video.probe(source).size
-        height, width = _load(source).rgb.shape[:2]
-        return width, height
+        return decode.size_of(source)
 
 
 def background(text: str | None) -> Any:
