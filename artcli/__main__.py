@@ -3,7 +3,9 @@
 import atexit
 import errno
 import os
+import signal
 import sys
+from types import FrameType
 
 
 class _Exit:
@@ -23,8 +25,14 @@ class _Exit:
             os._exit(self.code)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM as Ctrl-C: one line, and nothing half written, also while libraries and models are loaded."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     end = _Exit()
+    signal.signal(signal.SIGTERM, _interrupt)
     from artcli.cli import app
 
     try:

@@ -26,11 +26,26 @@ class Stop:
     """Set by the first Ctrl-C or SIGTERM; the second stops at once."""
 
     requested = False
+    _awaited = True
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested or not self._awaited:
             raise KeyboardInterrupt
         self.requested = True
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within the block, where nobody looks at `requested` and nothing can be lost, the first signal stops too.
+
+        Raises KeyboardInterrupt.
+        """
+        before, self._awaited = self._awaited, False
+        try:
+            if self.requested:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._awaited = before
 
 
 @contextmanager

@@ -79,8 +79,11 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, b
     from artcli.run import interruptible
 
     with interruptible() as stop:
-        studio = Studio(request, console, stop)
-        one_by_one(jobs, studio.estimate if dry_run else studio.work, lambda job: job.source, console, batch=batch)
+        with stop.at_once():
+            studio = Studio(request, console, stop)
+            if dry_run:
+                return one_by_one(jobs, studio.estimate, lambda job: job.source, console, batch=batch)
+        one_by_one(jobs, studio.work, lambda job: job.source, console, batch=batch)
 
 
 class Studio:
@@ -217,14 +220,14 @@ class Studio:
         import torch
 
         from artcli.backends import translate
-        from artcli.media import images, video
+        from artcli.media import decode, video
 
         if job.film:
             assert isinstance(job.source, Path)
             info = video.probe(job.source)
             (width, height), frames, enlarger = info.size, video.frame_count(job.source, info), enlarge.Enlarger()
         else:
-            height, width = images.load("-" if str(job.source) == "-" else job.source).rgb.shape[:2]
+            (width, height) = decode.size_of(job.source)
             frames, enlarger = 1, self.enlarger
         part = torch.rand(3, _TRIED, _TRIED)
         translate.whole(part, self.net)

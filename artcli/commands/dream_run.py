@@ -60,9 +60,11 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, b
     from artcli.run import interruptible
 
     with interruptible() as stop:
-        studio = Studio(request, console)
-        work = studio.estimate if dry_run else lambda job: studio.draw(job, stop)
-        one_by_one(jobs, work, lambda job: job.out, console, batch=batch)
+        with stop.at_once():
+            studio = Studio(request, console)
+            if dry_run:
+                return one_by_one(jobs, studio.estimate, lambda job: job.out, console, batch=batch)
+        one_by_one(jobs, lambda job: studio.draw(job, stop), lambda job: job.out, console, batch=batch)
 
 
 def _headline(jobs: Sequence[Job], request: Request) -> str:

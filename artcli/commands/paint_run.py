@@ -42,8 +42,11 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, b
     from artcli.run import interruptible
 
     with interruptible() as stop:
-        studio = Studio(request, console, stop)
-        one_by_one(jobs, studio.estimate if dry_run else studio.paint, lambda job: job.source, console, batch=batch)
+        with stop.at_once():
+            studio = Studio(request, console, stop)
+            if dry_run:
+                return one_by_one(jobs, studio.estimate, lambda job: job.source, console, batch=batch)
+        one_by_one(jobs, studio.paint, lambda job: job.source, console, batch=batch)
 
 
 class Studio:
@@ -290,13 +293,12 @@ class Studio:
         self.console.result(outputs, dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
 
     def _size_of(self, job: Job) -> tuple[int, int]:
-        from artcli.media import video
+        from artcli.media import decode, video
 
         if job.moves:
             assert isinstance(job.source, Path)
             return video.probe(job.source).size
-        height, width = _load(job.source).rgb.shape[:2]
-        return width, height
+        return decode.size_of(job.source)
 
 
 def background(text: str | None) -> Any:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from artcli import device, enlarge, weights
 from artcli import state as state_file
+from artcli.backends.stylize.schedule import fit
 from artcli.commands.outputs import one_by_one
-from artcli.commands.stylize_run import Job, Request, read_styles, recipe_of
+from artcli.commands.stylize_run import TRIED, Job, Request, read_styles, recipe_of
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
 from artcli.fetch import sha256_of
@@ -54,8 +55,11 @@ def run(jobs: list[Job], request: Request, fast: Fast, console: Console, *, dry_
     from artcli.run import interruptible
 
     with interruptible() as stop:
-        studio = Studio(request, fast, console, stop)
-        one_by_one(jobs, studio.estimate if dry_run else studio.paint, lambda job: job.photo, console, batch=batch)
+        with stop.at_once():
+            studio = Studio(request, fast, console, stop)
+            if dry_run:
+                return one_by_one(jobs, studio.estimate, lambda job: job.photo, console, batch=batch)
+        one_by_one(jobs, studio.paint, lambda job: job.photo, console, batch=batch)
 
 
 class Studio:
@@ -218,8 +222,7 @@ class Studio:
         import psutil
         import torch
 
-        from artcli.backends.stylize import reading
-        from artcli.media import video
+        from artcli.media import decode, video
 
         count, side, enlarging = 1, self.request.settings.size, 0.0
         if isinstance(job, Clip):
@@ -227,13 +230,14 @@ class Studio:
             info = video.probe(job.photo)
             count = max(1, round(video.seconds(job.photo) * info.fps))
             width, height = self._size(info.size)
-            photo = torch.rand(3, height, width)
         else:
-            photo = reading.photo(job.photo, side).rgb
-            enlarging = self.enlarger.seconds(photo.shape[2], photo.shape[1])
+            height, width = fit(decode.size_of(job.photo)[::-1], side, least=1)
+            enlarging = self.enlarger.seconds(width, height)
+        tried = torch.rand(3, *fit((height, width), min(max(height, width), TRIED)))
         started = time.monotonic()
-        self.shared(photo)
-        seconds = count * (time.monotonic() - started) + enlarging
+        self.shared(tried)
+        pixels = width * height / (tried.shape[1] * tried.shape[2])
+        seconds = count * pixels * (time.monotonic() - started) + enlarging
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: {count} frames, about {duration(seconds)}, {memory:.1f} GB; would write")
         self.console.result(job.outputs, dry_run=True, seconds=round(seconds, 2), memory_gb=round(memory, 2))

@@ -91,9 +91,15 @@ def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, b
     from artcli.run import interruptible
 
     with interruptible() as stop:
-        studio = Studio(request, console)
-        work = studio.estimate if dry_run else lambda job: studio.paint(job, stop)
-        one_by_one(jobs, work, lambda job: job.photo, console, batch=batch)
+        with stop.at_once():
+            studio = Studio(request, console)
+            if dry_run:
+                return one_by_one(jobs, studio.estimate, lambda job: job.photo, console, batch=batch)
+        one_by_one(jobs, lambda job: studio.paint(job, stop), lambda job: job.photo, console, batch=batch)
+
+
+TRIED = 1024  # pixels of the longer side of what a dry run tries
+_TRYING = 2.0  # seconds for that
 
 
 class Studio:
@@ -130,12 +136,13 @@ class Studio:
 
     def paint(self, job: Job, stop: "Stop") -> None:
         started = time.monotonic()
-        photo = self._read(job)
-        self.enlarger.check(job.picture, *photo.size)
-        seen, styles = self._colours(photo)
-        unfinished = self._unfinished(job)
-        saved = self._saved(unfinished)
-        plan = self._plan(seen, styles, started) if saved is None else [Stage(*stage) for stage in saved["stages"]]
+        with stop.at_once():
+            photo = self._read(job)
+            self.enlarger.check(job.picture, *photo.size)
+            seen, styles = self._colours(photo)
+            unfinished = self._unfinished(job)
+            saved = self._saved(unfinished)
+            plan = self._plan(seen, styles, started) if saved is None else [Stage(*stage) for stage in saved["stages"]]
         recipe = recipe_of(job, self.request, self.recorded)
         preview = self._preview(job)
         try:
@@ -278,17 +285,19 @@ class Studio:
     # dry run --------------------------------------------------------------------------------------------------------
 
     def estimate(self, job: Job) -> None:
-        """Time a step of the scales and say what the whole would cost."""
+        """Time a step of the scales that are small enough, and say what the whole would cost."""
         import psutil
+        import torch
 
         from artcli.backends.stylize.optimise import seconds_per_step
+        from artcli.media import decode
 
-        photo = self._read(job)
-        seen, styles = self._colours(photo)
-        stages = schedule.stages(self.settings)
-        seconds = seconds_per_step(seen, styles, self.settings, stages, self.request.time_limit or 60.0)
+        height, width = schedule.fit(decode.size_of(job.photo)[::-1], self.settings.size, least=1)
+        seen = torch.rand(3, *schedule.fit((height, width), min(self.settings.size, TRIED)))
+        stages, limit = schedule.stages(self.settings), self.request.time_limit or 60.0
+        seconds = seconds_per_step(seen, self.shared, self.settings, stages, limit, budget=_TRYING)
         total = sum(stage.steps * each for stage, each in zip(stages, seconds, strict=True))
-        total = min(total, self.request.time_limit or total) + self.enlarger.seconds(*photo.size)
+        total = min(total, self.request.time_limit or total) + self.enlarger.seconds(width, height)
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: {_total(stages)} steps, about {duration(total)}, {memory:.1f} GB; would write")
         self.console.result(job.outputs, dry_run=True, seconds=round(total, 1), memory_gb=round(memory, 2))

@@ -167,12 +167,14 @@ def train(
         },
         "trainer": {"precision": precision, "accumulate": accumulate, "save_every": save_every, "keep": keep},
     }
-    train_run.carry_out(
-        backend, config, what, out,
-        accept_changes=accept_changes, limit=limit, patience=patience, device_name=device, track=track or [],
-        onnx=export == "onnx", dry_run=dry_run, console=console,
-        started=started,
-    )  # fmt: skip
+    from artcli.run import interruptible
+
+    with interruptible() as stop, stop.at_once():  # the steps wait for a signal themselves
+        train_run.carry_out(
+            backend, config, what, out,
+            accept_changes=accept_changes, limit=limit, patience=patience, device_name=device, track=track or [],
+            onnx=export == "onnx", dry_run=dry_run, console=console, started=started,
+        )  # fmt: skip
 
 
 def _check(data: Path, console: Console) -> None:

@@ -84,6 +84,19 @@ def _register_heic(name: str) -> None:
     pillow_heif.register_heif_opener()
 
 
+def size_of(source: Source) -> tuple[int, int]:
+    """(width, height) of the picture upright, from its header alone.  Raises UsageError as `open_image` does."""
+    image = open_image("-" if str(source) == "-" else source)
+    try:
+        turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+    except Exception:  # damaged EXIF; the picture is still good
+        turned = False
+    return (image.height, image.width) if turned else (image.width, image.height)
+
+
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
 @contextmanager
 def guarded(name: str, max_pixels: int = MAX_PIXELS) -> Iterator[None]:
     """Turn whatever Pillow raises on damaged data into UsageError, and hold its own checks to `max_pixels`."""

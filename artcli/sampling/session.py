@@ -44,11 +44,11 @@ def run(request: Request, console: Console, *, dry_run: bool) -> None:
     if not request.separate and not device.my_share([request.out]):
         return  # several processes share the files of a batch; a single one is the first process's
     with interruptible() as stop:
-        session = Session(request, console, stop)
-        if dry_run:
-            session.estimate()
-        else:
-            MODES[request.mode].make(session)
+        with stop.at_once():
+            session = Session(request, console, stop)
+            if dry_run:
+                return session.estimate()
+        MODES[request.mode].make(session)
 
 
 class Session:

@@ -16,8 +16,8 @@ class Settings:
     width, height: pixels, at least 32.  steps: optimizer steps, at least 1.  lr: learning rate; None takes the one that
     suits the drawer.  cutouts: crops that CLIP looks at in every step.  cut_power: exponent of the crop sizes, above 1
     favours small ones.  augment: any of AUGMENTATIONS.  init_weight: pull towards the init image; every step multiplies
-    it by init_decay.  start: one of STARTS, what the drawing begins with.  hold: pull towards a prior's sketch, multiplied
-    by hold_decay in every step.  tileable: the edges fit onto the opposite ones.
+    it by init_decay.  start: one of STARTS, what the drawing begins with.  hold: pull towards a prior's sketch; every
+    step multiplies it by hold_decay.  tileable: the edges fit onto the opposite ones.
     low_res: side of the first stage, in pixels along the shorter edge (0: none); low_part: the part of the steps it
     gets; None takes the one that suits the drawer.  chunk: crops per forward pass.
     """

@@ -1,5 +1,6 @@
 """The optimisation loop of stylize: from coarse to fine, towards the style's statistics (Gatys et al., 2016)."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from artcli.errors import ArtgenError
 from artcli.nn.features import FeatureNet
 
 _LONGEST = 0.02  # step of L-BFGS, root of the mean square over the picture, in 0..1 of colours
+_TRIAL = 6  # steps that trying a scale takes about as long as: styles and content are measured too
+_ROUGH = 256  # pixels
 _WORTH_TIMING = 0.03  # of the time there is: larger scales are estimated by their pixels
 
 
@@ -52,22 +55,36 @@ def stylize(
 
 
 def seconds_per_step(
-    photo: torch.Tensor, styles: Styles, settings: Settings, stages: Sequence[Stage], limit: float
+    photo: torch.Tensor,
+    styles: Styles,
+    settings: Settings,
+    stages: Sequence[Stage],
+    limit: float,
+    budget: float = math.inf,
 ) -> list[float]:
-    """Of each scale, as far as trying does not itself use up the time limit; beyond that by the number of pixels."""
+    """Of each scale, as far as trying does not itself use up the time limit; beyond that by the number of pixels.
+
+    budget: seconds for trying, where a rough answer is enough: then the first scale is tried on fewer pixels too.
+    """
     found: list[float] = []
+    began = time.monotonic()
     for number, stage in enumerate(stages):
         guess = found[-1] * (stage.side / stages[number - 1].side) ** 2 if found else 0.0
-        if guess > limit * _WORTH_TIMING:
+        if guess > limit * _WORTH_TIMING or time.monotonic() - began + _TRIAL * guess > budget:
             found.append(guess)
             continue
-        trial = _Painter(photo, styles, settings, [Stage(stage.side, 2)], (), 0)
-        trial.start()
-        trial.advance()
-        started = time.monotonic()
-        trial.advance()
-        found.append(time.monotonic() - started)
+        side = min(stage.side, _ROUGH) if not found and budget < math.inf else stage.side
+        found.append(_seconds_of_a_step(photo, styles, settings, side) * (stage.side / side) ** 2)
     return found
+
+
+def _seconds_of_a_step(photo: torch.Tensor, styles: Styles, settings: Settings, side: int) -> float:
+    trial = _Painter(photo, styles, settings, [Stage(side, 2)], (), 0)
+    trial.start()
+    trial.advance()
+    started = time.monotonic()
+    trial.advance()
+    return time.monotonic() - started
 
 
 class _Painter:
