@@ -152,7 +152,9 @@ def with_exif(path, picture=None):
     exif.get_ifd(0x8769).update({0x9003: "2021:05:06 07:08:09", 0x927C: b"notes" * 50, 0xA002: 9999, 0xA001: 65535})
     exif.get_ifd(0x8825).update({1: "N", 2: (47.0, 3.0, 1.5)})
     picture = picture or Image.open(photograph(path.with_suffix(".png")))
-    picture.save(path, exif=exif)
+    whole = Image.Exif()
+    whole.load(exif.tobytes())  # Pillow's writer of TIFF takes tables within tables from what was read only
+    picture.save(path, exif=whole)
     return path
 
 

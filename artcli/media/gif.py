@@ -73,6 +73,8 @@ def _copy(stream: IO[bytes], out: IO[bytes], comment: str | None, ends: Sequence
     while (kind := stream.read(1)) and kind[0] in (_EXTENSION, _PICTURE):
         if kind[0] == _PICTURE:
             place = stream.read(9)
+            if len(place) < 9:  # ffmpeg has died, and its status tells
+                return
             out.write(kind + place + _table(stream, place[8]) + stream.read(1))
         else:
             kind += stream.read(1)
