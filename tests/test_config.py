@@ -32,7 +32,7 @@ def steps_of(folder, monkeypatch):
     from artcli.commands import dream_run
 
     seen = []
-    monkeypatch.setattr(dream_run, "run", lambda jobs, request, console, dry_run: seen.append(request.settings.steps))
+    monkeypatch.setattr(dream_run, "run", lambda jobs, request, console, **_: seen.append(request.settings.steps))
 
     def steps(*args):
         result = CliRunner().invoke(app, ["dream", "a", *args])
