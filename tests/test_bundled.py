@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 
 from artcli import weights
-from artcli.backends import adain_files, translate, translator_files, upscale, vqgan_files
+from artcli.backends import adain_files, diffusion, diffusion_files, translate, translator_files, upscale, vqgan_files
 from artcli.backends import clip as clips
 from artcli.backends.stylize import fast
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.styles import Style
 from artcli.media import images, record
+from artcli.nn import flow
 from tests.conftest import photograph
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -154,3 +155,16 @@ def test_monet_keeps_what_is_in_a_photo_and_changes_its_look(picture):
     painted = translate.whole(picture, there).clamp(0, 1)
     assert 12 < psnr(painted, picture) < 30
     assert psnr(translate.whole(painted, back).clamp(0, 1), picture) > psnr(painted, picture)
+
+
+def test_the_prior_draws_the_colours_that_it_is_told():
+    """Seeds 0 to 3 of each: a red car has more red in it than a blue one, and the other way round."""
+    model = diffusion_files.load("diffusion-mini", torch.device("cpu"), offline=True)
+
+    def mean(words):
+        text = model.tower([words])[0]
+        drawn = diffusion.draw(model.net, [flow.Wish(text)], range(4), model.size, guidance=4.0, steps=10)
+        return drawn.mean((0, 2, 3))
+
+    red, blue = mean("a red car"), mean("a blue car")
+    assert red[0] - red[2] > blue[0] - blue[2] + 0.1
