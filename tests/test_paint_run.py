@@ -141,6 +141,10 @@ def test_what_is_written_beside_a_picture_of_another_size_has_that_size(paint, r
     assert 'width="50"' in Path("a.svg").read_text()
 
 
+def test_one_stroke_is_one(paint):
+    assert "paint: 1 stroke in" in paint("photo.png", "--strokes", 1).stderr
+
+
 def test_the_work_follows_the_size_that_is_painted(paint, folder):
     """As if the photo had that size; a photo that is smaller is painted as it is."""
     photograph(folder / "large.png", (1000, 700))

@@ -16,6 +16,7 @@ from artcli.backends import (
     autoencoder,
     clip_mini,
     cyclegan,
+    diffusion,
     painter,
     pix2pix,
     registry,
@@ -48,6 +49,9 @@ CONFIGS = {
     ),
     "cyclegan": lambda _: cyclegan.Config(blocks=1, pool=1, resize=True, depthwise=True, channels=1, **SIDES),
     "cyclegan grain": lambda _: cyclegan.Config(blocks=1, pool=1, norm="none", residual=True, grain=True, **SIDES),
+    "diffusion": lambda _: diffusion.Config(
+        size=16, widths=(8, 16), blocks=(1, 1), attention=(False, True), features=16, texts=8
+    ),
     "painter": lambda _: painter.Config(width=16, ffn=8, layers=1),
     "pix2pix": lambda _: pix2pix.Config(blocks=4, direction="BtoA", **SIDES),
     "pix2pix resnet": lambda _: pix2pix.Config(net="resnet", blocks=1, norm="instance", direction="BtoA", **SIDES),
@@ -65,12 +69,13 @@ PARTS = {
     "adain": ["adain"],
     "clip": ["image", "text"],
     "cyclegan": ["a-to-b", "b-to-a"],
+    "diffusion": ["flow"],
     "painter": ["painter"],
     "pix2pix": ["b-to-a"],
     "upscaler": ["upscaler"],
     "vgg-slim": ["vgg-slim"],
 }  # all others have an encoder and a decoder
-ANY_SIZE = {"adain", "cyclegan", "pix2pix", "upscaler", "vgg-slim", "vqgan", "vqvae"}
+ANY_SIZE = {"adain", "cyclegan", "diffusion", "pix2pix", "upscaler", "vgg-slim", "vqgan", "vqvae"}
 
 
 def stirred(model):

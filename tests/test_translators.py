@@ -245,6 +245,41 @@ def test_old_and_wrapped_names_load_too(tmp_path):
     assert load(tmp_path / "G.pth").net.sizes == SMALL
 
 
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_a_resnet_that_enlarges_and_convolves(tmp_path, norm):
+    """Written out as others have it: repeat the pixels, mirror the edge, convolve."""
+    made, image = net(replace(SMALL, resize=True, norm=norm)), of(SMALL)[0] / 2 + 0.5
+    layers = []
+    for layer in made.model:
+        if isinstance(layer, translators._Repeat):
+            conv = torch.nn.Conv2d(layer.in_channels, layer.out_channels, 3, bias=layer.bias is not None)
+            conv.load_state_dict(layer.state_dict())
+            layers += [torch.nn.Upsample(scale_factor=2), torch.nn.ReflectionPad2d(1), conv]
+        else:
+            layers.append(layer)
+    theirs = torch.nn.Sequential(*layers).eval()
+    torch.save({f"model.{name}": tensor for name, tensor in theirs.state_dict().items()}, tmp_path / "G.pth")
+    loaded = load(tmp_path / "G.pth")
+    assert loaded.net.sizes == made.sizes
+    with torch.no_grad():
+        wanted = theirs(image[None] * 2 - 1)[0] / 2 + 0.5
+    torch.testing.assert_close(translate.whole(image, loaded.net), wanted, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("form", [torch.nn.utils.spectral_norm, torch.nn.utils.parametrizations.spectral_norm])
+def test_spectral_normalisation_is_done_once(tmp_path, form):
+    made, image = seeded(lambda: Translator(replace(SMALL, norm="batch"))).requires_grad_(True), of(SMALL)[0] / 2 + 0.5
+    for layer in list(made.modules()):
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
+            seeded(lambda layer=layer: form(layer))
+    for _ in range(3):
+        made.train()(image[None] * 2 - 1)
+    torch.save(made.state_dict(), tmp_path / "G.pth")
+    with torch.no_grad():
+        wanted = made.eval()(image[None] * 2 - 1)[0] / 2 + 0.5
+    torch.testing.assert_close(translate.whole(image, load(tmp_path / "G.pth").net), wanted, atol=1e-4, rtol=0)
+
+
 def test_a_pair_of_upstream_checkpoints_is_a_folder(tmp_path):
     for name, seed in (("latest_net_G_A.pth", 1), ("latest_net_G_B.pth", 2)):
         torch.save(net(SMALL, seed).state_dict(), tmp_path / name)

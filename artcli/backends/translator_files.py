@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save as to_bytes
 
 from artcli import weights
+from artcli.backends import translator_names
 from artcli.backends.translator_place import DIRECTIONS, find
 from artcli.errors import UsageError, WeightsError
 from artcli.media import files
@@ -146,7 +147,7 @@ def _read(path: Path, direction: str | None) -> tuple[dict[str, torch.Tensor], d
     text = _metadata(path).get("artgen")
     if text is not None:
         return _of_run(path, json.loads(text), direction)
-    return weights.load_state(path), _record(path)
+    return translator_names.plain(weights.load_state(path)), _record(path)
 
 
 def _of_run(path: Path, description: dict, direction: str | None) -> tuple[dict[str, torch.Tensor], dict]:

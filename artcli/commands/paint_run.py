@@ -93,7 +93,8 @@ class Studio:
                 written, source=str(job.source), strokes=len(painting.strokes), size=list(painting.size),
                 seconds=round(spent, 2), finished=finished,
             )  # fmt: skip
-        self.console.info(f"paint: {len(painting.strokes)} strokes in {duration(spent)}")
+        count = len(painting.strokes)
+        self.console.info(f"paint: {count} stroke{'s' * (count != 1)} in {duration(spent)}")
         if not finished:
             raise Interrupted(f"interrupted; {job.picture} is what was painted of {job.source}")
 
