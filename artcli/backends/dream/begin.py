@@ -18,6 +18,8 @@ from artcli.backends.dream.story import Story
 from artcli.backends.frame import Frame
 from artcli.nn.vqgan import VQGAN
 
+LEFT = 0.01  # of the pull to the sketch, when the run is over
+
 
 def begin(
     targets: Sequence[Target] | Story,
@@ -49,8 +51,10 @@ def begin(
 
 
 def after_sketch(settings: Settings) -> Settings:
-    """How the loop goes on from a sketch: held by it at first."""
-    return replace(settings, init_weight=settings.init_weight + settings.hold, init_decay=settings.hold_decay)
+    """How the loop goes on from a sketch: held by it at first, and free in the end; a pull of one's own stays."""
+    if settings.init_weight:
+        return settings
+    return replace(settings, init_weight=settings.hold, init_decay=LEFT ** (1 / settings.steps))
 
 
 def _sketch(

@@ -16,8 +16,8 @@ class Settings:
     width, height: pixels, at least 32.  steps: optimizer steps, at least 1.  lr: learning rate; None takes the one that
     suits the drawer.  cutouts: crops that CLIP looks at in every step.  cut_power: exponent of the crop sizes, above 1
     favours small ones.  augment: any of AUGMENTATIONS.  init_weight: pull towards the init image; every step multiplies
-    it by init_decay.  start: one of STARTS, what the drawing begins with.  hold: pull towards a prior's sketch; every
-    step multiplies it by hold_decay.  tileable: the edges fit onto the opposite ones.
+    it by init_decay.  start: one of STARTS, what the drawing begins with.  hold: pull towards a prior's sketch,
+    which fades over the run.  tileable: the edges fit onto the opposite ones.
     low_res: side of the first stage, in pixels along the shorter edge (0: none); low_part: the part of the steps it
     gets; None takes the one that suits the drawer.  chunk: crops per forward pass.
     """
@@ -35,8 +35,7 @@ class Settings:
     init_weight: float = 0.0
     init_decay: float = 1.0
     start: str = "prior"
-    hold: float = 300.0
-    hold_decay: float = 0.97
+    hold: float = 1500.0
     tileable: bool = False
     low_res: int = 64
     low_part: float | None = None
