@@ -287,12 +287,12 @@ def test_force_replaces(dream, folder):
 
 
 def test_an_unexpected_error_keeps_its_traceback(dream, monkeypatch):
-    from artcli.backends.dream import optimise
+    from artcli.backends.dream import begin, restyle, travel  # noqa: F401 (which keep what they import)
 
     def bug(*args, **kwargs):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(optimise, "dream", bug)
+    monkeypatch.setattr(begin, "begin", bug)
     with pytest.raises(ZeroDivisionError):
         dream("a", "-q")
 

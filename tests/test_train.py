@@ -259,7 +259,8 @@ def test_bf16_that_is_emulated_is_told(invoke, folder, data, monkeypatch):
 
 def test_ctrl_c(invoke, folder, data, monkeypatch):
     with monkeypatch.context() as pressed:
-        pressed.setattr(loop.Stop, "requested", True)
+        after_loading = lambda session: pressed.setattr(loop.Stop, "requested", True)  # noqa: E731
+        pressed.setattr(train_run.Session, "_rehearse", after_loading)
         result = invoke(*line(data, "-q"))
     assert result.exit_code == 130
     assert "stopped at step 1 of 6 and saved; the same command goes on" in one_error_line(result.stderr)

@@ -15,6 +15,7 @@ from artcli.backends import clip_mini_data as lessons
 from artcli.backends.clip_mini import Config, Model, encode_tokens
 from artcli.backends.clip_mini_data import ClipData
 from artcli.backends.clip_phrases import COLORS, SCENES, STYLES, compose
+from artcli.commands import train_run
 from artcli.errors import UsageError
 from artcli.training.trainer import Plan, Trainer
 from tests.conftest import one_error_line, snapshot
@@ -150,7 +151,8 @@ def test_stopped_after_every_step_it_ends_at_the_same_bytes(invoke, data, traine
 
 def test_ctrl_c(invoke, data, trained, monkeypatch):
     with monkeypatch.context() as pressed:
-        pressed.setattr(loop.Stop, "requested", True)
+        after_loading = lambda session: pressed.setattr(loop.Stop, "requested", True)  # noqa: E731
+        pressed.setattr(train_run.Session, "_rehearse", after_loading)
         result = invoke(*arguments(data), "-q")
     assert result.exit_code == 130
     assert "stopped at step 1 of 8" in one_error_line(result.stderr)

@@ -230,7 +230,7 @@ def dream(
         raise UsageError(f"--start {begun} goes with --drawer vqgan")
     if tileable and mask is not None:
         raise UsageError("--tileable and --mask do not go together: a photograph's edges stay as they are")
-    if vqgan is not None and drawer != "vqgan":
+    if options.on_the_line(ctx, "vqgan") and drawer != "vqgan":
         raise UsageError("--vqgan goes with --drawer vqgan")
     if story is not None and (prompt is not None or prompts_file is not None):
         raise UsageError("--story goes without PROMPT and --prompts: its lines are the scenes")
