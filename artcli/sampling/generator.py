@@ -125,6 +125,8 @@ class Sampler:
     ) -> Iterator[torch.Tensor]:
         """A picture per seed.  classes: as many names as seeds, or none."""
         named = [name for name in classes if name is not None]
+        if self.told_in_words and not named:
+            named = [self.prompts[place % len(self.prompts)] for place in range(len(seeds))]
         labels = [] if self.told_in_words else [self.loaded.classes.index(name) for name in named]
         cut = {} if truncation is None else {"truncation": truncation}
 

@@ -85,13 +85,14 @@ class Session:
             request.check_outputs(self.classes)
 
     def _load(self, run: Path) -> Sampler:
-        from artcli.training import runs
+        from artcli.sampling import finished
 
         chosen = {} if self.request.checkpoint is None else {"checkpoint_name": self.request.checkpoint}
-        sampler = Sampler(runs.load_generator(run, self.device, **chosen), self.device, self.stop, self.enlarger)
-        step = sampler.loaded.description.get("step", "?")
+        loaded = finished.load(run, self.device, size=self.request.size, **chosen)
+        sampler = Sampler(loaded, self.device, self.stop, self.enlarger)
+        step = f", step {loaded.description['step']}" if "step" in loaded.description else ""
         size, where = f"{sampler.side}x{sampler.side}{self.enlarger.note}", device.describe(self.device)
-        self.console.info(f"sample: {sampler.title}, step {step}, {size}, {where}")
+        self.console.info(f"sample: {sampler.title}{step}, {size}, {where}")
         return sampler
 
     def _tell_class(self) -> None:
