@@ -94,6 +94,9 @@ def test_a_diffusion_model_draws_what_words_say(invoke, folder, tiny_prior):
     assert f"diffusion of {tiny_prior}, 16x16" in invoke("sample", tiny_prior, "--prompt", "a", "-n").stderr
     assert (pixels("0.png") == pixels("1.png")).all()
     assert "give --prompt" in one_error_line(invoke("sample", tiny_prior, "-q").stderr)
+    result = invoke("sample", tiny_prior, "--prompt", "car " * 15, "--negative", "горы", "-n", "-q")
+    cut, foreign = result.stderr.splitlines()
+    assert "cut after '... " in cut and foreign.endswith("cannot know these words: горы")
     result = invoke("sample", tiny_prior, "--prompt", "a", "b", "--neighbours")
     assert result.exit_code == 2 and "unexpected" in result.stderr
     result = invoke("sample", tiny_prior, "--prompt", "a", "--prompt", "b", "--interpolate", "-o", "way.png")

@@ -102,6 +102,11 @@ class Sampler:
         how = {"negative": tuple(negative)} | ({} if guidance is None else {"guidance": guidance})
         self.model.drawing = replace(self.model.drawing, **how)
 
+    def unheard(self) -> list[str]:
+        """Lines about what its text tower does not hear of the words."""
+        texts = [*self.prompts, *self.model.drawing.negative] if self.told_in_words else []
+        return [note for text in dict.fromkeys(texts) for note in self.model.tower.clip.unheard(text)]
+
     def class_names(self, wanted: Sequence[str]) -> list[str]:
         """The classes that `--class` names, each once.  Raises UsageError: unknown, or a model without classes."""
         if self.told_in_words and not wanted:

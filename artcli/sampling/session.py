@@ -73,6 +73,8 @@ class Session:
                 sampler.require_truncation()
         for sampler in self.samplers:
             sampler.tell(request.prompts, request.guidance, request.negative)
+            for note in sampler.unheard():
+                console.warn(note)
         self.classes = self.sampler.class_names(request.classes)
         self._tell_class()
         self.weights = {str(run): s.loaded.fingerprint for run, s in zip(request.runs, self.samplers, strict=True)}
