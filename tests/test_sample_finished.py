@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from artcli import weights
-from artcli.backends import diffusion, vqgan_files
+from artcli.backends import cyclegan, diffusion, vqgan_files
 from artcli.nn.vqgan import VQGAN, Sizes
 from artcli.training import checkpoint
 from tests.conftest import one_error_line, photograph
@@ -165,3 +165,19 @@ def test_a_damaged_diffusion_model(invoke, folder, tiny_prior):
         save_file(tensors, folder / "a.safetensors", metadata={"diffusion": json.dumps(told | changed)})
         result = invoke("sample", "a.safetensors", "--prompt", "a", "-q")
         assert result.exit_code == 3 and "a.safetensors is damaged" in one_error_line(result.stderr)
+
+
+def test_a_translator_names_the_verb_that_applies_it(invoke, folder):
+    config = cyclegan.Config(size=32, crop=32, width=4, blocks=1, critic_width=4)
+    told = {"model": "cyclegan", "config": dataclasses.asdict(config), "data": {"path": "gone"}, "seed": 0, "step": 1}
+    (folder / "run").mkdir()
+    checkpoint.export(folder / "run" / "weights.safetensors", cyclegan.Model(config).state_dict(), told)
+    line = one_error_line(invoke("sample", "run", "-q").stderr)
+    assert line.endswith("it translates pictures, by artgen cyclegan PICTURES --model run.")
+
+
+def test_one_is_one(invoke, folder, photo):
+    stored(folder / "last.ckpt", "taming")
+    flags = ["last.ckpt", "--reconstruct", "photo.png", "--size", 32]
+    assert "dry run: 1 picture, about" in invoke("sample", *flags, "-n").stderr
+    assert "sample: 1 picture reconstructed" in invoke("sample", *flags).stderr

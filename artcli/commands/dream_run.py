@@ -14,7 +14,7 @@ from artcli.commands import target
 from artcli.commands.dream_request import Job, Request
 from artcli.commands.outputs import one_by_one, tell_stop
 from artcli.commands.unfinished import Unfinished, fingerprint
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.errors import UsageError
 from artcli.recipe import tell_other_weights
 
@@ -71,7 +71,7 @@ def _headline(jobs: Sequence[Job], request: Request) -> str:
     first = jobs[0]
     what = f"'{first.prompt}'" if len({job.prompt for job in jobs}) == 1 else f"{len(jobs)} prompts"
     seeds = f"seed {first.seed}" if len(jobs) == 1 else f"{len(jobs)} pictures"
-    steps = f"{request.settings.steps} steps"
+    steps = counted(request.settings.steps, "step")
     if request.source is not None:
         steps += f" for the first of {request.source.frames} frames, {request.pace.steps} for each other"
     return f"dream: {what}, {steps}, {seeds}, to {first.out}{' ...' if len(jobs) > 1 else ''}"
@@ -278,7 +278,7 @@ class Studio:
             self.console.info(f"dream: {shown} frames, {change}")
         if not job.streamed:
             self.console.result([job.picture] if shown == 0 else job.outputs, **facts)
-        self.console.info(f"dream: seed {seed}, {outcome.step} steps in {duration(seconds)}")
+        self.console.info(f"dream: seed {seed}, {counted(outcome.step, 'step')} in {duration(seconds)}")
         tell_stop("dream", outcome, self.request.reel.total, streamed=job.streamed, console=self.console)
 
     # what steers ----------------------------------------------------------------------------------------------

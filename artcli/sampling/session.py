@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from artcli import device, enlarge
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted, UsageError
 from artcli.media import images, record
 from artcli.run import Stop, interruptible
@@ -155,7 +155,7 @@ class Session:
         self.announce(request.out, **facts, frames=outcome.step, fps=request.fps, finished=whole)
         if not whole:
             raise Interrupted(f"interrupted; {request.out} has {outcome.step} of {total} frames")
-        self.done(f"{total} frames")
+        self.done(counted(total, "frame"))
 
     def done(self, what: str) -> None:
         self.console.info(f"sample: {what} in {duration(time.monotonic() - self.started)}")
@@ -179,7 +179,9 @@ class Session:
         outputs = self.request.outputs(self.classes)
         seconds = total * (self._seconds_per_picture() + self.enlarger.seconds(*self.sampler.drawn))
         memory = psutil.Process().memory_info().rss / 1e9
-        self.console.info(f"dry run: {total} pictures, about {duration(seconds)}, {memory:.1f} GB; would write")
+        self.console.info(
+            f"dry run: {counted(total, 'picture')}, about {duration(seconds)}, {memory:.1f} GB; would write"
+        )
         self.console.result(
             outputs, dry_run=True, pictures=total, seconds=round(seconds, 1), memory_gb=round(memory, 2)
         )
