@@ -161,8 +161,9 @@ def test_a_damaged_diffusion_model(invoke, folder, tiny_prior):
 
     with safe_open(tiny_prior / diffusion.FILE, "pt") as file:
         told, tensors = json.loads(file.metadata()["diffusion"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    for changed in ({"widths": [8, 32]}, {"size": 15}, {"size": "big"}, {"new": 1}, {"widths": None}):
-        save_file(tensors, folder / "a.safetensors", metadata={"diffusion": json.dumps(told | changed)})
+    changes = ({"widths": [8, 32]}, {"size": 15}, {"size": "big"}, {"new": 1}, {"widths": None})
+    for text in ("no JSON", "[1]", *(json.dumps(told | changed) for changed in changes)):
+        save_file(tensors, folder / "a.safetensors", metadata={"diffusion": text})
         result = invoke("sample", "a.safetensors", "--prompt", "a", "-q")
         assert result.exit_code == 3 and "a.safetensors is damaged" in one_error_line(result.stderr)
 

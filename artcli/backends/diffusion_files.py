@@ -69,10 +69,16 @@ def load_model(path: Path, device: torch.device) -> Model:
 
 
 def _told(path: Path) -> dict[str, Any] | None:
-    """What a file says of the model in it; None for other files."""
+    """What a file says of the model in it; None for other files.  Raises WeightsError: it is damaged."""
     with weights.open_safetensors(path) as file:
         text = (file.metadata() or {}).get("diffusion")
-    return json.loads(text) if text else None
+    try:
+        told = json.loads(text) if text else None
+    except ValueError:
+        told = text
+    if told is not None and not isinstance(told, dict):
+        raise WeightsError(f"{path} is damaged: what it says of itself is no diffusion model")
+    return told
 
 
 def _assemble(path: Path, told: dict) -> UNet:
