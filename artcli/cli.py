@@ -1,5 +1,6 @@
 """The Typer app: registers the verbs and owns the error boundary."""
 
+import re
 import sys
 from typing import Any, NoReturn
 
@@ -36,11 +37,20 @@ class Group(TyperGroup):
             _fail(str(error), error.exit_code)
         except _UsageProblem as error:
             command = error.ctx.command_path if getattr(error, "ctx", None) else "artgen"
-            _fail(f"{error.format_message()} (see {command} --help)", 2)
+            _fail(_unquoted(error) or f"{error.format_message()} (see {command} --help)", 2)
         except KeyboardInterrupt:
             _fail("interrupted", 130)
         finally:
             claims.release()
+
+
+def _unquoted(error: Any) -> str:
+    """What to do where a prompt came as several words: `artgen dream red car`; "" for all other errors."""
+    found = re.search(r"unexpected extra argument.*? \((.*)\)$", error.format_message())
+    prompt = error.ctx.params.get("prompt") if getattr(error, "ctx", None) else None
+    if not found or not prompt:
+        return ""
+    return f'put quotes round a prompt of several words: artgen dream "{prompt} {found[1]}"'
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -426,6 +426,10 @@ def _load_torchscript(path: Path) -> object:
 def _unreadable(path: Path, error: Exception) -> WeightsError:
     if not path.exists():
         return WeightsError(f"There is no file {path}.")
+    if "Unsupported operand" in str(error) and not path.read_bytes().startswith(
+        b"\x80"
+    ):  # no pickle, such as a picture
+        return WeightsError(f"{path} is damaged or no weights file.")
     if "weights_only" in str(error) or "Weights only" in str(error):
         return WeightsError(f"{path} holds code besides tensors, which is not run; save its state_dict alone.")
     reason = str(error).strip().split("\n")[0].split(". ")[0] or type(error).__name__

@@ -45,7 +45,11 @@ BAD_REQUESTS = [
     (["dream", "a", "--out", "there-again.png", "--save-every", "5", "--steps", "9"], "there-again-step00005.png"),
     (["dream", "a", "--stepz", "3"], "--steps"),
     (["dreem", "a"], "Did you mean 'dream'?"),
-    (["dream", "a", "b"], "unexpected extra argument"),
+    (["dream", "a", "--steps", "3", "red", "b"], 'put quotes round a prompt of several words: artgen dream "a red b"'),
+    (
+        ["paint", "there.png", "--out", "x.bmp"],
+        "use one of .png, .jpg, .jpeg, .webp, .tif, .tiff, .avif, .mp4, .webm, .gif.",
+    ),
     (["dream", "a", "--optimizer", "adamm"], "Did you mean 'adam'?"),
     (["dream", "a", "--loss", "spheric"], "Did you mean 'spherical'?"),
     (["dream", "a", "--augment", "flip,afine"], "Did you mean 'affine'?"),

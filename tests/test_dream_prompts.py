@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artcli.backends.dream.prompts import Prompt, parse, parse_one
+from artcli.backends.dream.prompts import Prompt, parse, parse_one, understood
 from artcli.errors import UsageError
 
 
@@ -52,6 +52,20 @@ def test_reading(line, prompts):
 def test_no_prompt(line):
     with pytest.raises(UsageError):
         parse(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("red car", ""),
+        ("a city: night | fog", ""),
+        ("time 10:30", "'time 10' (weight 30)"),
+        ("red car:2:0.1 | blur", "'red car' (weight 2, stop at 0.1) | 'blur'"),
+        ("red car ^ a cat:1:0.5 | blur:-0.5", "'red car' ^ 'a cat' (weight 1, stop at 0.5) | 'blur' (weight -0.5)"),
+    ],
+)
+def test_what_was_read_is_said(line, read):
+    assert understood(line) == read
 
 
 @given(texts)

@@ -706,3 +706,25 @@ def test_ctrl_c_in_a_batch_stops_the_batch(dream, batch, stopped):
     assert again.stdout.splitlines() == ["out/red-car.png", "out/blue-car-2.png"]
     dream("red car", "--seed", 1, "--out", "single.png")
     assert Path("single.png").read_bytes() == Path("out/red-car.png").read_bytes()
+
+
+# --- what of the words is heard -------------------------------------------------------------------------------------
+
+
+def test_how_a_prompt_was_read(dream):
+    said = dream("time 10:30", "--out", "a.png", "--json")
+    assert "dream: the prompt is read as 'time 10' (weight 30)\n" in said.stderr
+    assert facts(said)[0]["read_as"] == "'time 10' (weight 30)"
+    said = dream("time 10:30", "--out", "b.png", "--json", "--dry-run")
+    assert said.stderr.count("'time 10' (weight 30)") == 1 and facts(said)[0]["read_as"]
+    assert "is read as" not in dream("time 10.30", "--out", "c.png").stderr
+
+
+def test_what_clip_does_not_hear(dream, clip):
+    said = dream("car " * 13 + "dog горы", "--out", "a.png", "--seed", "1-2", "-q").stderr.splitlines()
+    assert len(said) == 2  # once for both seeds, also when quiet
+    assert said[0].startswith("warning: ") and "hears 14 pieces" in said[0]
+    assert "car dog', before 'горы'" in said[0] and said[1].endswith("cannot know these words: горы")
+    assert clip.unheard("naïve café Łódź µ 🚗") == []
+    assert clip.unheard("赤い車")[0].endswith("these words: 赤い車")
+    assert clip.unheard("x " * 14) == [] and len(clip.unheard("x " * 15)) == 1

@@ -45,6 +45,7 @@ CALLS = {
     "stylize --fast": ["stylize", PHOTO, PHOTO, "--fast", "--model", "vq-f8"],
     "cyclegan": ["cyclegan", PHOTO, "--model", "mobilenet_v2"],
     "cyclegan, an upscaler": ["cyclegan", PHOTO, "--upscale", "2", "--upscaler", "vq-f4"],
+    "sample": ["sample", "vq-f8", "--reconstruct", PHOTO],
     "train adain": ["train", "adain", ".", "--set", "net=vgg19", "--set", "styles=."],
     "train vgg-slim": ["train", "vgg-slim", "."],
     "train cyclegan": ["train", "cyclegan", "a", "b", "--preset", "mini-128"],

@@ -159,7 +159,7 @@ def test_between_pictures(sample, photos, workshop):
     sample("--between", "1.png", "3.png", "--columns", 3, "--out", "b.png")
     assert (pixels("a.png") == pixels("b.png")).all()
     Path("bad.png").write_text("no picture")
-    assert "1 of 2 pictures of --between" in sample("--between", "1.png", "bad.png", "--out", "c.mp4", code=2).stderr
+    assert "error: bad.png is a text file" in sample("--between", "1.png", "bad.png", "--out", "c.mp4", code=2).stderr
 
 
 def test_of_a_class(sample, workshop, folder):

@@ -19,7 +19,7 @@ from artcli.commands import train_run
 from artcli.errors import ArtgenError
 from artcli.training import checkpoint
 from artcli.training.clock import Clock
-from tests.conftest import EXECUTABLE, one_error_line, snapshot
+from tests.conftest import EXECUTABLE, one_error_line, photograph, snapshot
 
 TINY = {
     "autoencoder": ["--set", "size=16", "--set", "width=4", "--set", "batch=8"],
@@ -432,3 +432,22 @@ def test_one_picture_is_learned_by_heart(invoke, folder):
 def test_a_bad_option(invoke, folder, data, more, says):
     assert says in refused(invoke(*line(data, "-q"), *more))
     assert not Path("run/weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["vae", "--patience", 3, "--val-fraction", 0], "--patience waits for the held-out loss, and --val-fraction 0"),
+        (["clip"], "clip learns from texts and from packed sets of pictures with names; weights/recipes/"),
+        (
+            ["clip", "--set", "text_steps=0", "--set", "start=clip-mini"],
+            "no packed sets of pictures with names (*.npz); weights/recipes/",
+        ),
+    ],
+)
+def test_what_a_training_lacks_is_said_before_there_is_a_run(invoke, folder, arguments, says):
+    (folder / "pics").mkdir()
+    photograph(folder / "pics" / "a.png")
+    result = invoke("train", arguments[0], "pics", *arguments[1:], "-q")
+    assert result.exit_code == 2 and says in one_error_line(result.stderr)
+    assert [path.name for path in folder.iterdir()] == ["pics"]

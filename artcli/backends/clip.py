@@ -1,6 +1,7 @@
 """CLIP (Radford et al., 2021) through open_clip: by bundled name, hub name, folder or file."""
 
 import logging
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,11 +48,42 @@ class Clip:
         """Unit embeddings (N, D) in float32."""
         return F.normalize(self.model.encode_text(self.tokenizer(list(texts)).to(self.device)).float(), dim=1)
 
+    def unheard(self, text: str) -> list[str]:
+        """A line for each thing in a text that the model does not hear: what is too long, and words it cannot know.
+
+        Tokenizers of other kinds than OpenAI's, whose vocabulary is English, are not judged.
+        """
+        found: list[str] = []
+        if not hasattr(self.tokenizer, "bpe"):
+            return found
+        tokens, most = self.tokenizer.encode(text), self.tokenizer.context_length - 2  # without start and end
+        if len(tokens) > most:
+            heard, lost = (self.tokenizer.decode(part).strip() for part in (tokens[:most], tokens[most:]))
+            found.append(
+                f"{self.name} hears {most} pieces of a text, of {len(tokens)}: it is cut after "
+                f"'... {heard[-_SHOWN:]}', before '{_short(lost)}'"
+            )
+        if foreign := [word for word in text.split() if any(map(_is_foreign, word))]:
+            found.append(f"{self.name} learned English and cannot know these words: {_short(' '.join(foreign))}")
+        return found
+
     def encode_image(self, batch: torch.Tensor) -> torch.Tensor:
         """(N, 3, side, side) in 0..1 to embeddings (N, D) in float32, with a gradient to the batch."""
         batch = ((batch - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return self.model.encode_image(batch).float()
+
+
+_SHOWN = 40  # letters of a text in a message
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
+
+
+def _is_foreign(letter: str) -> bool:
+    """Whether it belongs to another script than the Latin one."""
+    return letter.isalpha() and ord(letter) > 0xFF and not unicodedata.name(letter, "LATIN").startswith("LATIN")
 
 
 def _sequence_first(visual: Any) -> None:

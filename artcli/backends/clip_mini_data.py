@@ -143,7 +143,10 @@ def load_texts(data: Path, tokenize, dims: int) -> tuple[torch.Tensor, torch.Ten
     """Token rows (N, L) as int32 and the teacher's targets (N, dims)."""
     path = data / "texts.npz"
     if not path.is_file():
-        raise UsageError(f"{data} has no texts.npz; weights/recipes/text_image_data.py makes it")
+        raise UsageError(
+            f"{data} has no texts.npz: clip learns from texts and from packed sets of pictures with names; "
+            "weights/recipes/text_image_data.py in artgen's source collects both"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             texts, vectors = [str(t) for t in file["texts"]], torch.from_numpy(file["vectors"]).float()

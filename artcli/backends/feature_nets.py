@@ -55,6 +55,6 @@ def find_own(spec: str, name: str, instead: str, weights_dirs: Sequence[Path], o
         if spec != name:
             raise
     raise WeightsError(
-        f"{name} does not come with this version of artgen: make it with `artgen train {name} PICTURES` and name its "
-        f"folder, RUN/model, {instead}"
+        f"{name} does not come with this version of artgen: make it with `artgen train {name.removesuffix('-mini')} "
+        f"PICTURES` and name its folder, RUN/model{instead and ', '}{instead}"
     )

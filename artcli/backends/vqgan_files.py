@@ -53,6 +53,12 @@ def load(
     return model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
 
 
+def is_one(path: Path) -> bool:
+    """Whether a .safetensors file holds a VQGAN, alone or within another model.  Raises WeightsError: it is damaged."""
+    with weights.open_safetensors(path) as file:
+        return any(name.endswith("decoder.conv_in.weight") for name in file.keys())  # noqa: SIM118  (a handle)
+
+
 def _shape(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape))
 

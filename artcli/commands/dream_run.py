@@ -14,7 +14,7 @@ from artcli.commands import target
 from artcli.commands.dream_request import Job, Request
 from artcli.commands.outputs import one_by_one, tell_stop
 from artcli.commands.unfinished import Unfinished, fingerprint
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.errors import UsageError
 from artcli.recipe import tell_other_weights
 
@@ -71,7 +71,7 @@ def _headline(jobs: Sequence[Job], request: Request) -> str:
     first = jobs[0]
     what = f"'{first.prompt}'" if len({job.prompt for job in jobs}) == 1 else f"{len(jobs)} prompts"
     seeds = f"seed {first.seed}" if len(jobs) == 1 else f"{len(jobs)} pictures"
-    steps = f"{request.settings.steps} steps"
+    steps = counted(request.settings.steps, "step")
     if request.source is not None:
         steps += f" for the first of {request.source.frames} frames, {request.pace.steps} for each other"
     return f"dream: {what}, {steps}, {seeds}, to {first.out}{' ...' if len(jobs) > 1 else ''}"
@@ -83,7 +83,7 @@ class Studio:
     def __init__(self, request: Request, console: Console):
         from artcli.backends import clip
 
-        self.request, self.console = request, console
+        self.request, self.console, self.told = request, console, set[str]()
         self.edit = self._read_init()
         width, height = self._size()
         self.settings = replace(request.settings, width=width, height=height)
@@ -269,7 +269,7 @@ class Studio:
         if outcome.stopped is None:
             shutil.rmtree(job.unfinished, ignore_errors=True)
         facts = {
-            "prompt": job.prompt, "seed": seed, "steps": outcome.step, "seconds": round(seconds, 2),
+            "prompt": job.prompt, **_read_as(job), "seed": seed, "steps": outcome.step, "seconds": round(seconds, 2),
             "finished": outcome.stopped is None, **{k: round(v, 4) for k, v in outcome.metrics.items()},
         }  # fmt: skip
         if self.request.source is not None:
@@ -278,7 +278,7 @@ class Studio:
             self.console.info(f"dream: {shown} frames, {change}")
         if not job.streamed:
             self.console.result([job.picture] if shown == 0 else job.outputs, **facts)
-        self.console.info(f"dream: seed {seed}, {outcome.step} steps in {duration(seconds)}")
+        self.console.info(f"dream: seed {seed}, {counted(outcome.step, 'step')} in {duration(seconds)}")
         tell_stop("dream", outcome, self.request.reel.total, streamed=job.streamed, console=self.console)
 
     # what steers ----------------------------------------------------------------------------------------------
@@ -291,7 +291,19 @@ class Studio:
         other = [steer.image(self.clip, prompt_syntax.parse_one(line)) for line in self.request.image_prompts]
         other += [steer.noise(self.clip, prompt_syntax.parse_one(line)) for line in self.request.noise_prompts]
         scenes = prompt_syntax.parse_story(job.prompt) if job.prompt else [[]]
+        self._tell_words(job.prompt, scenes)
         return Story([steer.texts(self.clip, scene) + other for scene in scenes])
+
+    def _tell_words(self, line: str, scenes: Sequence[Sequence[prompt_syntax.Prompt]]) -> None:
+        """How a prompt was read where it is more than text, and what of it CLIP does not hear; each line once."""
+        if line in self.told:
+            return
+        self.told.add(line)
+        if line and (read := prompt_syntax.understood(line)):
+            self.console.info(f"dream: the prompt is read as {read}")
+        for text in dict.fromkeys(prompt.text for scene in scenes for prompt in scene):
+            for note in self.clip.unheard(text):
+                self.console.warn(note)
 
     def _best_seed(self, job: Job, targets: "Story", stop: "Stop") -> int:
         from artcli.backends.dream.begin import try_seed
@@ -377,7 +389,15 @@ class Studio:
         total += self.enlarger.seconds(*self._shown)
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: seed {job.seed}, about {duration(total)}, {memory:.1f} GB; would write")
-        self.console.result(job.outputs, dry_run=True, seconds=round(total, 1), memory_gb=round(memory, 2))
+        self.console.result(
+            job.outputs, dry_run=True, **_read_as(job), seconds=round(total, 1), memory_gb=round(memory, 2)
+        )
+
+
+def _read_as(job: Job) -> dict[str, str]:
+    """For JSON: how the prompt was understood, where it is more than text."""
+    read = prompt_syntax.understood(job.prompt) if job.prompt else ""
+    return {"read_as": read} if read else {}
 
 
 def _snapshots(job: Job, request: Request) -> list[Path]:

@@ -12,7 +12,7 @@ from artcli import device
 from artcli.backends.paint import locate
 from artcli.commands.outputs import one_by_one
 from artcli.commands.paint_jobs import Job, Request
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted, UsageError
 from artcli.fetch import sha256_of
 from artcli.media import files
@@ -94,7 +94,7 @@ class Studio:
                 seconds=round(spent, 2), finished=finished,
             )  # fmt: skip
         count = len(painting.strokes)
-        self.console.info(f"paint: {count} stroke{'s' * (count != 1)} in {duration(spent)}")
+        self.console.info(f"paint: {counted(count, 'stroke')} in {duration(spent)}")
         if not finished:
             raise Interrupted(f"interrupted; {job.picture} is what was painted of {job.source}")
 
@@ -153,7 +153,7 @@ class Studio:
         with self.console.progress("paint", len(layers.plan(size, settings, self.painter.strokes))) as progress:
             for now in layers.paint(photo, self.painter, settings, brush, ground, self._mask(size)):
                 strokes = now.strokes
-                progress.update(now.step, f"{len(strokes)} strokes")
+                progress.update(now.step, counted(len(strokes), "stroke"))
                 if self.stop.requested:
                     break
         if settings.strokes is not None:
@@ -273,7 +273,7 @@ class Studio:
         outputs = [*job.outputs, *([job.layer(1)] if job.each_layer else [])]
         if job.replays:
             painting = self._replay(job)
-            self.console.info(f"dry run: {job.source} has {len(painting.strokes)} strokes; would write")
+            self.console.info(f"dry run: {job.source} has {counted(len(painting.strokes), 'stroke')}; would write")
             self.console.result(outputs, dry_run=True, strokes=len(painting.strokes))
             return
         source, settings = self._size_of(job), self.request.settings

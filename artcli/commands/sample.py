@@ -68,7 +68,9 @@ def spread(args: Sequence[str]) -> list[str]:
 
 def sample(
     ctx: typer.Context,
-    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Run folder, or a weights.safetensors.")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="A run, a VQGAN or diffusion model: folder, file or name.")
+    ] = None,
     out: options.Out = None,
     seed: Annotated[
         str | None, typer.Option("--seed", metavar="INT|A-B", help="First seed, or exactly these seeds.")
@@ -261,7 +263,8 @@ def _meant(ctx: typer.Context, way: str) -> set[str]:
 
 def _target(mode: str, run: Path, out: Path | None) -> Path:
     """The file to write; for separate pictures the one whose name is numbered."""
-    name = run.resolve().parent.name if run.is_file() else run.resolve().name
+    of_a_run = run.is_file() and run.suffix == ".safetensors"
+    name = run.resolve().parent.name if of_a_run else run.resolve().stem if run.is_file() else run.resolve().name
     default = f"{name}-{mode}{MODES[mode].suffix}"
     if out is None or isinstance(out, files.Folder):
         return (out or Path()) / default

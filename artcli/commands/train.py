@@ -143,6 +143,10 @@ def train(
     from artcli.commands import train_run
 
     backend = importlib.import_module(MODELS[model])
+    if patience is not None and val_fraction == 0 and not hasattr(backend, "open_data"):  # which hold out their own
+        raise UsageError(
+            "--patience waits for the held-out loss, and --val-fraction 0 holds nothing out: leave one out"
+        )
     config = configure(model, backend, preset, settings or [])
     if color == "grey":
         config = dataclasses.replace(config, channels=1)

@@ -28,6 +28,7 @@ class Folder(type(Path())):  # type: ignore[misc]
 
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif")
+_OTHER_FORMATS = (*IMAGE_SUFFIXES, ".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi")  # no slips of the fingers
 
 _log = logging.getLogger(__name__)  # a console shows what it says
 
@@ -112,7 +113,8 @@ def check_extension(path: Path, allowed: Sequence[str]) -> str:
         raise UsageError(
             f"{path} has no file extension, which chooses the format: add one of {known}, or / for a folder."
         )
-    raise UsageError(f"cannot write {suffix} ({path}): use one of {known}.{did_you_mean(suffix, tuple(allowed))}")
+    meant = "" if suffix in _OTHER_FORMATS else did_you_mean(suffix, tuple(allowed))  # .bmp is no slip for .mp4
+    raise UsageError(f"cannot write {suffix} ({path}): use one of {known}.{meant}")
 
 
 def _writes_avif() -> bool:

@@ -34,6 +34,7 @@ ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
 }
 # Sixteen pictures of 128 x 128 at once: enough to keep a processor busy, little beside the memory of any machine.
 MOST_AT_ONCE, PIXELS_AT_ONCE = 16, 2**18
+TRANSLATORS = ("cyclegan", "pix2pix")  # which artgen cyclegan applies
 FOR_MOMENTS = 2**22  # numbers drawn to learn how latents are distributed
 
 
@@ -48,7 +49,11 @@ class Sampler:
         self.loaded, self.device, self.stop, self.enlarger = loaded, device, stop, enlarger
         self.model: Any = loaded.model
         if not any(needs and self.can(ability) for ability, (needs, _) in ABILITIES.items()):
-            raise UsageError(f"{self.title} is no model that draws: there is nothing to sample from it.")
+            way = f"artgen cyclegan PICTURES --model {loaded.run}" if loaded.name in TRANSLATORS else ""
+            raise UsageError(
+                f"{self.title} is no model that draws: "
+                f"{f'it translates pictures, by {way}' if way else 'there is nothing to sample from it'}."
+            )
         self.side = int(loaded.config.size)
         self.preparation = given.preparation_of(loaded)
         self.drawn = (self.side, self.side)
@@ -102,6 +107,11 @@ class Sampler:
         how = {"negative": tuple(negative)} | ({} if guidance is None else {"guidance": guidance})
         self.model.drawing = replace(self.model.drawing, **how)
 
+    def unheard(self) -> list[str]:
+        """Lines about what its text tower does not hear of the words."""
+        texts = [*self.prompts, *self.model.drawing.negative] if self.told_in_words else []
+        return [note for text in dict.fromkeys(texts) for note in self.model.tower.clip.unheard(text)]
+
     def class_names(self, wanted: Sequence[str]) -> list[str]:
         """The classes that `--class` names, each once.  Raises UsageError: unknown, or a model without classes."""
         if self.told_in_words and not wanted:
@@ -125,6 +135,8 @@ class Sampler:
     ) -> Iterator[torch.Tensor]:
         """A picture per seed.  classes: as many names as seeds, or none."""
         named = [name for name in classes if name is not None]
+        if self.told_in_words and not named:
+            named = [self.prompts[place % len(self.prompts)] for place in range(len(seeds))]
         labels = [] if self.told_in_words else [self.loaded.classes.index(name) for name in named]
         cut = {} if truncation is None else {"truncation": truncation}
 

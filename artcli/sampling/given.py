@@ -59,11 +59,9 @@ def read(sources: Sequence[Path | files.Stdio], preparation: Preparation, consol
 
 
 def read_stops(sources: Sequence[Path], preparation: Preparation, console: Console) -> Given:
-    """Read the pictures of --between, each of which is needed."""
-    found = read(sources, preparation, console)
-    if found.failed:
-        raise UsageError(f"{found.failed} of {len(sources)} pictures of --between cannot be read")
-    return found
+    """Read the pictures of --between.  Raises UsageError for the first that cannot be read: each is needed."""
+    found = [read([source], preparation, console) for source in sources]
+    return Given([name for one in found for name in one.names], torch.cat([one.pictures for one in found]), 0)
 
 
 def in_one_size(preparation: Preparation, size: int) -> Preparation:

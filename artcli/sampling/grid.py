@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from artcli import device
+from artcli.console import counted
 from artcli.errors import ArtgenError
 from artcli.sampling import sheet
 from artcli.sampling.request import Job
@@ -33,7 +34,7 @@ def _grid(session: "Session") -> None:
     drawn = [sampler.pixels(picture) for picture in session.watched(pictures, len(jobs))]
     facts = {"classes": session.classes} if session.classes else {}
     session.save(request.out, sheet.grid(drawn, columns), recipe, seeds=list(request.seeds), columns=columns, **facts)
-    session.done(f"{len(jobs)} pictures")
+    session.done(counted(len(jobs), "picture"))
 
 
 def _files(session: "Session") -> None:
@@ -48,7 +49,7 @@ def _files(session: "Session") -> None:
         failed += not _saved(session, job, sampler.pixels(picture))
     if failed:
         raise ArtgenError(f"{failed} of {len(left)} pictures failed; the others are done")
-    session.done(f"{len(left)} pictures")
+    session.done(counted(len(left), "picture"))
 
 
 def _saved(session: "Session", job: Job, pixels: sheet.Array) -> bool:

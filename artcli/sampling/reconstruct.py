@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
+from artcli.console import counted
 from artcli.sampling import given, sheet
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def make(session: "Session") -> None:
     mean = sum(quality) / len(quality)
     facts = {"pictures": found.names, "psnr": [_finite(value) for value in quality], "psnr_mean": _finite(mean)}
     session.save(request.out, _sheet(pairs, columns), recipe, **facts)
-    session.done(f"{len(pairs)} pictures reconstructed, {mean:.2f} dB on average,")
+    session.done(f"{counted(len(pairs), 'picture')} reconstructed, {mean:.2f} dB on average,")
     given.report_failed(found)
 
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from artcli import device
+from artcli import device, weights
 from artcli.enlarge import AS_IS, Enlargement
 from artcli.errors import UsageError
 from artcli.media import claims, files
 
 ALL = "all"  # as a class: each of them
+DRAWING = ("vqgan", "diffusion")  # kinds of weights that need no run to be sampled from
 
 
 class Job(NamedTuple):
@@ -111,6 +112,15 @@ def _numbered(path: Path, seed: int, class_name: str | None) -> Path:
 def check_runs(runs: Sequence[Path]) -> None:
     """Raises UsageError for a run that is not there; what is in it is for the loader to judge."""
     for run in runs:
-        if files.kind(run) == "missing":
+        if files.kind(run) == "missing" and not _draws(str(run)):
             hint = str(files.missing(run)).removeprefix(f"no file {run}")
             raise UsageError(f"there is no run {run}{hint}{'' if hint.endswith(('.', '?')) else '.'}")
+
+
+def _draws(name: str) -> bool:
+    """Whether this is the name of weights that draw.  Raises UsageError: of weights that do something else."""
+    weight = weights.table().get(name)
+    if weight is None or weight.kind in DRAWING:
+        return weight is not None or name == "diffusion-mini"  # which not every artgen comes with
+    verb = f"; it translates pictures: artgen cyclegan PICTURES --model {name}" if weight.kind == "cyclegan" else ""
+    raise UsageError(f"{name} is no model that draws, but one of the kind '{weight.kind}'{verb}.")

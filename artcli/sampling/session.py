@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from artcli import device, enlarge
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted, UsageError
 from artcli.media import images, record
 from artcli.run import Stop, interruptible
@@ -73,6 +73,8 @@ class Session:
                 sampler.require_truncation()
         for sampler in self.samplers:
             sampler.tell(request.prompts, request.guidance, request.negative)
+            for note in sampler.unheard():
+                console.warn(note)
         self.classes = self.sampler.class_names(request.classes)
         self._tell_class()
         self.weights = {str(run): s.loaded.fingerprint for run, s in zip(request.runs, self.samplers, strict=True)}
@@ -85,13 +87,14 @@ class Session:
             request.check_outputs(self.classes)
 
     def _load(self, run: Path) -> Sampler:
-        from artcli.training import runs
+        from artcli.sampling import finished
 
         chosen = {} if self.request.checkpoint is None else {"checkpoint_name": self.request.checkpoint}
-        sampler = Sampler(runs.load_generator(run, self.device, **chosen), self.device, self.stop, self.enlarger)
-        step = sampler.loaded.description.get("step", "?")
+        loaded = finished.load(run, self.device, size=self.request.size, **chosen)
+        sampler = Sampler(loaded, self.device, self.stop, self.enlarger)
+        step = f", step {loaded.description['step']}" if "step" in loaded.description else ""
         size, where = f"{sampler.side}x{sampler.side}{self.enlarger.note}", device.describe(self.device)
-        self.console.info(f"sample: {sampler.title}, step {step}, {size}, {where}")
+        self.console.info(f"sample: {sampler.title}{step}, {size}, {where}")
         return sampler
 
     def _tell_class(self) -> None:
@@ -152,7 +155,7 @@ class Session:
         self.announce(request.out, **facts, frames=outcome.step, fps=request.fps, finished=whole)
         if not whole:
             raise Interrupted(f"interrupted; {request.out} has {outcome.step} of {total} frames")
-        self.done(f"{total} frames")
+        self.done(counted(total, "frame"))
 
     def done(self, what: str) -> None:
         self.console.info(f"sample: {what} in {duration(time.monotonic() - self.started)}")
@@ -176,7 +179,9 @@ class Session:
         outputs = self.request.outputs(self.classes)
         seconds = total * (self._seconds_per_picture() + self.enlarger.seconds(*self.sampler.drawn))
         memory = psutil.Process().memory_info().rss / 1e9
-        self.console.info(f"dry run: {total} pictures, about {duration(seconds)}, {memory:.1f} GB; would write")
+        self.console.info(
+            f"dry run: {counted(total, 'picture')}, about {duration(seconds)}, {memory:.1f} GB; would write"
+        )
         self.console.result(
             outputs, dry_run=True, pictures=total, seconds=round(seconds, 1), memory_gb=round(memory, 2)
         )

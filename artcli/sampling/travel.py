@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from artcli.console import counted
 from artcli.errors import UsageError
 from artcli.sampling import films, given, paths, sheet
 
@@ -123,4 +124,4 @@ def _sheet(
     drawn = [[sampler.pixels(picture) for picture in pictures] for pictures in places]
     pictures = [place[row] for row in range(len(drawn[0])) for place in drawn]
     session.save(session.request.out, sheet.grid(pictures, columns), recipe, **facts, columns=columns)
-    session.done(f"{len(pictures)} pictures")
+    session.done(counted(len(pictures), "picture"))

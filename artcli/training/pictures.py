@@ -39,7 +39,10 @@ def load_sets(folder: Path) -> list[PictureSet]:
     """
     paths = sorted(p for p in folder.glob("*.npz") if p.stem != "texts")
     if not paths:
-        raise UsageError(f"{folder} holds no picture sets (*.npz); weights/recipes/text_image_data.py makes them")
+        raise UsageError(
+            f"{folder} holds no packed sets of pictures with names (*.npz); weights/recipes/text_image_data.py in "
+            "artgen's source collects them"
+        )
     return [_load(path) for path in paths]
 
 

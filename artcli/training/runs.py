@@ -257,4 +257,6 @@ def dataset_of(loaded: Loaded) -> Any:
     """The pictures that a model was trained on.  Raises UsageError when they are gone."""
     from artcli.training import source
 
+    if "path" not in loaded.description["data"]:
+        raise UsageError(f"{loaded.run} does not say which pictures it was trained on, as the folder of a run does.")
     return source.reopen(loaded.description["data"], loaded.description["seed"])

@@ -55,6 +55,20 @@ def parse_one(part: str) -> Prompt:
     return Prompt(text, weight, stop)
 
 
+def understood(line: str) -> str:
+    """How a line was read where it is more than text, such as `'time 10' (weight 30)` for `time 10:30`; else ''."""
+    scenes = parse_story(line)
+    if all(prompt == Prompt(prompt.text) for scene in scenes for prompt in scene):
+        return ""
+    return " ^ ".join(" | ".join(map(_told, scene)) for scene in scenes)
+
+
+def _told(prompt: Prompt) -> str:
+    stop = "" if prompt.stop == -math.inf else f", stop at {prompt.stop:g}"
+    numbers = f" (weight {prompt.weight:g}{stop})" if stop or prompt.weight != 1 else ""
+    return f"'{prompt.text}'{numbers}"
+
+
 def _is_number(word: str) -> bool:
     try:
         float(word)
