@@ -210,16 +210,12 @@ class Model(nn.Module):
 
     @inference
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) in 0..1; a picture does not depend on the others."""
+        """(N, C, H, W) in 0..1; a picture does not depend on the others of a batch of one size."""
         shape, how = (self.config.channels, self.config.size, self.config.size), self.drawing
         noise, texts = latents.split((math.prod(shape), self.config.texts), 1)
-        away = [Wish(text, -weight) for text, weight in self._negative()]
-        found = []
-        for x, text in zip(noise, texts, strict=True):
-            wishes = [Wish(text), *away] if self.config.texts else []
-            *_, state = sample(self.net, wishes, x.view(1, *shape), how.guidance, how.steps, how.solver)
-            found.append(to_picture(state.picture)[0])
-        return torch.stack(found)
+        wishes = [Wish(texts), *(Wish(text, -weight) for text, weight in self._negative())] if self.config.texts else []
+        *_, state = sample(self.net, wishes, noise.view(-1, *shape), how.guidance, how.steps, how.solver)
+        return to_picture(state.picture)
 
     def _negative(self) -> list[tuple[torch.Tensor, float]]:
         words = self.drawing.negative

@@ -84,7 +84,7 @@ def _filled(x: torch.Tensor, time: float) -> torch.Tensor:
 
 
 class Wish(NamedTuple):
-    """A text's embedding (D,) and its weight; below 0: away from it."""
+    """A text's embedding, (D,) for all pictures or (B, D) for each its own, and its weight; below 0: away from it."""
 
     text: torch.Tensor
     weight: float = 1.0
@@ -104,17 +104,14 @@ def guided(
     """
     whole = sum(wish.weight for wish in wishes if wish.weight > 0) or 1.0
     shares = [wish.weight / whole for wish in wishes]
-    texts = torch.stack([wish.text for wish in wishes])
 
     def velocity(x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        texts = [wish.text.expand(len(x), -1) for wish in wishes]
         strength = guidance if within[0] <= float(time[0]) <= within[1] else 1.0
         if strength == 1 and len(wishes) == 1:
-            return net(x, time, texts.expand(len(x), -1))
-        asked = torch.cat((torch.zeros_like(texts[:1]), texts))
-        count = len(asked)
-        found = net(
-            x.repeat(count, *[1] * (x.ndim - 1)), time.repeat(count), asked.repeat_interleave(len(x), 0)
-        ).unflatten(0, (count, len(x)))
+            return net(x, time, texts[0])
+        asked, count = torch.cat((torch.zeros_like(texts[0]), *texts)), 1 + len(texts)
+        found = net(x.repeat(count, *[1] * (x.ndim - 1)), time.repeat(count), asked).unflatten(0, (count, len(x)))
         plain, told = found[0], found[1:]
         return plain + strength * sum(share * (one - plain) for share, one in zip(shares, told, strict=True))
 
