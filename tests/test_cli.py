@@ -275,10 +275,12 @@ def test_other_prompts_that_cannot_be_used(dream, folder, option, value, says):
 
 
 def test_a_prompt_too_long_for_a_record_is_refused_before_any_compute(dream, folder, monkeypatch):
-    from artcli.backends.dream import optimise
+    from artcli.backends.dream import begin, restyle, travel  # noqa: F401 (which keep what they import)
 
-    monkeypatch.setattr(optimise, "dream", lambda *args, **kwargs: iter(()))
-    assert "--no-metadata" in refused(dream("word " * 5000, "-q", "--out", "a.png"), 1)
+    monkeypatch.setattr(begin, "begin", lambda *args, **kwargs: iter(()))
+    result = dream("word " * 5000, "-q", "--out", "a.png")
+    cut, error = result.stderr.splitlines()
+    assert result.exit_code == 1 and "it is cut" in cut and "--no-metadata" in error
     assert snapshot(folder) == {}
 
 

@@ -41,7 +41,7 @@ def test_every_fiftieth_picture_is_held_out(tmp_path):
 
 
 def test_no_sets(tmp_path):
-    with pytest.raises(UsageError, match="holds no picture sets"):
+    with pytest.raises(UsageError, match="holds no packed sets"):
         pictures.load_sets(tmp_path)
 
 

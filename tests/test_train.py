@@ -245,7 +245,7 @@ def test_patience_does_not_stop_what_gets_better(invoke, folder, data):
 
 def test_patience_needs_something_to_wait_for(invoke, folder, data):
     result = invoke(*line(data, "--patience", 1, "--val-fraction", 0))
-    assert result.exit_code == 2 and "no pictures are held out" in result.stderr
+    assert result.exit_code == 2 and "holds nothing out" in result.stderr
     assert not Path("run/checkpoints").exists()
 
 
