@@ -174,7 +174,7 @@ def test_missing_data_says_how_to_make_it_and_leaves_no_run(invoke, folder):
     assert "texts.npz" in says and "weights/recipes/text_image_data.py" in says
     write_data(folder / "data")
     (folder / "data" / "things.npz").unlink()
-    assert "no picture sets" in refused(invoke(*arguments("data"), "-q"))
+    assert "no packed sets" in refused(invoke(*arguments("data"), "-q"))
     assert not (folder / "run").exists()
 
 
