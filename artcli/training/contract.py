@@ -123,6 +123,7 @@ class Model(Protocol):
     # What else the trainer uses where a model has it:
     #   metrics: dict[str, float]           further numbers of the last step for the log (kl, codes in use)
     #   learning_rate(step, total)          factor of each optimizer's rate, {name: factor}; constant without it
+    #   study(data)                         called once with the data, before anything is trained
     #   begin(step)                         called before each step, for models whose steps differ
     #   after_step(step)                    called when all optimizers of a step have stepped
     #   average: float                      decay of the running mean of the weights that samples are drawn from
@@ -132,6 +133,12 @@ class Model(Protocol):
     #   export(folder)                      write the finished model in another program's format
     #   exports() -> dict[str, Exported]    the parts that are one pass forward, for --export onnx
     #   warnings() -> list[str]             what looks wrong (dead codes, a collapsed posterior), with advice
+    # and of its file:
+    #   SIDES                               see above
+    #   DATA_FREE                           it makes its own data where none is given
+    #   open_data(path, config, seed)       data of its own kind, or None for pictures as all others learn from
+    #   needs_words(config, pictures)       it learns from `Batch.texts`; raises UsageError where there have to be some
+    # Settings that the trainer reads: clip_gradient, the largest norm; start, weights to go on from.
 
 
 class Generator(Protocol):
