@@ -110,7 +110,9 @@ def test_the_sketch_comes_first_and_the_loop_goes_on_from_it(prior, clip):
     shown = frames(clip, prior())
     assert [f.step for f in shown] == list(range(1, 10)) and {f.total for f in shown} == {9}
     first, last = shown[HOW.steps - 1].image(), shown[-1].image()
-    other = begin._sketch(steer.texts(clip, parse("a cat")), clip, SETTINGS, prior(), 7, None)[-1]
+    other = begin._enlarged(
+        begin._sketch(steer.texts(clip, parse("a cat")), clip, SETTINGS, prior(), 7, None)[-1], SETTINGS
+    )
     assert (last - first).abs().mean() < 0.5 * (last - other).abs().mean()
 
 

@@ -22,6 +22,7 @@ from safetensors.torch import save
 from torch import nn
 
 from artcli import weights
+from artcli.backends.clip import encode_tokens
 from artcli.backends.clip_mini_data import ATTRIBUTES, ClipData, PictureBatch, TextBatch
 from artcli.backends.clip_phrases import COLORS
 from artcli.errors import UsageError, did_you_mean
@@ -102,20 +103,6 @@ class Config:
 
 
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.27)
-
-
-def encode_tokens(model: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Unit text embeddings of tokens (B, L), without spending time on the padding that all rows share.
-
-    The same numbers as `model.encode_text(tokens, normalize=True)`: attention is causal, so cutting behind the
-    longest text changes nothing.
-    """
-    length = int(tokens.argmax(1).max()) + 1  # the last token has the largest number; 0 is an exclamation mark, too
-    tokens = tokens[:, :length]
-    x = model.token_embedding(tokens) + model.positional_embedding[:length]
-    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
-    x = x[torch.arange(len(x)), tokens.argmax(-1)] @ model.text_projection
-    return F.normalize(x, dim=-1)
 
 
 class Model(nn.Module):

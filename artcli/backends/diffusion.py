@@ -25,6 +25,7 @@ from artcli.nn.inference import inference
 from artcli.nn.latents import normal, slerp
 from artcli.nn.muon import Muon
 from artcli.nn.precision import full
+from artcli.nn.schedule import trapezoid
 from artcli.nn.unet import UNet
 from artcli.training.contract import BATCH, Batch, Exported, Port, sides
 from artcli.training.texts import TextPictures
@@ -165,9 +166,7 @@ class Model(nn.Module):
         return {"flow": Muon(matrices, adam, lr) if matrices else adam}
 
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
-        rise = min(1.0, (step + 1) / (self.config.rise + 1))
-        fall = (total - step) / max(1.0, self.config.fall * total)
-        return {"flow": min(rise, 1.0, fall)}
+        return {"flow": trapezoid(step, total, self.config.rise, self.config.fall)}
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         kept = (batch.uniform() >= self.config.drop).to(batch.images.dtype)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 from artcli.backends import clip
 from artcli.errors import UsageError
@@ -43,22 +42,13 @@ class TextTower:
             for part in rows.split(AT_ONCE):
                 # Filled up to one size: rounding depends on the size, and an embedding must not depend on its company.
                 filled = torch.cat((part, part[-1:].expand(AT_ONCE - len(part))))
-                found = encode(self.clip, tokens[filled, :length].to(self.clip.device))[: len(part)]
+                found = self._read(tokens[filled].to(self.clip.device))[: len(part)]
                 self.rows |= {texts[row]: len(self.known) + n for n, row in enumerate(part.tolist())}
                 self.known = torch.cat((self.known, found * found.shape[1] ** 0.5))
 
-
-def encode(found: clip.Clip, tokens: torch.Tensor) -> torch.Tensor:
-    """Unit embeddings (N, D) of tokens (N, L), all of one length and without padding behind it.
-
-    The same numbers as `Clip.encode_text` but for rounding: attention is causal, so that cutting behind the text
-    changes nothing.
-    """
-    model, length = found.model, tokens.shape[1]
-    with torch.autocast(found.device.type, enabled=False):
-        x = model.token_embedding(tokens) + model.positional_embedding[:length]
-        x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
-        return F.normalize(x[:, -1] @ model.text_projection, dim=-1)
+    def _read(self, tokens: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(tokens.device.type, enabled=False):
+            return clip.encode_tokens(self.clip.model, tokens)
 
 
 @functools.cache

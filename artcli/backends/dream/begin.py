@@ -40,10 +40,11 @@ def begin(
     ahead, done = prior.how.steps, 0 if state is None else state["step"]
     sketches = _sketch(targets, clip, settings, prior, seed, canvas)
     for step in range(done + 1, ahead + 1):
-        picture = sketches[step - 1]
-        yield Frame(step, ahead + settings.steps, partial(_shown, picture, canvas), {}, partial(_step, step))
-    photo, mask = (sketches[-1], None) if canvas is None else (canvas.photo, canvas.mask)
-    begun = Canvas(photo, mask, sketch=sketches[-1])
+        shown = partial(_shown, sketches[step - 1], settings, canvas)
+        yield Frame(step, ahead + settings.steps, shown, {}, partial(dict, step=step))
+    start = _enlarged(sketches[-1], settings)
+    photo, mask = (start, None) if canvas is None else (canvas.photo, canvas.mask)
+    begun = Canvas(photo, mask, sketch=start)
     inner = None if done <= ahead else state["drawn"]  # type: ignore[index]
     for frame in dream(targets, clip, after_sketch(settings), canvas=begun, state=inner, **how):
         step = ahead + frame.step
@@ -68,16 +69,16 @@ def _sketch(
     story = targets if isinstance(targets, Story) else Story([targets])
     others = rivals.embed(clip, story.embeddings())
     photo = None if canvas is None else canvas.photo
-    found = prior.sketch(seed, settings.height, settings.width, others, photo)
-    return [fft.resize(picture[None], settings.height, settings.width)[0] for picture in found]
+    return prior.sketch(seed, settings.height, settings.width, others, photo)
 
 
-def _shown(picture: torch.Tensor, canvas: Canvas | None) -> torch.Tensor:
+def _enlarged(sketch: torch.Tensor, settings: Settings) -> torch.Tensor:
+    return fft.resize(sketch[None], settings.height, settings.width)[0]
+
+
+def _shown(sketch: torch.Tensor, settings: Settings, canvas: Canvas | None) -> torch.Tensor:
+    picture = _enlarged(sketch, settings)
     return picture if canvas is None else canvas.compose(picture[None])[0]
-
-
-def _step(step: int) -> dict[str, Any]:
-    return {"step": step}
 
 
 def _state(step: int, frame: Frame) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from artcli.backends.clip import Clip
 from artcli.backends.diffusion import sample, start_noise, to_picture
 from artcli.backends.diffusion_files import Diffusion
-from artcli.backends.dream.fft import resize
 from artcli.backends.dream.losses import contrast
 from artcli.backends.dream.prompts import Prompt
 from artcli.backends.dream.settings import Sketching
@@ -73,8 +72,3 @@ class Prior:
             for text, weight in self.targets:
                 total -= weight * contrast(features, text, rivals, self.clip.scale)
         return total
-
-
-def enlarge(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(3, h, w) in 0..1 to (3, height, width)."""
-    return resize(picture[None], height, width)[0]
