@@ -8,7 +8,13 @@ import typer
 from typer.core import TyperGroup
 
 from artcli import __version__, config
-from artcli.commands import cyclegan, doctor, dream, models, paint, sample, stylize, train, weights
+from artcli.commands import doctor, models, weights
+from artcli.commands.cyclegan import command as cyclegan
+from artcli.commands.dream import command as dream
+from artcli.commands.paint import command as paint
+from artcli.commands.sample import command as sample
+from artcli.commands.stylize import command as stylize
+from artcli.commands.train import command as train
 from artcli.errors import ArtgenError
 from artcli.media import claims
 

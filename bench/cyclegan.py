@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from artcli.backends import translate, translator_files
+from artcli.backends import translate
 from artcli.device import describe, fast_dtype
 from artcli.media import images
 from artcli.nn.translators import EPSILON, InstanceNorm, Sizes, Translator, draw
+from artcli.pretrained import translators as translator_files
 
 CPU = torch.device("cpu")
 

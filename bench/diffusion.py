@@ -19,9 +19,10 @@ import torch
 import torch.nn.functional as F
 from translation import kid
 
-from artcli.backends import diffusion, diffusion_files
 from artcli.device import fast_dtype
+from artcli.models import diffusion
 from artcli.nn.flow import Wish
+from artcli.pretrained import diffusion as diffusion_files
 from artcli.training.contract import Batch
 from artcli.training.texts import TextPictures
 from artcli.training.trainer import Plan, Trainer

@@ -19,13 +19,13 @@ import time
 import torch
 import torch.nn.functional as F
 
-from artcli.backends.clip import Clip
 from artcli.backends.dream.fft import FFTImage
 from artcli.backends.dream.losses import distance
 from artcli.backends.dream.optimise import dream
 from artcli.backends.dream.prompts import Prompt
 from artcli.backends.dream.settings import Settings
 from artcli.nn.vqgan import VQGAN, Sizes
+from artcli.pretrained.clip import Clip
 
 ARCH = "ViT-B-32-quickgelu"
 

@@ -19,12 +19,13 @@ import torch
 from PIL import Image
 
 from artcli import device
-from artcli.backends.paint import choose, layers, predictor
+from artcli.backends.paint import choose, layers
 from artcli.backends.paint.settings import Settings
-from artcli.backends.perceptual import Perceptual
 from artcli.media import files, images, raster
 from artcli.media.brushes import Brush
 from artcli.media.strokes import Painting, Strokes
+from artcli.pretrained import painter as predictor
+from artcli.pretrained.perceptual import Perceptual
 
 
 def open_photo(path: Path, side: int) -> np.ndarray:

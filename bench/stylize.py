@@ -21,15 +21,15 @@ import torch
 import torch.nn.functional as F
 
 from artcli import device
-from artcli.backends import feature_nets
 from artcli.backends.stylize import schedule
 from artcli.backends.stylize.losses import root
 from artcli.backends.stylize.objective import Weights
 from artcli.backends.stylize.optimise import stylize
 from artcli.backends.stylize.settings import PRESETS, Settings
 from artcli.backends.stylize.styles import Style, Styles
-from artcli.backends.vgg_slim import Config
+from artcli.models.vgg_slim import Config
 from artcli.nn.features import STD, FeatureNet, slim_layers
+from artcli.pretrained import feature_nets
 
 CPU = torch.device("cpu")
 Run = tuple[list[float], list[float]]  # seconds and losses of the steps

@@ -18,7 +18,6 @@ from statistics import fmean
 import pictures as folder
 import torch
 
-from artcli.backends import feature_nets
 from artcli.backends.stylize import losses
 from artcli.backends.stylize.moments import Moments
 from artcli.backends.stylize.objective import Weights
@@ -26,6 +25,7 @@ from artcli.backends.stylize.schedule import fit
 from artcli.backends.stylize.settings import PRESETS
 from artcli.backends.stylize.styles import measure, resize
 from artcli.media import images
+from artcli.pretrained import feature_nets
 
 PAIRS = (
     ("golden_gate.jpg", "la_muse.jpg"),

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from artcli.backends.registry import MODELS
 from artcli.training.contract import Batch
 from artcli.training.data.dataset import open_dataset
 from artcli.training.data.prepare import Preparation
+from artcli.training.registry import MODELS
 from artcli.training.trainer import Plan, Trainer
 
 BLOCK = 20

@@ -21,9 +21,10 @@ import pictures as folder
 import torch
 import torch.nn.functional as F
 
-from artcli.backends import translate, translator_files
+from artcli.backends import translate
 from artcli.media import images
 from artcli.nn.measure import psnr
+from artcli.pretrained import translators as translator_files
 
 CPU = torch.device("cpu")
 SIDE, CROP, SHOWN = 256, 128, 10

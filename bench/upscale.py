@@ -15,10 +15,11 @@ import pictures as folder
 import torch
 
 from artcli.backends import upscale
-from artcli.backends.perceptual import Perceptual
-from artcli.enlarge import FACTORS
+from artcli.commands.shared.enlarge import FACTORS
 from artcli.media import images
 from artcli.nn.measure import psnr
+from artcli.pretrained import upscaler
+from artcli.pretrained.perceptual import Perceptual
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=384)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    net, distance = upscale.load(given.net, torch.device("cpu")), Perceptual("clip-mini")
+    net, distance = upscaler.load(given.net, torch.device("cpu")), Perceptual("clip-mini")
     pictures = folder.read(given.pictures, given.side)
     shown = [pictures]
     for factor in FACTORS:

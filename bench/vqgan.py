@@ -14,9 +14,9 @@ from pathlib import Path
 import pictures as folder
 import torch
 
-from artcli.backends import vqgan_files
-from artcli.backends.perceptual import Perceptual
 from artcli.nn.measure import psnr
+from artcli.pretrained import vqgan as vqgan_files
+from artcli.pretrained.perceptual import Perceptual
 
 
 @torch.inference_mode()

@@ -121,7 +121,7 @@ def clip(tiny_clip):
     """The tiny CLIP, loaded."""
     import torch
 
-    from artcli.backends import clip
+    from artcli.pretrained import clip
 
     return clip.load(str(tiny_clip), torch.device("cpu"))
 
@@ -131,7 +131,7 @@ def tiny_painter(tmp_path_factory):
     """A random painter whose strokes are of a sensible size: what `--model` takes."""
     import torch
 
-    from artcli.backends import painter
+    from artcli.models.painter import model as painter
 
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
@@ -232,7 +232,7 @@ def tiny_prior(tmp_path_factory, tiny_clip):
     """A folder with a random diffusion model of 16 pixels that hears every word: what `--prior` takes."""
     import torch
 
-    from artcli.backends import diffusion
+    from artcli.models import diffusion
 
     shape = {"widths": (8, 16), "blocks": (1, 1), "attention": (False, True), "features": 16, "size": 16, "texts": 32}
     with torch.random.fork_rng(), torch.no_grad():

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artcli.backends.autoencoder import DESIGNS, PRESETS, Config, Model
 from artcli.errors import UsageError
+from artcli.models.autoencoder import DESIGNS, PRESETS, Config, Model
 from tests.batches import batch, pictures, seeded, train
 
 quick = settings(deadline=None, max_examples=12)

@@ -8,13 +8,19 @@ import torch
 import torch.nn.functional as F
 
 from artcli import weights
-from artcli.backends import adain_files, diffusion, diffusion_files, translate, translator_files, upscale, vqgan_files
-from artcli.backends import clip as clips
+from artcli.backends import translate, upscale
 from artcli.backends.stylize import fast
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.styles import Style
 from artcli.media import images, record
+from artcli.models import diffusion
 from artcli.nn import flow
+from artcli.pretrained import adain as adain_files
+from artcli.pretrained import clip as clips
+from artcli.pretrained import diffusion as diffusion_files
+from artcli.pretrained import translators as translator_files
+from artcli.pretrained import upscaler
+from artcli.pretrained import vqgan as vqgan_files
 from tests.conftest import photograph
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -114,7 +120,7 @@ def test_drawing_with_the_vqgan_finds_the_prompt(invoke, folder):
 
 
 def test_the_upscaler_is_nearer_than_lanczos(picture):
-    net = upscale.load("upscaler", torch.device("cpu"), offline=True)
+    net = upscaler.load("upscaler", torch.device("cpu"), offline=True)
     small = images.resize(picture, (64, 64))
     assert psnr(upscale.upscale(small, net, 2), picture) > psnr(images.resize(small, (128, 128)), picture) + 0.3
 

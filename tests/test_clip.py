@@ -5,7 +5,7 @@ import copy
 import open_clip
 import torch
 
-from artcli.backends.clip import Clip
+from artcli.pretrained.clip import Clip
 
 
 def test_a_vit_gives_the_same_embeddings_and_gradients_as_plain_open_clip():

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from artcli.errors import UsageError
+from artcli.models.clip.concepts import Concepts
 from artcli.training import pictures
-from artcli.training.concepts import Concepts
 
 # --- picture sets ---------------------------------------------------------------------------------------------------
 

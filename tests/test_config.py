@@ -29,7 +29,7 @@ def steps_of(folder, monkeypatch):
     from typer.testing import CliRunner
 
     from artcli.cli import app
-    from artcli.commands import dream_run
+    from artcli.commands.dream import run as dream_run
 
     seen = []
     monkeypatch.setattr(dream_run, "run", lambda jobs, request, console, **_: seen.append(request.settings.steps))

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from artcli.backends import diffusion_files
-from artcli.backends.clip_phrases import COLORS
-from artcli.backends.diffusion import Config, Model, draw, to_picture
 from artcli.errors import UsageError, WeightsError
+from artcli.models.diffusion import Config, Model, draw, to_picture
 from artcli.nn import flow
 from artcli.nn.unet import UNet
+from artcli.pretrained import diffusion as diffusion_files
+from artcli.pretrained import upscaler
 from artcli.training import checkpoint, words
+from artcli.training.colors import COLORS
 from artcli.training.data import Preparation, open_dataset
 from artcli.training.texts import TextPictures
 from tests.batches import batch as plain_batch
@@ -301,7 +302,7 @@ def test_a_run_and_the_model_that_it_leaves(invoke, data, tiny_clip):
 
 def test_stopped_after_every_step_it_ends_at_the_same_bytes(invoke, data, tiny_clip, monkeypatch):
     invoke(*line(data, tiny_clip, out="whole"))
-    from artcli.commands import train_run
+    from artcli.commands.train import run as train_run
 
     monkeypatch.setattr(train_run, "REPORT_EVERY", 1e9)
     for _ in range(8):
@@ -380,9 +381,7 @@ def test_files_that_are_no_model(tiny, folder):
     with pytest.raises(UsageError, match="without words"):
         diffusion_files.load(str(folder / "plain"), CPU)
     with pytest.raises(WeightsError, match="upscaler"):
-        from artcli.backends import upscale
-
-        upscale.load(str(folder / "plain"), CPU)
+        upscaler.load(str(folder / "plain"), CPU)
 
 
 def test_an_exported_copy_is_as_the_trained_one(tiny, folder):
@@ -475,8 +474,8 @@ def test_samples_that_cannot_be(invoke, run, more, says):
 
 
 def test_the_text_tower_is_clip_s_own_and_an_embedding_does_not_depend_on_its_company(tiny_clip):
-    from artcli.backends import clip as clips
-    from artcli.backends.text_tower import TextTower
+    from artcli.pretrained import clip as clips
+    from artcli.pretrained.text_tower import TextTower
 
     loaded = clips.load(str(tiny_clip), CPU)
     texts = ["a cat", "a photo of a very old red car by the sea", "dog", "a dog"] * 3 + [

@@ -214,10 +214,10 @@ def test_words_to_a_picture_and_a_film(dream):
 
 @pytest.mark.parametrize("start", ["sketch", "codes"])
 def test_it_goes_on_at_the_same_bytes(model, tiny_clip, start):
-    from artcli.backends import clip as clips
     from artcli.backends.dream import optimise, steer
     from artcli.backends.dream.prompts import parse
     from artcli.backends.dream.settings import Settings
+    from artcli.pretrained import clip as clips
 
     clip = clips.load(str(tiny_clip), torch.device("cpu"))
     how = Settings(48, 40, steps=6, cutouts=3, low_res=32, drawer="vqgan", start=start)

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from artcli import run as loop
-from artcli.backends import diffusion_files
 from artcli.backends.dream import begin, rivals, steer
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.prior import Prior
 from artcli.backends.dream.prompts import parse
 from artcli.backends.dream.settings import Settings, Sketching
+from artcli.commands.shared import loop
 from artcli.media import record, video
+from artcli.pretrained import diffusion as diffusion_files
 from tests.conftest import one_error_line, photograph
 
 CPU = torch.device("cpu")
@@ -66,7 +66,7 @@ def test_clip_picks_the_candidate(prior, clip):
 
 
 def best_of(prior, clip, sign):
-    from artcli.backends.diffusion import start_noise, to_picture
+    from artcli.models.diffusion import start_noise, to_picture
 
     *_, state = prior._solve(start_noise(prior.model.net, [0, 1, 2], 16, 16), None)
     pictures = to_picture(state.picture)

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from artcli import run as loop
 from artcli.backends.dream import optimise, steer
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.prompts import parse
 from artcli.backends.dream.restyle import _Source, restyle
 from artcli.backends.dream.settings import Pace, Settings
 from artcli.backends.dream.story import Story
+from artcli.commands.shared import loop
 from artcli.media import ffmpeg, record, video
 from artcli.nn.vqgan import VQGAN, Sizes
 from tests.batches import seeded

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from artcli import run as loop
 from artcli import weights
+from artcli.commands.shared import loop
 from artcli.media import images, record, video
 from tests.conftest import masks, one_error_line, photograph, snapshot, with_holes
 
@@ -109,7 +109,7 @@ def test_other_words_give_another_picture(dream):
 
 def short_of_memory(monkeypatch, limit):
     """A CLIP that takes `limit` pictures at once.  Returns the sizes that were tried."""
-    from artcli.backends.clip import Clip
+    from artcli.pretrained.clip import Clip
 
     encode, tried = Clip.encode_image, []
 
@@ -139,7 +139,7 @@ def test_not_even_memory_for_one_crop(dream, folder, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite(dream, folder, monkeypatch):
-    from artcli.backends.clip import Clip
+    from artcli.pretrained.clip import Clip
 
     monkeypatch.setattr(Clip, "encode_image", lambda self, batch: batch.flatten(1)[:, :32] * float("nan"))
     result = dream("red car", "-q", "--out", "a.png", code=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from artcli import run as loop
+from artcli.commands.shared import loop
 from artcli.media import video
 from tests.conftest import EXECUTABLE, one_error_line
 
@@ -76,7 +76,7 @@ def test_an_orderly_stop(invoke, folder, tiny_clip, whole, number):
 
 def test_killed(invoke, folder, tiny_clip, whole):
     """No chance to save anything: the last state that was saved on the way is what the run goes on from."""
-    often = "import artcli.run; artcli.run.STATE_EVERY = 0.7; from artcli.cli import app; app()"
+    often = "import artcli.commands.shared.loop as loop; loop.STATE_EVERY = 0.7; from artcli.cli import app; app()"
     process = start([sys.executable, "-c", often, *arguments(tiny_clip, "a.mp4")])
     wait_for(folder / "a.mp4.resume" / "state.pt", process)
     time.sleep(0.2)  # beyond the moment of saving, with steps done that are lost

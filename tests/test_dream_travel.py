@@ -54,11 +54,11 @@ def test_moving_blurs_little():
 
 
 def test_it_goes_on_at_the_same_bytes(tiny_clip):
-    from artcli.backends import clip as clips
     from artcli.backends.dream import steer
     from artcli.backends.dream.prompts import parse
     from artcli.backends.dream.settings import Settings
     from artcli.backends.dream.story import Story
+    from artcli.pretrained import clip as clips
 
     clip = clips.load(str(tiny_clip), torch.device("cpu"))
     how = Settings(40, 32, steps=3, cutouts=3, low_res=0)

@@ -9,9 +9,9 @@ from PIL import Image
 from artcli.backends.stylize import optimise
 from artcli.backends.stylize.schedule import Stage
 from artcli.backends.stylize.settings import PRESETS
+from artcli.commands.shared.loop import interruptible
 from artcli.errors import UsageError
 from artcli.media import decode, images
-from artcli.run import interruptible
 from tests.conftest import one_error_line, photograph
 from tests.test_cyclegan_run import tiny_translator  # noqa: F401  (a fixture)
 

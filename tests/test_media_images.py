@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import exif, files, images, record
+from artcli.media import exif, files, images, recipe_text, record
 from tests.conftest import exif_of, with_exif
 
 GRADIENT = (np.mgrid[:12, :16].sum(0)[..., None] * np.array([9, 5, 3])).astype(np.uint8)
@@ -409,7 +409,7 @@ def test_exif_that_cannot_be_carried(tmp_path):
     Image.fromarray(GRADIENT).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\xff\xff")
     assert images.load(tmp_path / "a.jpg").exif is None
     old = Image.Exif()
-    old[0x010E] = record.to_text({"seed": 1})
+    old[0x010E] = recipe_text.to_text({"seed": 1})
     Image.fromarray(GRADIENT).save(tmp_path / "b.jpg", exif=old)  # as artgen wrote it at first
     assert record.read(tmp_path / "b.jpg") == {"seed": 1}
     assert images.load(tmp_path / "b.jpg").exif is None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import ffmpeg, images, record, video
+from artcli.media import ffmpeg, images, recipe_text, record, video
 from tests.conftest import DELAYS, animation, delays
 
 RECIPE = {
@@ -408,5 +408,5 @@ def test_recipes_of_other_programs_and_bad_files(tmp_path):
         with pytest.raises(UsageError):
             record.read(tmp_path / name)
     with pytest.raises(ArtgenError, match="--no-metadata"):
-        record.to_text({"prompt": "x" * 20_000})
-    assert record.from_text(record.to_text({"file": Path("a.png")})) == {"file": "a.png"}
+        recipe_text.to_text({"prompt": "x" * 20_000})
+    assert recipe_text.from_text(recipe_text.to_text({"file": Path("a.png")})) == {"file": "a.png"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from artcli.commands import naming
+from artcli.commands.shared import naming
 from artcli.errors import UsageError
 from artcli.media import files
 from tests.conftest import photograph

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artcli.backends.clip_phrases import COLORS
 from artcli.nn import augment
 from artcli.training import colors
+from artcli.training.colors import COLORS
 
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 quick = settings(deadline=None, max_examples=25)

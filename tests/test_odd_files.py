@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from artcli.commands import outputs
+from artcli.commands.shared import outputs
 from artcli.media import record, video
 from tests.conftest import DELAYS, animation, delays, exif_of, photograph, with_exif
 from tests.test_cyclegan_run import tiny_translator  # noqa: F401 (a fixture)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artcli import options, recipe
+from artcli.commands.shared import options, recipe
 from artcli.console import duration
 from artcli.errors import UsageError
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from artcli.backends.paint import layers, predictor
+from artcli.backends.paint import layers
 from artcli.backends.paint.settings import Settings
 from artcli.media import brushes, raster
 from artcli.media.strokes import Painting
+from artcli.pretrained import painter as predictor
 from tests.conftest import photograph
 
 GOLDEN = Path(__file__).parent / "golden" / "paint-transformer.npz"  # see its README.md

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artcli.commands import paint_film, paint_run
+from artcli.commands.paint import film as paint_film
+from artcli.commands.paint import run as paint_run
 from artcli.media import record, video
 from tests.conftest import masks, one_error_line, photograph, snapshot
 

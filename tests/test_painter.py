@@ -8,12 +8,13 @@ import pytest
 import scipy.linalg
 import torch
 
-from artcli.backends import painter
-from artcli.backends.paint import matching, predictor, render
-from artcli.backends.paint.synthetic import Synthetic, not_hidden
 from artcli.errors import UsageError, WeightsError
 from artcli.media import brushes, raster
 from artcli.media.strokes import Painting, Strokes
+from artcli.models.painter import matching, render
+from artcli.models.painter import model as painter
+from artcli.models.painter.synthetic import Synthetic, not_hidden
+from artcli.pretrained import painter as predictor
 from tests.batches import seeded, train_step
 from tests.conftest import one_error_line, photograph
 

@@ -16,8 +16,8 @@ BLOCKS = re.findall(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), re
 LINES = [line[line.index("artgen ") :] for block in BLOCKS for line in block.splitlines() if "artgen " in line]
 # What loads models and computes.
 WORK = {
-    "dream_run": "run", "paint_run": "run", "stylize_run": "run", "stylize_fast": "run", "cyclegan_run": "run",
-    "sample": "_run", "train_run": "carry_out",
+    "dream.run": "run", "paint.run": "run", "stylize.run": "run", "stylize.fast": "run", "cyclegan.run": "run",
+    "sample.command": "_run", "train.run": "carry_out",
 }  # fmt: skip
 RUNS = ("RUN", "RUN2", "RUN3")
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from artcli.commands.sample import compare, neighbours, sheet
 from artcli.media import images, record
-from artcli.sampling import compare, neighbours, sheet
 from tests import sample_fake
 from tests.conftest import one_error_line, photograph
 from tests.sample_fake import Coder, Drawing, Model, pictures_of

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from artcli.commands.sample import sheet
 from artcli.errors import ArtgenError
 from artcli.media import images, record, video
-from artcli.sampling import sheet
 from tests import sample_fake
 from tests.conftest import one_error_line, photograph
 from tests.sample_fake import Coder, Model

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from artcli import weights
-from artcli.backends import cyclegan, diffusion, vqgan_files
+from artcli.models import cyclegan, diffusion
 from artcli.nn.vqgan import VQGAN, Sizes
+from artcli.pretrained import vqgan as vqgan_files
 from artcli.training import checkpoint
 from tests.conftest import one_error_line, photograph
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from artcli.backends.registry import MODELS
 from artcli.training import checkpoint
+from artcli.training.registry import MODELS
 from tests.conftest import one_error_line
 
 TINY = {

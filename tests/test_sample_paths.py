@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artcli.commands.sample import paths, sheet
+from artcli.commands.sample.generator import Sampler
+from artcli.commands.shared.loop import Stop
 from artcli.errors import UsageError
-from artcli.run import Stop
-from artcli.sampling import paths, sheet
-from artcli.sampling.generator import Sampler
 from tests.sample_fake import LATENT, Model, Workshop
 
 TIMELESS = settings(deadline=None)  # the machine may be busy

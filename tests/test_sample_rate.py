@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artcli.media import record
+from artcli.media import recipe_text
 from tests import browser as browser_of
 from tests import sample_fake
 from tests.conftest import one_error_line
@@ -75,7 +75,7 @@ def test_the_page_needs_nothing_from_outside(page):
 
 def test_the_record_is_in_the_page(page):
     text, _ = page
-    made = record.from_text(html.unescape(re.search(r'<meta name="artgen" content="([^"]*)">', text)[1]))
+    made = recipe_text.from_text(html.unescape(re.search(r'<meta name="artgen" content="([^"]*)">', text)[1]))
     assert (made["command"], made["seed"], made["parameters"]["rate"]) == ("sample", "40-42", True)
 
 

@@ -9,14 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from artcli.backends import adain, adain_files, feature_nets
 from artcli.backends.stylize import fast
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.steady import Steady
 from artcli.backends.stylize.styles import Style
-from artcli.commands import stylize_fast
+from artcli.commands.stylize import fast as stylize_fast
 from artcli.errors import UsageError
 from artcli.media import record, video
+from artcli.models import adain
+from artcli.pretrained import adain as adain_files
+from artcli.pretrained import feature_nets
 from tests.batches import seeded
 from tests.conftest import one_error_line, photograph, with_holes
 from tests.test_media_video import with_tone

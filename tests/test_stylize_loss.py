@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from artcli.backends import feature_nets
 from artcli.backends.stylize import losses, tiles
 from artcli.backends.stylize.moments import Moments, mix, moments, sums
 from artcli.backends.stylize.objective import Objective, Region, Weights
@@ -15,6 +14,7 @@ from artcli.backends.stylize.schedule import Stage
 from artcli.backends.stylize.settings import PRESETS
 from artcli.backends.stylize.styles import Style, Styles, measure, resize
 from artcli.nn.features import MEAN, POOLINGS, STD, FeatureNet, recognise, slim_layers
+from artcli.pretrained import feature_nets
 from tests.batches import seeded
 
 WIDTHS = (4, 4, 6, 6, 5)

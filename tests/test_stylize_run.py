@@ -15,16 +15,16 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import save_file
 
-from artcli import run as loop
-from artcli.backends import feature_nets
 from artcli.backends.stylize import colour, optimise, reading, schedule
 from artcli.backends.stylize.objective import Objective
 from artcli.backends.stylize.optimise import _Painter
 from artcli.backends.stylize.schedule import Stage
 from artcli.backends.stylize.settings import PRESETS, Settings
 from artcli.backends.stylize.styles import Style, Styles
+from artcli.commands.shared import loop
 from artcli.media import record, video
 from artcli.nn.features import slim_layers
+from artcli.pretrained import feature_nets
 from tests.batches import seeded
 from tests.conftest import EXECUTABLE, masks, one_error_line, photograph, snapshot, with_holes
 

@@ -6,9 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from artcli.backends import adain, adain_files, feature_nets, vgg_slim
 from artcli.errors import UsageError
+from artcli.models import adain, vgg_slim
 from artcli.nn.features import FeatureNet, slim_layers
+from artcli.pretrained import adain as adain_files
+from artcli.pretrained import feature_nets
 from tests.batches import batch, pictures, seeded, train
 from tests.conftest import photograph
 from tests.test_stylize_run import painting, weights_file

@@ -11,22 +11,10 @@ import onnxruntime
 import pytest
 import torch
 
-from artcli.backends import (
-    adain,
-    autoencoder,
-    clip_mini,
-    cyclegan,
-    diffusion,
-    painter,
-    pix2pix,
-    registry,
-    upscaler,
-    vae,
-    vgg_slim,
-    vqgan,
-    vqvae,
-)  # fmt: skip
-from artcli.training import checkpoint, to_onnx
+from artcli.models import adain, autoencoder, cyclegan, diffusion, pix2pix, upscaler, vae, vgg_slim, vqgan, vqvae
+from artcli.models.clip import model as clip_mini
+from artcli.models.painter import model as painter
+from artcli.training import checkpoint, registry, to_onnx
 from artcli.training.contract import BATCH, Axis, Port
 from tests.batches import seeded
 from tests.conftest import one_error_line, snapshot

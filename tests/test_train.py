@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from artcli import run as loop
-from artcli.commands import train_run
+from artcli.commands.shared import loop
+from artcli.commands.train import run as train_run
 from artcli.errors import ArtgenError
 from artcli.training import checkpoint
 from artcli.training.clock import Clock

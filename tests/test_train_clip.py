@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from artcli import run as loop
-from artcli.backends import clip_mini
-from artcli.backends import clip_mini_data as lessons
-from artcli.backends.clip_mini import Config, Model, encode_tokens
-from artcli.backends.clip_mini_data import ClipData
-from artcli.backends.clip_phrases import COLORS, SCENES, STYLES, compose
-from artcli.commands import train_run
+from artcli.commands.shared import loop
+from artcli.commands.train import run as train_run
 from artcli.errors import UsageError
+from artcli.models.clip import data as lessons
+from artcli.models.clip import model as clip_mini
+from artcli.models.clip.data import ClipData
+from artcli.models.clip.model import Config, Model, encode_tokens
+from artcli.models.clip.phrases import SCENES, STYLES, compose
+from artcli.training.colors import COLORS
 from artcli.training.trainer import Plan, Trainer
 from tests.conftest import one_error_line, snapshot
 
@@ -105,7 +106,7 @@ def test_plain_open_clip_loads_the_model(trained):
 
 
 def test_dream_can_use_the_model(trained, invoke):
-    from artcli.backends import clip
+    from artcli.pretrained import clip
 
     loaded = clip.load(str(trained / "model"), CPU)
     assert loaded.side == 32

@@ -12,12 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from artcli.backends import cyclegan, feature_nets, pix2pix, translator_files
 from artcli.errors import UsageError
+from artcli.models import cyclegan, pix2pix
 from artcli.nn import zoom
 from artcli.nn.history import History
 from artcli.nn.patchgan import cross_entropy, least_squares
 from artcli.nn.projected import TAPS
+from artcli.pretrained import feature_nets
+from artcli.pretrained import translators as translator_files
 from artcli.training import checkpoint
 from artcli.training.contract import Pair
 from artcli.training.data.prepare import Preparation

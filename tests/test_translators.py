@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from artcli.backends import translate, translator_files
+from artcli.backends import translate
 from artcli.errors import UsageError, WeightsError
 from artcli.nn import translators
 from artcli.nn.patchgan import PatchGAN
 from artcli.nn.translators import InstanceNorm, Sizes, Translator, sizes_of
+from artcli.pretrained import translators as translator_files
 from tests.batches import seeded
 
 CPU = torch.device("cpu")

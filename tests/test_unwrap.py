@@ -5,12 +5,14 @@ import torch
 from safetensors.torch import save_file
 
 from artcli import weights
-from artcli.backends import clip, feature_nets, translator_files, vqgan_files
-from artcli.backends.paint import predictor
 from artcli.errors import UsageError, WeightsError
 from artcli.nn.translators import Sizes, Translator
 from artcli.nn.vqgan import VQGAN
 from artcli.nn.vqgan import Sizes as VQSizes
+from artcli.pretrained import clip, feature_nets
+from artcli.pretrained import painter as predictor
+from artcli.pretrained import translators as translator_files
+from artcli.pretrained import vqgan as vqgan_files
 from artcli.unwrap import unwrap
 from tests.batches import seeded
 

@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from artcli import enlarge, options, weights
-from artcli import run as loop
-from artcli.backends import adain_files, feature_nets, translator_files, upscale, upscaler
-from artcli.backends import clip as clip_backend
-from artcli.enlarge import Enlargement, Enlarger
+from artcli import weights
+from artcli.backends import upscale
+from artcli.commands.sample import sheet
+from artcli.commands.shared import enlarge, loop, options
+from artcli.commands.shared.enlarge import Enlargement, Enlarger
 from artcli.errors import ArtgenError, UsageError, WeightsError
 from artcli.media import decode, images, record, video
-from artcli.sampling import sheet
+from artcli.models import upscaler
+from artcli.pretrained import adain as adain_files
+from artcli.pretrained import clip as clip_backend
+from artcli.pretrained import feature_nets
+from artcli.pretrained import translators as translator_files
 from artcli.training import runs
 from tests import sample_fake, test_cyclegan_run, test_stylize_fast, test_stylize_run
 from tests.batches import seeded
@@ -375,12 +379,12 @@ def test_files_that_cannot_be_used(tmp_path, run_folder, changed):
         tensors = dict(list(tensors.items())[1:]) if changed == "tensors" else tensors
         save_file(tensors, file, {"upscaler": "four" if changed == "text" else json.dumps(sizes)})
     with pytest.raises(WeightsError, match="grey" if changed == "grey" else "damaged"):
-        upscale.load(str(tmp_path), CPU)
+        upscaler.load(str(tmp_path), CPU)
 
 
 def test_a_run_that_has_not_ended(tmp_path):
     with pytest.raises(WeightsError, match=r"holds no upscaler\.safetensors.*RUN/model"):
-        upscale.load(str(tmp_path), CPU)
+        upscaler.load(str(tmp_path), CPU)
 
 
 def test_streams_take_what_save_writes(tmp_path, capsysbinary):

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artcli.backends import upscale
-from artcli.backends.upscaler import Config, Model, Upscaler, shrink
 from artcli.errors import UsageError, WeightsError
+from artcli.models.upscaler import Config, Model, Upscaler, shrink
+from artcli.pretrained import upscaler
 from tests.batches import batch, seeded, train
 
 CPU = torch.device("cpu")
@@ -79,7 +80,7 @@ def test_an_exported_net_draws_the_same(tmp_path):
     model = tiny()
     train(model, edges(4), 3)
     model.export(tmp_path)
-    loaded = upscale.load(str(tmp_path), CPU)
+    loaded = upscaler.load(str(tmp_path), CPU)
     small = shrink(edges(2))
     with torch.no_grad():
         torch.testing.assert_close(loaded(small), model.net(small), atol=2e-3, rtol=0)
@@ -90,8 +91,8 @@ def test_what_is_refused(tmp_path):
 
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match="no upscaler"):
-        upscale.load(str(tmp_path / "other.safetensors"), CPU)
+        upscaler.load(str(tmp_path / "other.safetensors"), CPU)
     with pytest.raises(UsageError, match="neither a file nor known"):
-        upscale.load("nowhere", CPU)
+        upscaler.load("nowhere", CPU)
     with pytest.raises(UsageError, match="multiple of 2"):
         replace(TINY, crop=23)

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artcli.backends.vae import DESIGNS, PRESETS, Config, Model, divergence
 from artcli.errors import UsageError
+from artcli.models.vae import DESIGNS, PRESETS, Config, Model, divergence
 from tests.batches import batch, copies_of, pictures, seeded, train
 
 quick = settings(deadline=None, max_examples=10)

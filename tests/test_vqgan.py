@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from artcli.backends import vqgan_files
-from artcli.backends.perceptual import Perceptual
-from artcli.backends.vqgan import Config, Model
 from artcli.errors import UsageError, WeightsError
+from artcli.models.vqgan import Config, Model
 from artcli.nn.patchgan import PatchGAN, hinge
 from artcli.nn.vqgan import VQGAN, Sizes, sizes_of
+from artcli.pretrained import vqgan as vqgan_files
+from artcli.pretrained.perceptual import Perceptual
 from tests.batches import batch, copies_of, pictures, seeded, train, train_step
 
 quick = settings(deadline=None, max_examples=12)

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artcli.backends.vqvae import PRESETS, Config, Model
 from artcli.errors import UsageError
+from artcli.models.vqvae import PRESETS, Config, Model
 from artcli.nn.prior import GridPrior, choose
 from artcli.nn.quantise import VectorQuantiser
 from tests.batches import batch, copies_of, pictures, seeded, train

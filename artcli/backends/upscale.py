@@ -1,47 +1,13 @@
 """Enlarging finished pictures with a trained super-resolver, in tiles that leave no seam."""
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 
-from artcli import weights
-from artcli.backends import feature_nets
-from artcli.backends.upscaler import FILE, Upscaler
 from artcli.device import fast_dtype
-from artcli.errors import WeightsError
+from artcli.models.upscaler import Upscaler
 
 NAME = "upscaler"
 TILE = 256  # pixels of the small picture
-
-
-def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Upscaler:
-    """An upscaler in evaluation mode.
-
-    spec: a name from `artgen weights list`, a file, or the folder of an `artgen train upscaler` run.
-    Raises UsageError: nothing has that name.  WeightsError: missing, damaged, or no upscaler of RGB pictures.
-    """
-    found = feature_nets.find_own(spec, NAME, "with --upscaler; or leave out --upscale", weights_dirs, offline)
-    path = weights.inside(found, FILE)
-    with weights.open_safetensors(path) as file:
-        sizes = (file.metadata() or {}).get("upscaler")
-    if sizes is None:
-        raise WeightsError(f"{path} is no upscaler; `artgen train upscaler` writes one to RUN/model")
-    model = _assemble(path, sizes)
-    if model.channels != 3:
-        raise WeightsError(f"{path} enlarges grey pictures only; train one with --color rgb")
-    return model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
-
-
-def _assemble(path: Path, sizes: str) -> Upscaler:
-    try:
-        model = Upscaler(**json.loads(sizes))
-        model.load_state_dict({name: tensor.float() for name, tensor in weights.load_state(path).items()})
-    except (ValueError, TypeError, RuntimeError) as error:  # sizes of nothing, tensors of another net
-        raise WeightsError(f"{path} is damaged: its tensors are not those of the upscaler that it names") from error
-    return model
 
 
 @torch.no_grad()

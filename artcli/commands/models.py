@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from artcli import options, weights
+from artcli import weights
+from artcli.commands.shared import options
 from artcli.console import columns
 from artcli.errors import UsageError, did_you_mean
 

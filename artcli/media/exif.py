@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from PIL import Image
 
+from artcli.media.recipe_text import from_text
+
 RECIPE = 0xFF14  # among the numbers that TIFF leaves to everybody
 DESCRIPTION = 0x010E
 _ABOUT, _PLACE = 0x8769, 0x8825  # the tables of the shot and of its place
@@ -18,14 +20,12 @@ _MOST = 40_000  # bytes; with a recipe it has to stay below the 64 kB of JPEG
 
 def kept(image: Image.Image) -> bytes | None:
     """What of an image's EXIF is carried over, encoded; None when there is nothing, or it is damaged."""
-    from artcli.media import record
-
     try:
         found, made = image.getexif(), Image.Exif()
         about = {tag: value for tag, value in found.get_ifd(_ABOUT).items() if tag not in _DROPPED}
         tables = {_ABOUT: about and {**about, _COLOURS: _SRGB}, _PLACE: dict(found.get_ifd(_PLACE))}
         made.update({tag: found[tag] for tag in _KEPT if tag in found})
-        if record.from_text(str(made.get(DESCRIPTION))) is not None:  # of an artgen that put its recipe there
+        if from_text(str(made.get(DESCRIPTION))) is not None:  # of an artgen that put its recipe there
             del made[DESCRIPTION]
         for tag, table in tables.items():
             if table:

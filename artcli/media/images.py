@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import decode, exif, files, record
+from artcli.media import decode, exif, files, recipe_text, record
 
 if TYPE_CHECKING:
     import torch
@@ -351,11 +351,11 @@ def embedded(format: str, recipe: record.Recipe | None, photo: bytes | None = No
     """Pillow's arguments that carry the recipe, in a text chunk of PNG or a field of EXIF, and a photo's own EXIF."""
     if recipe is None:
         return {}
-    text = record.to_text(recipe)
+    text = recipe_text.to_text(recipe)
     if format != "PNG":
         return {"exif": exif.with_recipe(photo, text)}
     from PIL.PngImagePlugin import PngInfo
 
     chunks = PngInfo()
-    chunks.add_text(record.KEY, text)
+    chunks.add_text(recipe_text.KEY, text)
     return {"pnginfo": chunks} | ({} if photo is None else {"exif": exif.with_recipe(photo, None)})

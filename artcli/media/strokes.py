@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -22,6 +22,20 @@ MAX_BYTES = 400_000_000  # such a file holds more than MAX_STROKES
 MAX_SIDE = 100_000
 COLUMNS = ("layer", "x", "y", "w", "h", "theta", "r", "g", "b", "alpha", "confidence")
 _DECIMALS = {"x": 3, "y": 3, "w": 3, "h": 3, "theta": 5, "alpha": 3, "confidence": 3}
+
+
+class Outline(NamedTuple):
+    """What of the box that a painter predicts the paint takes, where a stroke does not fill it.
+
+    x0, y0, x1, y1: along the box's own sides, 0..1.  back: how far the edge draws back from there, in pixels of the
+    photo, at most of the patch that the painter sees.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    back: float
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import animation, ffmpeg, files, gif, record
+from artcli.media import animation, ffmpeg, files, gif, recipe_text, record
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +75,7 @@ class VideoWriter:
         _check_numbers(path, size, fps)
         self.path, self.size, self.fps, self.frames = path, size, fps, 0
         self._spooled, self._loop, self._what = suffix in _SPOOLED, loop, f"write {path}"
-        self._recipe, self._comment = recipe, None if recipe is None else record.to_text(recipe)
+        self._recipe, self._comment = recipe, None if recipe is None else recipe_text.to_text(recipe)
         self._times: list[int] = []  # how often each frame was given, where equal ones are put together
         self._merges = self._spooled and (suffix != ".gif" or fps <= gif.MAX_FPS)
         self._temp = files.temporary(path)

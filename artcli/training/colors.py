@@ -2,7 +2,8 @@
 
 import torch
 
-from artcli.backends.clip_phrases import COLORS
+# The eleven basic colour terms (Berlin and Kay, 1969)
+COLORS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 
 # Upper hue bounds in degrees and the colour word below each; hue wraps round to red.
 _HUES = ((14, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (262, "blue"), (312, "purple"), (344, "pink"))

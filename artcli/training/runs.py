@@ -25,10 +25,10 @@ import torch
 from torch import nn
 
 from artcli import __version__
-from artcli.backends.registry import MODELS
 from artcli.errors import UsageError
 from artcli.media import files
 from artcli.training import checkpoint
+from artcli.training.registry import MODELS
 
 RUN, METRICS, WEIGHTS, BEST = "run.toml", "metrics.jsonl", "weights.safetensors", "best.safetensors"
 MAY_CHANGE = {

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from artcli.backends.registry import MODELS
 from artcli.errors import ArtgenError, UsageError
 from artcli.media import files
 from artcli.training import runs
 from artcli.training.contract import Axis, Exported, Port
+from artcli.training.registry import MODELS
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 TOLERANCE = 1e-3  # how far onnxruntime may be from torch

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from artcli.backends.clip_phrases import COLORS
+from artcli.training.colors import COLORS
 
 COLOR_PART = 0.5  # of the pictures with a leading colour whose text names it
 KIND_PART = 0.25  # of the lessons that say "car" rather than "sports car"

@@ -29,7 +29,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from artcli.backends.clip_phrases import COLORS, STYLES, compose
+from artcli.models.clip.phrases import STYLES, compose
+from artcli.training.colors import COLORS
 
 FLOWERS = (
     "daffodil", "snowdrop", "lily of the valley", "bluebell", "crocus", "iris", "tiger lily", "tulip", "fritillary",

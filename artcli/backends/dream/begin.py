@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from artcli.backends.clip import Clip
 from artcli.backends.dream import fft, rivals
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.optimise import dream
@@ -17,6 +16,7 @@ from artcli.backends.dream.steer import Target
 from artcli.backends.dream.story import Story
 from artcli.backends.frame import Frame
 from artcli.nn.vqgan import VQGAN
+from artcli.pretrained.clip import Clip
 
 LEFT = 0.01  # of the pull to the sketch, when the run is over
 

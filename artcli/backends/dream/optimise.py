@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 
-from artcli.backends.clip import Clip
 from artcli.backends.dream import fft, rivals
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.codes import CodeImage
@@ -19,6 +18,7 @@ from artcli.backends.frame import Frame
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
 from artcli.nn.vqgan import VQGAN
+from artcli.pretrained.clip import Clip
 
 SOFTNESS = 0.25  # of the contrast loss: at CLIP's own scale it is all but zero long before the picture is done
 Drawer = fft.FFTImage | CodeImage | Sketch

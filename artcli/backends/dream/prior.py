@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 import torch
 import torch.nn.functional as F
 
-from artcli.backends.clip import Clip
-from artcli.backends.diffusion import sample, start_noise, to_picture
-from artcli.backends.diffusion_files import Diffusion
 from artcli.backends.dream.losses import contrast
 from artcli.backends.dream.prompts import Prompt
 from artcli.backends.dream.settings import Sketching
+from artcli.models.diffusion import sample, start_noise, to_picture
 from artcli.nn.flow import Wish
+from artcli.pretrained.clip import Clip
+from artcli.pretrained.diffusion import Diffusion
 
 LONGEST = 1.5  # times the size that the net was trained on; longer pictures are drawn in windows
 SEEDS = 1000  # between those of one picture's candidates and the next picture's

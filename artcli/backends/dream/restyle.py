@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from artcli.backends import motion
-from artcli.backends.clip import Clip
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.codes import CodeImage
 from artcli.backends.dream.fft import FFTImage
@@ -22,6 +21,7 @@ from artcli.backends.dream.story import Story
 from artcli.backends.flicker import Flicker
 from artcli.backends.frame import Frame
 from artcli.nn.vqgan import VQGAN
+from artcli.pretrained.clip import Clip
 
 _GENTLE = 0.5  # of the usual learning rate: drawings add up over frames, and long steps would flicker
 _CUT = 0.5  # mean trust in the frame before, below which another scene has begun

@@ -8,7 +8,7 @@ import functools
 
 import torch
 
-from artcli.backends.clip import Clip
+from artcli.pretrained.clip import Clip
 
 TOO_CLOSE = 0.7  # of the way from the mean cosine to 1: there a rival says the same as a prompt
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from artcli.backends.clip import Clip
 from artcli.backends.dream.begin import begin as begin_dream
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.optimise import dream
@@ -15,6 +14,7 @@ from artcli.backends.dream.settings import Settings
 from artcli.backends.dream.story import Story
 from artcli.backends.frame import Frame
 from artcli.nn.vqgan import VQGAN
+from artcli.pretrained.clip import Clip
 
 Begin = Callable[[torch.Tensor], tuple[Canvas, Settings]]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from artcli.backends.clip import Clip
 from artcli.backends.dream.cutouts import Cutouts
 from artcli.backends.dream.prompts import Prompt
 from artcli.errors import UsageError
 from artcli.media import files, images
+from artcli.pretrained.clip import Clip
 
 Target = tuple[Prompt, torch.Tensor]  # a prompt and its unit embedding (D,)
 

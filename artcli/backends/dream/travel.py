@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from artcli.backends.clip import Clip
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.prior import Prior
 from artcli.backends.dream.sequence import sequence
@@ -16,6 +15,7 @@ from artcli.backends.dream.settings import Settings
 from artcli.backends.dream.story import Story
 from artcli.backends.frame import Frame
 from artcli.nn.vqgan import VQGAN
+from artcli.pretrained.clip import Clip
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from artcli.backends.paint.settings import Settings
 from artcli.errors import ArtgenError
 from artcli.media import raster
 from artcli.media.brushes import Brush
-from artcli.media.strokes import Strokes
+from artcli.media.strokes import Outline, Strokes
 
 Array = np.ndarray[Any, Any]
 Color = tuple[float, float, float]
@@ -33,20 +33,6 @@ _MOVED = 8  # mean change of a patch, of 255, from which on it is painted again;
 _DRAWN = 0.5  # part of a patch's strokes that is expected to be drawn
 # Patches are painted in four rounds, so that no stroke meets one of its neighbours' in the middle of a round.
 _ROUNDS = np.array([[0, 3], [2, 1]])  # by row % 2 and column % 2
-
-
-class Outline(NamedTuple):
-    """What of the box that a painter predicts the paint takes, where a stroke does not fill it.
-
-    x0, y0, x1, y1: along the box's own sides, 0..1.  back: how far the edge draws back from there, in pixels of the
-    photo, at most of the patch that the painter sees.
-    """
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    back: float
 
 
 class Looks(Protocol):

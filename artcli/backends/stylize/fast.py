@@ -6,7 +6,6 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from artcli.backends.adain_files import Stylist
 from artcli.backends.stylize import tiles
 from artcli.backends.stylize.moments import Moments, moments, sums, total
 from artcli.backends.stylize.schedule import fit
@@ -14,6 +13,7 @@ from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.styles import Style, owned, resize
 from artcli.nn.adain import GIVEN, Features
 from artcli.nn.precision import full
+from artcli.pretrained.adain import Stylist
 
 _STRIDE = 8  # pixels of the deepest feature
 

@@ -1,0 +1,1 @@
+"""`artgen cyclegan`: command parses, run works."""

@@ -1,0 +1,66 @@
+"""The film of a painting that grows, stroke by stroke."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from artcli.backends.paint import choose
+from artcli.commands.shared.outputs import HOLD
+from artcli.console import Console
+from artcli.media import raster
+from artcli.media.strokes import Painting
+from artcli.media.video import VideoWriter
+
+if TYPE_CHECKING:
+    from artcli.commands.shared.loop import Stop
+
+MOST = {".gif": 640}  # longer side in pixels
+MOST_ELSE = 1920
+
+
+class Pace(NamedTuple):
+    """How long a film is, without its end.  even: the same in every frame, "strokes" or visible "change"."""
+
+    seconds: float
+    fps: float
+    even: str
+
+
+def write(path: Path, painting: Painting, pace: Pace, stop: "Stop", console: Console) -> bool:
+    """Write the film, which rests on its last frame; a larger picture than films are made of is shown smaller.
+
+    Returns whether it was finished: when the user stops, what there is stays playable.
+    """
+    factor = min(1.0, MOST.get(path.suffix.lower(), MOST_ELSE) / max(painting.size))
+    width, height = (max(1, round(side * factor)) for side in painting.size)
+    scale = max(width, height) / max(painting.size)
+    ground = painting.background or (1.0, 1.0, 1.0)
+    ends = frames(painting, max(1, round(pace.seconds * pace.fps)), pace.even)
+    canvas = raster.Canvas((width, height), ground)
+    done = 0
+    with (
+        VideoWriter(path, (width, height), pace.fps, painting.recipe) as film,
+        console.progress(path.name, len(ends)) as bar,
+    ):
+        for number, end in enumerate(ends, 1):
+            canvas.draw(painting.strokes[done:end], painting.brush, scale)
+            film.write(canvas.pixels())
+            done = end
+            bar.update(number)
+            if stop.requested and number < len(ends):
+                return False
+        film.hold(HOLD)
+    return True
+
+
+def frames(painting: Painting, count: int, even: str) -> list[int]:
+    """How many strokes are there in each of `count` frames; the last one has all."""
+    total = len(painting.strokes)
+    if even == "strokes" or not total:
+        return [round(total * (number + 1) / count) for number in range(count)]
+    ground = painting.background or (1.0, 1.0, 1.0)
+    seen = np.cumsum(choose.changes(painting.strokes, painting.size, painting.brush, ground))
+    wanted = seen[-1] * (np.arange(count) + 1) / count
+    ends = np.searchsorted(seen, wanted * (1 - 1e-9)) + 1
+    return [*np.minimum(ends, total)[:-1].tolist(), total]

@@ -1,0 +1,346 @@
+"""Build, run and save what `artgen paint` was asked for."""
+
+import json
+import shutil
+import time
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artcli import device
+from artcli.commands.paint.jobs import Job, Request
+from artcli.commands.shared.outputs import one_by_one
+from artcli.commands.shared.recipe import tell_other_weights
+from artcli.console import Console, counted, duration
+from artcli.errors import Interrupted, UsageError
+from artcli.fetch import sha256_of
+from artcli.media import files, recipe_text
+from artcli.pretrained import find
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from artcli.commands.shared.loop import Stop
+    from artcli.media.images import Picture
+    from artcli.media.strokes import Painting, Strokes
+    from artcli.pretrained.painter import Painter
+
+_TRIED = 64  # patches whose time tells that of all
+
+
+def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, batch: bool = False) -> None:
+    """Load the painter once, then paint job after job.
+
+    A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
+    """
+    jobs = device.my_share(jobs)
+    if not jobs:
+        return
+    if not all(job.replays for job in jobs):
+        find.painter(request.model, request.weights_dirs, request.offline)
+    from artcli.commands.shared.loop import interruptible
+
+    with interruptible() as stop:
+        with stop.at_once():
+            studio = Studio(request, console, stop)
+            if dry_run:
+                return one_by_one(jobs, studio.estimate, lambda job: job.source, console, batch=batch)
+        one_by_one(jobs, studio.paint, lambda job: job.source, console, batch=batch)
+
+
+class Studio:
+    """The loaded painter and the checked options; paints jobs one after another."""
+
+    def __init__(self, request: Request, console: Console, stop: "Stop"):
+        from artcli.backends.paint import palette
+        from artcli.media import brushes
+
+        self.request, self.console, self.stop = request, console, stop
+        self.brush = None if request.brush is None else brushes.Brush.find(request.brush)
+        self.palette = None if request.palette is None else palette.read(request.palette)
+        self.background = background(request.background)
+        self.mask = None if request.detail_mask is None else _load(request.detail_mask)
+
+    @cached_property
+    def painter(self) -> "Painter":
+        """Loaded when the first photo needs it: strokes that are there already need no torch."""
+        from artcli.pretrained import painter as predictor
+
+        request = self.request
+        where = device.choose(request.device)
+        loaded = predictor.load(request.model, where, weights_dirs=request.weights_dirs, offline=request.offline)
+        tell_other_weights({loaded.name: loaded.fingerprint}, request.recorded_weights, self.console.warn)
+        self.console.info(f"paint: {loaded.name}, {device.describe(where)}")
+        return loaded
+
+    # one job --------------------------------------------------------------------------------------------------------
+
+    def paint(self, job: Job) -> None:
+        if job.moves:
+            return self._paint_film(job)
+        started = time.monotonic()
+        painting, finished = (self._replay(job), True) if job.replays else self._paint_photo(job)
+        if self.request.size not in (None, max(painting.size)):
+            painting = painting.resized(self.request.size)
+        written = self._save(job, painting)
+        if finished:
+            films, finished = self._films(job, painting)
+            written += films
+        spent = time.monotonic() - started
+        if not job.streamed:
+            self.console.result(
+                written, source=str(job.source), strokes=len(painting.strokes), size=list(painting.size),
+                seconds=round(spent, 2), finished=finished,
+            )  # fmt: skip
+        count = len(painting.strokes)
+        self.console.info(f"paint: {counted(count, 'stroke')} in {duration(spent)}")
+        if not finished:
+            raise Interrupted(f"interrupted; {job.picture} is what was painted of {job.source}")
+
+    def _paint_film(self, job: Job) -> None:
+        from artcli.backends.paint.moving import Moving
+        from artcli.commands.paint import video as paint_video
+        from artcli.media import video
+        from artcli.media.brushes import Brush
+
+        assert isinstance(job.source, Path)
+        started = time.monotonic()
+        ground = self.background if isinstance(self.background, tuple) else None
+        mask = self._mask(video.probe(job.source).size)
+        moving = Moving(self.painter, self.request.settings, self.brush or Brush.find(self.painter.brush), ground, mask)
+        path, recipe = job.films[0], self._recipe(job)
+        if not self.request.resume:  # frames of a run that starts over must never get into this one
+            shutil.rmtree(job.unfinished, ignore_errors=True)
+        frames, finished = paint_video.paint(
+            job.source, path, moving, recipe, job.unfinished, self._key(job.source), self.stop, self.console
+        )
+        spent = time.monotonic() - started
+        self.console.result(
+            [path], source=str(job.source), frames=frames, seconds=round(spent, 2), finished=finished
+        )  # fmt: skip
+        self.console.info(f"paint: {frames} frames in {duration(spent)}")
+        if not finished:
+            raise Interrupted(f"interrupted after {frames} frames of {job.source}; --resume goes on from here")
+
+    def _key(self, source: Path) -> str:
+        """What has to be the same for a film to go on: everything that shapes the pictures."""
+        request = self.request
+        what = {
+            "source": sha256_of(source), "settings": asdict(request.settings), "weights": self.painter.fingerprint,
+            "brush": request.brush, "background": request.background, "mask": str(request.detail_mask),
+        }  # fmt: skip
+        return json.dumps(what, sort_keys=True)
+
+    def _paint_photo(self, job: Job) -> "tuple[Painting, bool]":
+        """The painting, and whether it is finished."""
+        from artcli.backends.paint import choose, layers, palette
+        from artcli.media import images
+        from artcli.media.brushes import Brush
+        from artcli.media.strokes import Painting, Strokes
+
+        picture = _load(job.source)
+        alpha, average, exif = picture.alpha, _average(picture), picture.exif
+        photo = _opaque(picture, average)
+        del picture  # its floats are four times as large as the bytes
+        size = self._painted((photo.shape[1], photo.shape[0]))
+        if size != (photo.shape[1], photo.shape[0]):
+            photo = images.resize(photo, size)
+            alpha = None if alpha is None else images.resize(alpha, size)
+        brush = self.brush or Brush.find(self.painter.brush)
+        ground = self.background if isinstance(self.background, tuple) else average
+        settings, strokes, now = self.request.settings, Strokes.none(), None
+        with self.console.progress("paint", len(layers.plan(size, settings, self.painter.strokes))) as progress:
+            for now in layers.paint(photo, self.painter, settings, brush, ground, self._mask(size)):
+                strokes = now.strokes
+                progress.update(now.step, counted(len(strokes), "stroke"))
+                if self.stop.requested:
+                    break
+        if settings.strokes is not None:
+            strokes = choose.best(strokes, settings.strokes, photo, brush, ground)
+        if self.palette is not None:
+            strokes = palette.apply(strokes, self.palette)
+        shown = None if self.background == "transparent" else ground
+        made = Painting(size, strokes, brush, shown, alpha, self._recipe(job), exif)
+        return made, now is None or now.step == now.total
+
+    def _painted(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size at which a photo of this one is painted: a larger --size only enlarges the strokes."""
+        factor = min(1.0, (self.request.size or max(size)) / max(size))
+        return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+    def _mask(self, size: tuple[int, int]) -> "np.ndarray | None":
+        from artcli.media import images
+
+        return None if self.mask is None else images.resize(images.as_mask(self.mask), size)
+
+    def _replay(self, job: Job) -> "Painting":
+        """The strokes of a file, with what is asked for here in the place of what it says."""
+        from artcli.backends.paint import palette
+        from artcli.media import strokes as stroke_files
+
+        assert isinstance(job.source, Path)
+        painting = stroke_files.load(job.source)
+        if self.palette is not None:
+            painting = replace(painting, strokes=palette.apply(painting.strokes, self.palette))
+        if self.brush is not None:
+            painting = replace(painting, brush=self.brush)
+        if self.request.background == "average":
+            raise UsageError(f"--background average is the photo's, and {job.source} has none; name a colour")
+        if self.request.background is not None:
+            transparent = self.background == "transparent"
+            painting = replace(painting, background=None if transparent else self.background)
+        return replace(painting, recipe=self._replayed(painting.recipe))
+
+    # the record -----------------------------------------------------------------------------------------------------
+
+    def _recipe(self, job: Job) -> dict[str, Any] | None:
+
+        if self.request.recipe is None:
+            return None
+        parameters = {**self.request.recipe["parameters"], "inputs": [str(job.source)]}
+        weights = {self.painter.name: self.painter.fingerprint}
+        made = {**self.request.recipe, "parameters": parameters, "weights": weights}
+        recipe_text.to_text(made)  # one that is too long shows before any compute
+        return made
+
+    def _replayed(self, made: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The recipe of the strokes with the options that were given now; without any it stays the same."""
+        if made is None or not self.request.metadata or not isinstance(made.get("parameters"), dict):
+            return None
+        now = {name: getattr(self.request, name) for name in ("size", "brush", "palette", "background")}
+        return {**made, "parameters": {**made["parameters"], **{k: v for k, v in now.items() if v is not None}}}
+
+    # what is written ------------------------------------------------------------------------------------------------
+
+    def _save(self, job: Job, painting: "Painting") -> list[Path]:
+        """Write everything but films."""
+        from artcli.media import raster, svg
+        from artcli.media import strokes as stroke_files
+
+        self._write(job.picture, raster.rasterise(painting), painting)
+        written = [job.picture]
+        if job.strokes is not None:
+            stroke_files.save(job.strokes, painting)
+            written.append(job.strokes)
+        if job.svg is not None:
+            svg.save(job.svg, painting)
+            written.append(job.svg)
+        if job.each_layer:
+            for number, strokes in enumerate(_by_layer(painting.strokes), 1):
+                layer = replace(painting, strokes=strokes, background=None)
+                self._write(job.layer(number), raster.rasterise(layer), layer)
+                written.append(job.layer(number))
+        return written
+
+    def _write(self, path: Path, pixels: "np.ndarray", painting: "Painting") -> None:
+        from artcli.media import images
+
+        alpha = painting.alpha
+        if alpha is not None and alpha.shape != pixels.shape[:2]:
+            alpha = images.resize(alpha, (pixels.shape[1], pixels.shape[0]))
+        if pixels.shape[2] == 4:
+            shown = pixels[..., 3] / 255
+            alpha = shown if alpha is None else alpha * shown
+            pixels = pixels[..., :3].copy()
+        images.save(path, pixels, alpha=alpha, recipe=painting.recipe, photo=painting.exif)
+
+    def _films(self, job: Job, painting: "Painting") -> tuple[list[Path], bool]:
+        """Write the films; those written, and whether the user let them be finished."""
+        from artcli.commands.paint import film as paint_film
+
+        written: list[Path] = []
+        pace = paint_film.Pace(self.request.duration, self.request.fps, self.request.pace)
+        for path in job.films:
+            if self.stop.requested:
+                return written, False
+            finished = paint_film.write(path, painting, pace, self.stop, self.console)
+            written.append(path)
+            if not finished:
+                return written, False
+        return written, True
+
+    # dry run --------------------------------------------------------------------------------------------------------
+
+    def estimate(self, job: Job) -> None:
+        """Time some patches and say what the whole would cost."""
+        import numpy as np
+        import psutil
+
+        from artcli.backends.paint import layers
+
+        outputs = [*job.outputs, *([job.layer(1)] if job.each_layer else [])]
+        if job.replays:
+            painting = self._replay(job)
+            self.console.info(f"dry run: {job.source} has {counted(len(painting.strokes), 'stroke')}; would write")
+            self.console.result(outputs, dry_run=True, strokes=len(painting.strokes))
+            return
+        source, settings = self._size_of(job), self.request.settings
+        size = source if job.moves else self._painted(source)
+        passes = layers.plan(size, settings, self.painter.strokes)
+        count = sum(layers.patches(size, each) for each in passes)
+        blank = np.zeros((_TRIED, layers.PATCH, layers.PATCH, 3), np.uint8)
+        self.painter(blank, blank)
+        started = time.monotonic()
+        self.painter(blank, blank)
+        seconds = (time.monotonic() - started) / _TRIED * count * 1.5  # the rest is drawing
+        memory = (psutil.Process().memory_info().rss + 60 * source[0] * source[1]) / 1e9
+        self.console.info(
+            f"dry run: {size[0]}x{size[1]}{' a frame' if job.moves else ''}, {passes[-1].layer + 1} layers, "
+            f"{count} patches, about {duration(seconds)}, "
+            f"{memory:.1f} GB; would write"
+        )
+        self.console.result(outputs, dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
+
+    def _size_of(self, job: Job) -> tuple[int, int]:
+        from artcli.media import decode, video
+
+        if job.moves:
+            assert isinstance(job.source, Path)
+            return video.probe(job.source).size
+        return decode.size_of(job.source)
+
+
+def background(text: str | None) -> Any:
+    """`--background`: (r, g, b) in 0..1, "transparent", or "average" of the photo.  Raises UsageError."""
+    from PIL import ImageColor
+
+    if text in (None, "average", "transparent"):
+        return text or "average"
+    try:
+        return tuple(value / 255 for value in ImageColor.getrgb(str(text))[:3])
+    except ValueError as error:
+        raise UsageError(
+            f"--background '{text}' is no colour; write average, transparent, a name such as white, or #rrggbb"
+        ) from error
+
+
+def _load(source: Path | files.Stdio) -> "Picture":
+    from artcli.media import images
+
+    return images.load("-" if str(source) == "-" else source)
+
+
+def _average(picture: "Picture") -> tuple[float, float, float]:
+    """The mean colour of what can be seen, in 0..1, as strokes.json can hold it."""
+    import numpy as np
+
+    seen = None if picture.alpha is None or not picture.alpha.any() else picture.alpha
+    red, green, blue = (
+        round(float(np.average(picture.rgb[..., c], weights=seen)) * 255) / 255 for c in range(3)
+    )  # fmt: skip
+    return red, green, blue
+
+
+def _opaque(picture: "Picture", ground: tuple[float, float, float]) -> "np.ndarray":
+    """(H, W, 3) uint8; what is see-through gets the ground's colour, so that no hidden one bleeds into its rim."""
+    import numpy as np
+
+    rgb = picture.rgb
+    if picture.alpha is not None:
+        rgb = rgb * picture.alpha[..., None] + np.array(ground, np.float32) * (1 - picture.alpha[..., None])
+    return (rgb * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+
+def _by_layer(strokes: "Strokes") -> "list[Strokes]":
+    return [strokes[strokes.layers == layer] for layer in sorted(set(strokes.layers.tolist()))]

@@ -1,0 +1,89 @@
+"""Models without a run: a bundled name, `RUN/model`, a VQGAN checkpoint of any origin, a diffusion model's file."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+from artcli import weights
+from artcli.errors import UsageError
+from artcli.models import diffusion
+from artcli.nn.inference import inference
+from artcli.nn.latents import lerp
+from artcli.nn.vqgan import VQGAN
+from artcli.pretrained import diffusion as diffusion_files
+from artcli.pretrained import find
+from artcli.pretrained import vqgan as vqgan_files
+from artcli.training import runs
+from artcli.training.runs import Loaded
+
+SIDE, LARGEST = 256, 1024  # pixels that a VQGAN works at: it takes any size, and its file names none
+_FILES = (vqgan_files.FILE, diffusion_files.FILE)
+
+
+def load(run: Path, device: torch.device, *, size: tuple[int, int] | None = None, **chosen: Any) -> Loaded:
+    """What `artgen sample RUN` draws with, in evaluation mode: a run's model, or one without a run.
+
+    size: (width, height) of what is asked for, which models that take any size work at.  chosen: of a run, for
+    `runs.load_generator`.  Raises UsageError for what is neither, WeightsError for what is missing or damaged.
+    """
+    path = _file(run)
+    if path is None:
+        return runs.load_generator(run, device, **chosen)
+    if chosen:
+        raise UsageError(f"--checkpoint chooses within a run, and {run} is a finished model: leave it out")
+    if diffusion_files.is_one(path):
+        drawing = diffusion.finished(path, device)
+        return _loaded(drawing, "diffusion", run)
+    net = vqgan_files.load(str(path), device, encodes=True)
+    return _loaded(Coder(net, max(size or (SIDE, SIDE))), "vqgan", run)
+
+
+def _loaded(model: Any, name: str, run: Path) -> Loaded:
+    return Loaded(model.eval(), name, model.config, [], {"data": {}}, weights.fingerprint(model), run)
+
+
+def _file(run: Path) -> Path | None:
+    """The file of a finished model; None for a run, and for all that is for its loader to judge."""
+    if not run.exists():
+        found = find.own(str(run), diffusion_files.NAME, "", (), False)
+        return _file(found)
+    if run.is_dir():
+        if any((run / name).exists() for name in (runs.RUN, runs.WEIGHTS)):
+            return None
+        places = (folder / name for folder in (run, run / "model") for name in _FILES)
+        return next((path for path in places if path.is_file()), None)
+    if run.suffix != ".safetensors" or diffusion_files.is_one(run):
+        return run
+    return run if vqgan_files.is_one(run) else None
+
+
+class Coder(nn.Module):
+    """A finished VQGAN, as `artgen sample` asks for it: square pictures of about `side` pixels to codes and back."""
+
+    def __init__(self, net: VQGAN, side: int):
+        super().__init__()
+        factor = net.sizes.factor
+        side = min(LARGEST, max(1, round(side / factor)) * factor)
+        self.net, self.config = net, SimpleNamespace(size=side, channels=net.sizes.channels)
+
+    @inference
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, C, S, S) in 0..1 to latents (N, D): the features before they become codes."""
+        return self.net.encode(images).flatten(1)
+
+    @inference
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents (N, D), which become codes, to (N, C, S, S) in 0..1."""
+        side, book = self.config.size // self.net.sizes.factor, self.net.quantize
+        features = latents.view(len(latents), -1, side, side)
+        return self.net.decode(book.look_up(book.choose(features))).clamp(0, 1)
+
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+        return self.decode(self.encode(images))
+
+    def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
+        """The straight way between features."""
+        return lerp(start, end, part)

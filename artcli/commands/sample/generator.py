@@ -1,0 +1,235 @@
+"""A trained model as `artgen sample` sees it: asked in batches of bounded size, refusing what it cannot do."""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from artcli.commands.sample import given
+from artcli.commands.sample.request import ALL
+from artcli.commands.shared.enlarge import Enlarger
+from artcli.device import is_out_of_memory
+from artcli.errors import ArtgenError, Interrupted, UsageError, did_you_mean
+from artcli.media import images
+from artcli.training.data.augment import to_rgb
+
+if TYPE_CHECKING:
+    from artcli.commands.shared.loop import Stop
+    from artcli.training.runs import Loaded
+
+# What a way of sampling needs of the model, and how the user asks for it.
+ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
+    "samples": (("generate",), "random samples"),
+    "reconstruct": (("reconstruct",), "--reconstruct"),
+    "interpolate": (("latents", "decode", "blend"), "--interpolate"),
+    "--between": (("encode", "decode", "blend"), "--between"),
+    "walk": (("latents", "decode"), "--walk"),
+    "sweep": (("latents", "decode"), "--sweep"),
+    "neighbours": (("generate",), "--neighbours"),
+    "compare": ((), "--compare"),
+    "rate": (("generate",), "--rate"),
+}
+# Sixteen pictures of 128 x 128 at once: enough to keep a processor busy, little beside the memory of any machine.
+MOST_AT_ONCE, PIXELS_AT_ONCE = 16, 2**18
+TRANSLATORS = ("cyclegan", "pix2pix")  # which artgen cyclegan applies
+FOR_MOMENTS = 2**22  # numbers drawn to learn how latents are distributed
+
+
+class Sampler:
+    """A loaded model.  Pictures are (C, H, W) float in 0..1 on the CPU, one at a time; latents (N, D) float.
+
+    drawn: (width, height) before pictures are enlarged; the model's own to begin with.  told: the class that the
+    decoder and the encoder are told, None for an unknown one.
+    """
+
+    def __init__(self, loaded: "Loaded", device: torch.device, stop: "Stop", enlarger: Enlarger = Enlarger()):
+        self.loaded, self.device, self.stop, self.enlarger = loaded, device, stop, enlarger
+        self.model: Any = loaded.model
+        if not any(needs and self.can(ability) for ability, (needs, _) in ABILITIES.items()):
+            way = f"artgen cyclegan PICTURES --model {loaded.run}" if loaded.name in TRANSLATORS else ""
+            raise UsageError(
+                f"{self.title} is no model that draws: "
+                f"{f'it translates pictures, by {way}' if way else 'there is nothing to sample from it'}."
+            )
+        self.side = int(loaded.config.size)
+        self.preparation = given.preparation_of(loaded)
+        self.drawn = (self.side, self.side)
+        self.told: str | None = None
+        self.told_in_words = bool(getattr(loaded.config, "texts", 0)) and self.can("samples")
+        self.prompts: Sequence[str] = ()
+        self.at_once = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // self.side**2))
+
+    @property
+    def title(self) -> str:
+        return f"{self.loaded.name} of {self.loaded.run}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of what `pixels` gives."""
+        return self.enlarger.size(*self.drawn)
+
+    # what it can do ---------------------------------------------------------------------------------------------
+
+    def can(self, ability: str) -> bool:
+        return all(callable(getattr(self.model, name, None)) for name in ABILITIES[ability][0])
+
+    def require(self, ability: str) -> None:
+        """Raises UsageError, with what the model can do, when it cannot do this."""
+        if not self.can(ability):
+            there = ", ".join(asked for name, (needs, asked) in ABILITIES.items() if needs and self.can(name))
+            raise UsageError(
+                f"{self.title} cannot do {ABILITIES[ability][1]}; it can do: {there or 'nothing of the sort'}."
+            )
+
+    def takes(self, parameter: str, *methods: str) -> bool:
+        """Whether these of its methods have the parameter: a model without truncation does not offer it."""
+        return all(parameter in inspect.signature(getattr(self.model, name)).parameters for name in methods)
+
+    def require_truncation(self) -> None:
+        there = [name for name in ("generate", "latents") if callable(getattr(self.model, name, None))]
+        if not there or not self.takes("truncation", *there):
+            raise UsageError(f"{self.title} knows no truncation: leave --truncation out.")
+
+    def tell(self, prompts: Sequence[str], guidance: float | None, negative: Sequence[str]) -> None:
+        """What is drawn, in words.  Raises UsageError: they are missing, empty, or mean nothing to the model."""
+        if not self.told_in_words:
+            if prompts or negative or guidance is not None:
+                raise UsageError(f"{self.title} is told nothing in words: leave --prompt, --negative, --guidance out.")
+            return
+        if not prompts:
+            raise UsageError(f"{self.title} draws what words say: give --prompt TEXT.")
+        if not all(text.strip() for text in (*prompts, *negative)):
+            raise UsageError('a prompt is empty; say what to draw, such as --prompt "a red car"')
+        self.prompts = prompts
+        how = {"negative": tuple(negative)} | ({} if guidance is None else {"guidance": guidance})
+        self.model.drawing = replace(self.model.drawing, **how)
+
+    def unheard(self) -> list[str]:
+        """Lines about what its text tower does not hear of the words."""
+        texts = [*self.prompts, *self.model.drawing.negative] if self.told_in_words else []
+        return [note for text in dict.fromkeys(texts) for note in self.model.tower.clip.unheard(text)]
+
+    def class_names(self, wanted: Sequence[str]) -> list[str]:
+        """The classes that `--class` names, each once.  Raises UsageError: unknown, or a model without classes."""
+        if self.told_in_words and not wanted:
+            return list(self.prompts)
+        known = self.loaded.classes if getattr(self.model, "classes", 0) else []
+        if wanted and not known:
+            raise UsageError(f"{self.title} was not trained to tell classes apart: leave --class out.")
+        for name in wanted:
+            if name not in known and name != ALL:
+                shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+                raise UsageError(
+                    f"--class '{name}' is not known; there are: {shown}, {ALL}.{did_you_mean(name, [*known, ALL])}"
+                )
+        every = [name for choice in wanted for name in (known if choice == ALL else [choice])]
+        return list(dict.fromkeys(every))
+
+    # asking it --------------------------------------------------------------------------------------------------
+
+    def generate(
+        self, seeds: Sequence[int], classes: Sequence[str | None] = (), truncation: float | None = None
+    ) -> Iterator[torch.Tensor]:
+        """A picture per seed.  classes: as many names as seeds, or none."""
+        named = [name for name in classes if name is not None]
+        if self.told_in_words and not named:
+            named = [self.prompts[place % len(self.prompts)] for place in range(len(seeds))]
+        labels = [] if self.told_in_words else [self.loaded.classes.index(name) for name in named]
+        cut = {} if truncation is None else {"truncation": truncation}
+
+        def call(rows: list[int]) -> torch.Tensor:
+            chosen: dict[str, Any] = {}
+            if labels:
+                chosen = {"labels": torch.tensor([labels[row] for row in rows], device=self.device)}
+            elif named:
+                chosen = {"prompts": [named[row] for row in rows]}
+            return self.model.generate([seeds[row] for row in rows], **chosen, **cut)
+
+        return self._in_batches(len(seeds), call)
+
+    def latents(self, seeds: Sequence[int], truncation: float | None = None) -> torch.Tensor:
+        """Random latents, (N, D); of a model that is told in words, with the prompts in turn."""
+        cut: dict[str, Any] = {} if truncation is None else {"truncation": truncation}
+        if self.told_in_words:
+            cut["prompts"] = [self.prompts[place % len(self.prompts)] for place in range(len(seeds))]
+        with torch.inference_mode():
+            return self.model.latents(list(seeds), **cut)
+
+    def decode(self, total: int, latents: Callable[[int], torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Pictures of `total` latents; latents(i) gives the i-th, (D,)."""
+
+        def call(rows: list[int]) -> torch.Tensor:
+            return self.model.decode(torch.stack([latents(row) for row in rows]), **self._class(len(rows)))
+
+        return self._in_batches(total, call)
+
+    def encode(self, pictures: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W), float in 0..1 or uint8, to latents (N, D)."""
+
+        def call(rows: list[int]) -> torch.Tensor:
+            return self.model.encode(self._input(pictures[rows]), **self._class(len(rows)))
+
+        return torch.stack(list(self._in_batches(len(pictures), call)))
+
+    def reconstruct(self, pictures: torch.Tensor) -> Iterator[torch.Tensor]:
+        """(N, C, H, W), float in 0..1 or uint8, each through the model and back."""
+        return self._in_batches(len(pictures), lambda rows: self.model.reconstruct(self._input(pictures[rows])))
+
+    def moments(self, truncation: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation of the random latents, (D,) each, from many draws: models say neither."""
+        first = self.latents([0], truncation)
+        count = max(16, min(1024, FOR_MOMENTS // first.shape[1]))
+        drawn = self.latents(range(count), truncation)
+        return drawn.mean(0), drawn.std(0)
+
+    def _class(self, count: int) -> dict[str, torch.Tensor]:
+        if self.told is None:
+            return {}
+        return {"labels": torch.full((count,), self.loaded.classes.index(self.told), device=self.device)}
+
+    def _input(self, pictures: torch.Tensor) -> torch.Tensor:
+        pictures = pictures.to(self.device)
+        return pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
+
+    def _in_batches(self, total: int, call: Callable[[list[int]], torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Rows 0..total of what `call` makes of row numbers, one by one.
+
+        Every batch has the same size, the last one filled up with its last row: the rounding of a convolution depends
+        on the size of the batch, and a picture must not depend on how many others were asked for.
+        """
+        start = 0
+        while start < total:
+            if self.stop.requested:
+                raise Interrupted(f"interrupted after {start} of {total} pictures")
+            rows = [min(row, total - 1) for row in range(start, start + self.at_once)]
+            try:
+                with torch.inference_mode():
+                    made = call(rows).float().cpu()
+            except (RuntimeError, MemoryError) as error:
+                self._ask_for_less(error)
+                continue
+            yield from made[: total - start]
+            start += len(rows)
+
+    def _ask_for_less(self, error: Exception) -> None:
+        if not is_out_of_memory(error):
+            raise error
+        if self.at_once == 1:
+            raise ArtgenError(f"out of memory with one picture of {self.side} pixels at a time; try --device cpu.")
+        self.at_once //= 2
+
+    # showing ----------------------------------------------------------------------------------------------------
+
+    def shown(self, picture: torch.Tensor) -> torch.Tensor:
+        """(C, H, W) as (3, H', W') of the size `drawn`, for films."""
+        colours = to_rgb(picture, self.preparation.color)
+        same = (colours.shape[2], colours.shape[1]) == self.drawn
+        return colours if same else images.resize(colours.clamp(0, 1), self.drawn)
+
+    def pixels(self, picture: torch.Tensor) -> np.ndarray:
+        """(C, H, W) in 0..1 or uint8 as (H', W', 3) uint8, enlarged: a picture of a sheet or of its own."""
+        shown = self.shown(picture / 255 if picture.dtype == torch.uint8 else picture)
+        return self.enlarger(images.from_tensor(shown))

@@ -1,0 +1,79 @@
+"""What the verbs that make pictures share: the kinds of files, batches that go on after a failure, and stops."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from artcli.console import Console
+from artcli.errors import ArtgenError, Interrupted
+
+if TYPE_CHECKING:
+    from artcli.commands.shared.loop import Outcome
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
+FILMS = (".mp4", ".webm", ".gif")
+FILM_INPUTS = (".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi")
+MOVING = (*FILMS, ".webp")  # what an animation or a film can become
+HOLD = 1.0  # seconds that a finished film rests on its last frame
+
+Item = TypeVar("Item")
+
+
+def is_film(source: object, out: Path | None = None) -> bool:
+    """Whether every frame of an input is worked on: of a film, and of an animation whose output can move, too.
+
+    out: None for a name that follows the input's.
+    """
+    path = Path(str(source))
+    if path.suffix.lower() in FILM_INPUTS:
+        return True
+    if str(source) == "-" or (path if out is None else out).suffix.lower() not in MOVING:
+        return False
+    from artcli.media import animation
+
+    return animation.moves(path)
+
+
+def film_suffix(source: object) -> str:
+    """The ending of what a film becomes where it is not said: its own, or .mp4 where that cannot be written."""
+    suffix = Path(str(source)).suffix.lower()
+    return suffix if suffix in MOVING else ".mp4"
+
+
+def one_by_one(
+    jobs: Sequence[Item],
+    do: Callable[[Item], None],
+    name: Callable[[Item], object],
+    console: Console,
+    *,
+    batch: bool = False,
+) -> None:
+    """Do every job; a failing one of a batch does not stop the others: raises ArtgenError at the end.
+
+    name: what an error line calls a job.  batch: also a single job is what is left of several; it fails alike.
+    Raises Interrupted at once.
+    """
+    failed = 0
+    for job in jobs:
+        try:
+            do(job)
+        except Interrupted:
+            raise
+        except ArtgenError as error:
+            if len(jobs) == 1 and not batch:
+                raise
+            console.error(f"{name(job)}: {error}")
+            failed += 1
+    if failed:
+        raise ArtgenError(f"{failed} of {len(jobs)} pictures failed; the others are done")
+
+
+def tell_stop(verb: str, outcome: "Outcome", total: int, *, streamed: bool, console: Console) -> None:
+    """Say where a run stopped before its end, if it did.  Raises Interrupted when the user stopped it."""
+    if outcome.stopped is None:
+        return
+    later = "" if streamed else "; saved, --resume goes on from here"
+    note = f"{outcome.stopped} at step {outcome.step} of {total}{later}"
+    if outcome.stopped == "interrupted":
+        raise Interrupted(note)
+    console.info(f"{verb}: {note}")

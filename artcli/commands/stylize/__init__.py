@@ -1,0 +1,1 @@
+"""`artgen stylize`: command parses, run optimises, fast works in one pass."""

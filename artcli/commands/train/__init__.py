@@ -1,0 +1,1 @@
+"""`artgen train`: command parses, run works."""

@@ -1,0 +1,341 @@
+"""What `artgen train` does once it knows what to train: open the data, go on or begin, save, report."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from artcli import device as devices
+from artcli.commands.shared.loop import Stop, interruptible
+from artcli.console import Console, duration
+from artcli.errors import ArtgenError, Interrupted, UsageError
+from artcli.media import files
+from artcli.training import checkpoint, parallel, report, runs, samples, source, to_onnx, trackers, watch
+from artcli.training.clock import Clock
+from artcli.training.trainer import Pace, Plan, Progress, Trainer
+
+ROOT = Path("runs")
+REPORT_EVERY = 60  # seconds; most of its cost is encoding pictures
+
+
+def carry_out(
+    backend: Any,
+    config: Any,
+    what: dict[str, Any],
+    out: Path | None,
+    *,
+    accept_changes: bool,
+    limit: float | None,
+    patience: int | None,
+    device_name: str,
+    track: list[str],
+    onnx: bool,
+    dry_run: bool,
+    console: Console,
+    started: float,
+) -> None:
+    """Train from the description `what` to its end, or until the clock or the user stops it.
+
+    limit: seconds for all of it, since `started`, as time.monotonic() has it.  patience: checkpoints without a lower
+    held-out loss after which the run is finished, with the weights of the best.
+    onnx: export the finished model, also one that was finished before.
+    """
+    clock = Clock(limit, started)
+    if onnx:
+        to_onnx.check(what["model"])
+    device = devices.choose(device_name)
+    parallel.start(device)
+    console = console if parallel.rank() == 0 else Console(quiet=True)
+    pictures = source.open(backend, config, what, console.info, console.warn, clock.check_reading)
+    steps = source.steps(config, what, pictures)
+    run = runs.choose(out, ROOT, what, accept_changes=accept_changes)
+    console.info(f"train: {what['model']} on {what['data']['name']}, {steps} steps, seed {what['seed']}, to {run}")
+    console.info(f"train: {devices.describe(device)}{_processes()}")
+    precision = _precision(what["trainer"]["precision"], device)
+    if precision == "bf16" and devices.fast_dtype(device) != torch.bfloat16:
+        console.warn(
+            f"this {device.type} emulates bf16, which takes many times longer; --precision fp32 is faster here"
+        )
+    if dry_run:
+        return
+    plan = Plan(
+        steps,
+        config.batch,
+        what["seed"],
+        micro=what["trainer"]["accumulate"],
+        precision=precision,
+        clip=getattr(config, "clip_gradient", 0.0),
+    )
+    with _alone(run):
+        how: dict[str, Any] = {"clock": clock, "patience": patience, "onnx": onnx}
+        session = Session(backend, config, what, pictures, plan, run, device, console, **how)
+        tracked = trackers.Trackers(track if parallel.rank() == 0 else [], run, what, step=session.trainer.step)
+        try:
+            session.train(tracked)
+        finally:
+            for line in tracked.close():
+                console.warn(line)
+            parallel.stop()
+
+
+def _processes() -> str:
+    return f", {parallel.world()} processes" if parallel.world() > 1 else ""
+
+
+def _precision(name: str, device: torch.device) -> str:
+    if name == "fp16" and device.type != "cuda":
+        raise UsageError(f"--precision fp16 needs a CUDA GPU, this is {device.type}; use bf16 or fp32")
+    return name
+
+
+@contextmanager
+def _alone(run: Path) -> Iterator[None]:
+    """Only one `artgen train` at a time writes to a run folder; of several processes of one, the first does."""
+    if parallel.rank() != 0:
+        yield
+        return
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the run folder {run}: {files.reason(error)}") from error
+    try:
+        with FileLock(run / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise UsageError(f"another process is training {run}; wait for it or choose another --out") from None
+
+
+class Session:
+    """One start of a run: from its last checkpoint, or from nothing, towards its end."""
+
+    def __init__(
+        self, backend, config, what, pictures, plan: Plan, run: Path, device, console: Console,
+        *, clock: Clock, patience: int | None = None, onnx: bool = False,
+    ):  # fmt: skip
+        self.what, self.pictures, self.run, self.console, self.onnx = what, pictures, run, console, onnx
+        self.patience = patience
+        self.classes: list[str] = what["data"]["classes"]
+        self.device = device
+        torch.manual_seed(plan.seed)
+        model = backend.Model(config, len(self.classes))
+        if hasattr(model, "study"):
+            model.study(pictures)
+        self.trainer = Trainer(model.to(device), pictures, plan, device)
+        self.clock = Clock(clock.limit, clock.started, sum(p.nbytes for p in model.parameters()))
+        self.pace = Pace(plan.batch, plan.steps)
+        shown = pictures.images if hasattr(pictures, "images") and len(pictures.images) > 1 else None
+        variety = watch.variety(shown[:64]) if shown is not None else None
+        self.watch = watch.Watch(fresh=not getattr(config, "start", ""), variety=variety)
+        self.best = float("inf")
+        self.stale = 0  # checkpoints since the best
+        self.reported = 0.0  # when the report was written last
+        self.spent = 0.0  # seconds of earlier starts
+        self.started = time.monotonic()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        found = checkpoint.load(self.run)
+        if found is None:
+            return
+        self.trainer.load(found["trainer"])
+        self.best, self.stale, self.spent = found["best"], found.get("stale", 0), found["seconds"]
+        self.console.info(f"train: going on at step {self.trainer.step}")
+
+    # --- the run ----------------------------------------------------------------------------------------------------
+
+    def train(self, tracked: trackers.Trackers) -> None:
+        trainer, total, self.tracked = self.trainer, self.trainer.plan.steps, tracked
+        if trainer.step >= total or self._settled():
+            more = "more --steps or --epochs" if trainer.step >= total else "more --patience"
+            self.console.info(f"train: {self.run} is finished; {more} go on")
+            self._deliver()
+            return
+        if self.patience and not any(True for _ in self.pictures.validation(1, device=self.device, limit=1)):
+            raise UsageError("--patience waits for the held-out loss, but no pictures are held out; see --val-fraction")
+        if parallel.rank() == 0:
+            runs.remember(self.run, self.what)
+            runs.cut_metrics(self.run, trainer.step)
+        self._rehearse()
+        with interruptible() as stop, self.console.progress("train", total) as bar:
+            for now in self._steps(bar, stop):
+                if self.patience and now.step < total and parallel.any_of(self._settled(), self.device):
+                    self._settle()
+                    break
+                late = self.clock.last_step(self.pace.seconds)
+                if parallel.any_of(stop.requested or late, self.device) and now.step < total:
+                    return self._stop(now.step, total, stop)
+        self._deliver()
+        self.console.info(f"train: done in {duration(self.clock.spent)}; see {self.run / 'report.html'}")
+
+    def _settled(self) -> bool:
+        """Whether the held-out loss has not fallen for so long that it is not waited for any more."""
+        return self.patience is not None and self.stale >= self.patience
+
+    def _settle(self) -> None:
+        """Finish with the best weights; the last checkpoint keeps the newest, should the run go on one day."""
+        if parallel.rank() != 0:
+            return
+        with self._writing():
+            tensors, description = checkpoint.read(self.run / runs.BEST)
+            checkpoint.export(self.run / runs.WEIGHTS, tensors, self.what | {"step": description["step"]})
+            self.trainer.shown.load_state_dict(tensors)
+            self._export()
+            report.write(self.run)
+        self.console.info(
+            f"train: the held-out loss has not fallen for {self.stale} checkpoints; finished with step "
+            f"{description['step']}"
+        )
+
+    def _export(self) -> None:
+        """What other programs read, for models that have such a form."""
+        if hasattr(self.trainer.shown, "export"):
+            self.trainer.shown.export(self.run / "model")
+
+    def _deliver(self) -> None:
+        """Announce what the finished run has made, with --export for other programs too."""
+        if self.onnx and parallel.rank() == 0:
+            for path, apart in to_onnx.export(self.run):
+                self.console.info(f"train: wrote {path.relative_to(self.run)}, within {apart:.1g} of torch")
+        self.console.result(self._outputs(), steps=self.trainer.step)
+
+    def _outputs(self) -> list[Path]:
+        """The weights, and the folder that another program reads where the model has one."""
+        return [p for p in (self.run / runs.WEIGHTS, self.run / "model") if p.exists()]
+
+    def _rehearse(self) -> None:
+        before = self.trainer.micro
+        self.trainer.rehearse()
+        if self.trainer.micro != before:
+            self.console.warn(f"a batch does not fit into memory: computing it in {self.trainer.micro} parts")
+
+    def _steps(self, bar: Any, stop: Stop) -> Iterator[Progress]:
+        """Every step of the trainer, with what is due between steps done."""
+        plan = self.trainer.plan
+        pace = self.pace = Pace(plan.batch, plan.steps)
+        log_every = min(100, max(1, plan.steps // 300))
+        recent: list[dict[str, float]] = []
+        for number, now in enumerate(self.trainer.run()):
+            pace.tick()
+            recent.append(now.losses)
+            if number == 0:
+                self.console.info(f"train: first step after {self.clock.spent:.1f} s")
+            if number == 2:
+                self.console.info(f"train: about {duration(pace.left(now.step))} to go")
+            save = now.step % self.what["trainer"]["save_every"] == 0 or now.step == now.total
+            validation = self._look(stop) if save else {}
+            if save or now.step % log_every == 0:
+                self._log(now.step, recent, pace, validation)
+                recent = []
+            if save:
+                self.save(validation)
+            bar.update(now.step, _note(now.losses, pace))
+            yield now
+
+    def _stop(self, step: int, total: int, stop: Stop) -> None:
+        self.save()
+        note = f"stopped at step {step} of {total} and saved; the same command goes on"
+        if stop.requested:
+            raise Interrupted(note)
+        self.console.info(f"train: {note}")
+
+    # --- what is written --------------------------------------------------------------------------------------------
+
+    def _log(self, step: int, recent: list[dict[str, float]], pace: Pace, validation: dict[str, float]) -> None:
+        if parallel.rank() != 0:
+            return
+        train = {name: fmean([r[name] for r in recent if name in r]) for name in recent[-1]}
+        rates = {name: o.param_groups[0]["lr"] for name, o in self.trainer.optimizers.items()}
+        row = {
+            "step": step,
+            "epoch": round(step / source.steps_per_epoch(self.pictures, self.trainer.plan.batch), 4),
+            "time": round(self.spent + time.monotonic() - self.started, 2),
+            "images_per_second": round(pace.images_per_second(), 1),
+            "train": train,
+            "val": validation,
+            "rate": rates,
+        }
+        runs.log(self.run, row)
+        for line in self.tracked.log({"train": train, "val": validation, "rate": rates}, step):
+            self.console.warn(line)
+        if validation:
+            figures = train | _held(validation)
+            self.console.info(f"step {step}: " + " ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+        for advice in self.watch.look(step, train, validation or None, self.drawn if validation else None):
+            self.console.warn(advice)
+
+    def _look(self, stop: Stop) -> dict[str, float]:
+        """Losses of the held-out pictures; what the model draws goes into the run folder.
+
+        Empty, and nothing is drawn, where the user or the clock does not wait for them.
+        """
+        validation = self.trainer.validate(stop=lambda: stop.requested or self.clock.overdue())
+        if validation is None:
+            self.console.info(f"train: no time for the held-out pictures at step {self.trainer.step}")
+            return {}
+        if parallel.rank() == 0:
+            step, shown = self.trainer.step, self.trainer.shown
+            with self._writing():
+                self.drawn = samples.write(self.run, step, shown, self.pictures, len(self.classes), self.device)
+            if self.drawn is not None:
+                for line in self.tracked.image("samples", samples.path(self.run, "samples", step), step):
+                    self.console.warn(line)
+            advise = getattr(shown, "warnings", None)
+            for advice in advise() if advise else ():
+                self.console.warn(advice)
+        return validation
+
+    def save(self, validation: dict[str, float] | None = None) -> None:
+        """A checkpoint, the weights for sampling, and the report.  Raises ArtgenError when the disk is full.
+
+        validation: None when the run was stopped between two of them.
+        """
+        if parallel.rank() != 0:
+            return
+        step, shown = self.trainer.step, self.trainer.shown
+        loss = (validation or {}).get("loss", float("inf"))
+        better, self.best = loss < self.best, min(loss, self.best)
+        if validation:
+            self.stale = 0 if better else self.stale + 1
+        content = {
+            "trainer": self.trainer.state(), "best": self.best, "stale": self.stale, "seconds": self._seconds(),
+        }  # fmt: skip
+        description = self.what | {"step": step}
+        finished = step == self.trainer.plan.steps or validation is None
+        with self._writing(), self.clock.save():
+            if better:
+                checkpoint.export(self.run / runs.BEST, shown.state_dict(), description)
+            checkpoint.export(self.run / runs.WEIGHTS, shown.state_dict(), description)
+            checkpoint.save(self.run, step, content, self.what["trainer"]["keep"])
+            if step == self.trainer.plan.steps:
+                self._export()
+            if finished or time.monotonic() - self.reported > REPORT_EVERY:
+                report.write(self.run)
+                self.reported = time.monotonic()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say what a full disk means for the run: everything is written whole or not at all."""
+        try:
+            yield
+        except (OSError, ArtgenError) as error:
+            reason = files.reason(error) if isinstance(error, OSError) else error
+            raise ArtgenError(
+                f"cannot save step {self.trainer.step} to {self.run}: {reason}; the checkpoint before it is whole, and "
+                "the same command goes on from there"
+            ) from error
+
+    def _seconds(self) -> float:
+        return self.spent + time.monotonic() - self.started
+
+
+def _held(validation: dict[str, float]) -> dict[str, float]:
+    return {f"held-out {name}": value for name, value in validation.items()}
+
+
+def _note(losses: dict[str, float], pace: Pace) -> str:
+    return " ".join(f"{k} {v:.4f}" for k, v in losses.items()) + f" {pace.images_per_second():.0f} images/s"

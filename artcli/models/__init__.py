@@ -1,0 +1,1 @@
+"""The models that `artgen train` knows, one file or folder each; `training/registry.py` lists them."""

@@ -1,0 +1,216 @@
+"""Style in one pass ("Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", Huang and Belongie,
+2017): a photo's features get the style's means and deviations, and a decoder that is learned here paints them.
+"""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from artcli.errors import UsageError
+from artcli.media import files, images
+from artcli.nn import checks, zoom
+from artcli.nn.adain import CONVS, FACTOR, GIVEN, Decoder, adapt, moments
+from artcli.nn.features import FeatureNet
+from artcli.nn.inference import inference
+from artcli.nn.precision import full
+from artcli.nn.schedule import trapezoid
+from artcli.pretrained import adain as adain_files
+from artcli.pretrained import feature_nets
+from artcli.training.contract import Axis, Batch, Exported, pictures, sides
+
+TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+_LEAST = 32  # pixels that the encoder looks at
+
+
+@dataclass(frozen=True)
+class Config:
+    """size: of the pictures; crop: side of the random parts, of photos and of styles, that training looks at.
+
+    net: the encoder, a name or a file.  styles: folder of pictures whose style is learned.  widths: channels of the
+    decoder's blocks, the deepest first.  style: weight of the style's moments beside the content; identity: of the
+    squared differences of colours where photos or styles are painted from their own features, which teaches a decoder
+    what pictures look like long before the features do ("Arbitrary Style Transfer with Style-Attentional Networks",
+    Park and Lee, 2019); 0 leaves it out, as the paper does.  inversion: steps at the beginning that have this term
+    alone, as all of "Universal Style Transfer via Feature Transforms" (Li et al., 2017) has; they take half the time.
+    start: a name, file or run's folder of a finished decoder for the same net, of these widths, to go on from, without
+    such a beginning.
+    """
+
+    size: int = 256
+    crop: int = 192
+    channels: int = 3
+    net: str = "vgg-slim"
+    styles: str = ""
+    widths: tuple[int, ...] = (128, 96, 48, 24)
+    style: float = 10.0
+    identity: float = 300.0
+    inversion: int = 500
+    start: str = ""
+    batch: int = 8
+    epochs: int = 20
+    lr: float = 1e-4
+
+    def __post_init__(self) -> None:
+        checks.positive(self, {"style", "identity", "inversion"})
+        checks.divisible(self.crop, FACTOR)
+        if len(self.widths) != len(CONVS):
+            raise UsageError(f"widths are those of four blocks, such as 128,96,48,24, not {self.widths}")
+        if self.inversion and not self.identity:
+            raise UsageError("inversion is steps that learn identity alone, which has no weight: set inversion=0")
+        if not _LEAST <= self.crop <= self.size:
+            raise UsageError(f"crop has to be {_LEAST} to the pictures' size {self.size}, not {self.crop}")
+        if self.channels != 3:
+            raise UsageError("style is learned from colour pictures: channels=3")
+
+
+PRESETS = {"default": Config()}
+
+
+class Model(nn.Module):
+    """classes: of the training pictures, which do not matter."""
+
+    def __init__(self, config: Config, classes: int = 0):
+        super().__init__()
+        self.config = config
+        with torch.no_grad():
+            found = self._encoder(torch.zeros(1, 3, 32, 32), GIVEN)
+        decoder = Decoder([found[tap].shape[1] for tap in GIVEN], config.widths)
+        if config.start:
+            self._take_over(decoder)
+        self.decoder = decoder.to(memory_format=torch.channels_last)  # a quarter faster on CPUs
+        self._last: dict[str, float] = {}
+        self._inverting = False
+
+    @functools.cached_property
+    def _encoder(self) -> FeatureNet:
+        net = feature_nets.load(self.config.net, torch.device("cpu"))
+        if not net.name.startswith("vgg"):
+            raise UsageError("adain's decoder mirrors a VGG; set net=vgg19 or a vgg-slim")
+        return net
+
+    def _take_over(self, decoder: Decoder) -> None:
+        """The weights of a finished decoder.  Raises UsageError: it is of another net, or of other widths."""
+        given = adain_files.load(self.config.start, torch.device("cpu"))
+        layers = self._encoder.layers.state_dict()
+        for name, theirs in given.encoder.layers.state_dict().items():
+            if layers[name].shape != theirs.shape or not torch.equal(layers[name].half(), theirs.half()):
+                raise UsageError(f"start={self.config.start} was made for another net than net={self.config.net}")
+        if given.decoder.widths != decoder.widths:
+            raise UsageError(f"start={self.config.start} has widths {given.decoder.widths}, not {decoder.widths}")
+        decoder.load_state_dict(given.decoder.state_dict())
+
+    @functools.cached_property
+    def _styles(self) -> torch.Tensor:
+        """The middle square of every style, (N, 3, size, size) uint8."""
+        if not self.config.styles:
+            raise UsageError("adain learns from a second folder, of pictures with style: --set styles=PAINTINGS")
+        found = [_square(path, self.config.size) for path in files.expand_inputs([self.config.styles])]
+        return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"adain": torch.optim.Adam(self.decoder.parameters(), self.config.lr)}
+
+    def learning_rate(self, step: int, total: int) -> dict[str, float]:
+        return {"adain": trapezoid(step, total, min(500, total // 20), fall=0.5)}
+
+    def begin(self, step: int) -> None:
+        self._inverting = step < self.config.inversion and not self.config.start
+
+    def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
+        drawn = (batch.uniform() * len(self._styles)).long().cpu()
+        styles = replace(batch, images=self._styles[drawn].to(batch.images.device) / 255)
+        photos, paintings = (side.crops(self.config.crop) for side in (batch, styles))
+        parts = {}
+        if not self._inverting:
+            parts = self._errors(photos, paintings, zoom.side(self.config.crop, _LEAST, batch.rng))
+        if self.config.identity:
+            parts["identity"] = self._identity(torch.where(batch.uniform(1, 1, 1) < 0.5, photos, paintings))
+        self._last = {name: float(value.detach()) for name, value in parts.items()}
+        yield "adain", self._loss(parts)
+
+    def _errors(self, photos: torch.Tensor, styles: torch.Tensor, side: int) -> dict[str, torch.Tensor]:
+        """content: of the painted picture's features from those that were painted; style: of its moments; both seen
+        with `side` pixels."""
+        drawn = self._drawn(photos, styles)
+        photos, styles, drawn = (zoom.seen(images, side) for images in (photos, styles, drawn))
+        encoder = self._encoder
+        with torch.no_grad():
+            wanted = {tap: moments(features) for tap, features in encoder(styles, TAPS).items()}
+            target = adapt(encoder(photos, GIVEN), wanted)
+        found = encoder(drawn, TAPS)
+        style = [
+            F.mse_loss(one, other) for tap in TAPS for one, other in zip(moments(found[tap]), wanted[tap], strict=True)
+        ]
+        return {"content": F.mse_loss(found[GIVEN[0]], target[GIVEN[0]]), "style": torch.stack(style).sum()}
+
+    def _identity(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Of pictures painted from their own features."""
+        with torch.no_grad():
+            own = self._encoder.to(pictures.device)(pictures, GIVEN)
+        return F.mse_loss(full(self.decoder(own)), pictures)
+
+    def _loss(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
+        weights = {"content": 1.0, "style": self.config.style, "identity": self.config.identity}
+        return torch.stack([weights[name] * part for name, part in parts.items()]).sum()
+
+    @inference
+    def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """loss; content; style; identity: with the first styles, one for each picture."""
+        side = self.config.size // FACTOR * FACTOR
+        photos, styles = (x[..., :side, :side] for x in (batch.images, self._first_styles(batch.images)))
+        parts = self._errors(photos, styles, side)
+        if self.config.identity:
+            parts["identity"] = self._identity(torch.cat((photos, styles)))
+        return {"loss": self._loss(parts), **parts}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return self._last
+
+    @inference
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) in 0..1 in the first styles, one for each picture."""
+        return self._paint(images, self._first_styles(images))
+
+    def _first_styles(self, photos: torch.Tensor) -> torch.Tensor:
+        """One for each photo, in 0..1."""
+        return self._styles[torch.arange(len(photos)) % len(self._styles)].to(photos) / 255
+
+    def _paint(self, photos: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+        """Photos (N, 3, H, W) in 0..1, sides multiples of 8, in styles (N, 3, h, w) in 0..1: (N, 3, H, W) in 0..1."""
+        return self._drawn(photos, styles).clamp(0, 1)
+
+    def _drawn(self, photos: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+        """As the decoder draws it, with colours beyond 0..1."""
+        encoder = self._encoder.to(photos.device)
+        with torch.no_grad():
+            content, style = (encoder(x, GIVEN) for x in (photos, styles))
+            target = adapt(content, {tap: moments(features) for tap, features in style.items()})
+        return full(self.decoder(target))
+
+    def export(self, folder: Path) -> None:
+        """Write fp16 safetensors of the decoder with the encoder that it belongs to, up to relu4_1."""
+        adain_files.save(folder, self._encoder, self.decoder)
+
+    def exports(self) -> dict[str, Exported]:
+        """With the encoder: a photo and a painting, each of a size of its own, to the painted photo."""
+        size = sides(self.config.crop, FACTOR, _LEAST)
+        of_style = (Axis(f"style_{side.name}", side.usual, least=_LEAST) for side in size)
+        given = pictures("photos", 3, *size), pictures("styles", 3, *of_style)
+        return {"adain": Exported(self._paint, (self._encoder, self.decoder), given, (pictures("painted", 3, *size),))}
+
+
+def _square(path: Path | files.Stdio, side: int) -> np.ndarray:
+    """(side, side, 3) uint8, from the middle."""
+    rgb = images.load(path).rgb
+    height, width = rgb.shape[:2]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    found = images.resize(np.ascontiguousarray(rgb[top : top + edge, left : left + edge]), (side, side))
+    return np.floor(found * 255 + 0.5).astype(np.uint8)

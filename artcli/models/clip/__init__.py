@@ -1,0 +1,1 @@
+"""`artgen train clip`: the model, and what it learns from."""

@@ -1,0 +1,165 @@
+"""What clip-mini learns from: texts with a teacher's embeddings, and labelled pictures with their colour words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from artcli.errors import UsageError
+from artcli.models.clip.concepts import Concepts
+from artcli.models.clip.phrases import STYLES
+from artcli.nn import augment
+from artcli.training.colors import COLORS, dominant_color
+from artcli.training.contract import Batch
+from artcli.training.pictures import load_sets
+from artcli.training.trainer import step_rng
+
+if TYPE_CHECKING:
+    from artcli.models.clip.model import Config
+
+ATTRIBUTES = tuple(f"a {color} {{}}" for color in COLORS) + STYLES[:2]  # the styles augment can make
+BLACK_AND_WHITE, SKETCH = len(COLORS), len(COLORS) + 1
+
+
+@dataclass(frozen=True)
+class TextBatch(Batch):
+    """tokens (B, L), targets (B, D) of the teacher; no pictures."""
+
+    targets: torch.Tensor
+
+    @property
+    def tokens(self) -> torch.Tensor:
+        return self.labels
+
+
+@dataclass(frozen=True)
+class PictureBatch(Batch):
+    """labels: rows of the concepts.  hidden: (B, rows) that are no rivals.  attribute: (B,), -1 for none.
+
+    turned: (B,), whose hue is not their own.  part: of the run, 0..1.
+    """
+
+    hidden: torch.Tensor
+    attribute: torch.Tensor
+    turned: torch.Tensor
+    part: float
+
+
+class ClipData:
+    """Batches of the text tower's part of a run, then of the image tower's.
+
+    folder: made by weights/recipes/text_image_data.py (picture sets and texts.npz).
+    Raises UsageError when it lacks either; without text steps the texts are not asked for.
+    """
+
+    def __init__(self, folder: Path, config: "Config", seed: int = 0):
+        import open_clip
+
+        self.config, self.seed = config, seed
+        if config.text_steps:  # half a minute for a table that a run without the text part does not need
+            tokenize = open_clip.tokenizer.SimpleTokenizer(context_length=config.context_length)
+            self.texts, self.targets = load_texts(folder, tokenize, config.embed_dim)
+        self.sets = load_sets(folder)
+        self.rows = [s.split() for s in self.sets]
+        self.concepts = Concepts(self.sets)
+
+    def batch(self, step: int, size: int, *, device: torch.device, first: int = 0, count: int | None = None) -> Batch:
+        """The batch of a step; its size is the settings', and it is not divided among processes."""
+        if count is not None and count != size:
+            raise UsageError("clip trains in one process: start it without torchrun")
+        rng = step_rng(self.seed, step)
+        if step < self.config.text_steps:
+            return self._texts(rng, device)
+        part = (step - self.config.text_steps) / self.config.image_steps
+        return self._pictures(part, rng, device)
+
+    def validation(self, size: int, *, device: torch.device, limit: int | None = None) -> Iterator[Batch]:
+        """Every set's held-out pictures, never two sets in one batch.  `labels` are rows of the concepts."""
+        side = self.config.size
+        for number, (pictures, (_, held)) in enumerate(zip(self.sets, self.rows, strict=True)):
+            for part in held.split(size):
+                images = F.interpolate(
+                    pictures.images[part].float() / 255, (side, side), mode="bilinear", antialias=True
+                )
+                labels = pictures.labels[part] + self.concepts.first_class[number]
+                yield Batch(images.to(device), labels.to(device), 0, len(part), torch.Generator())
+
+    def _texts(self, rng: torch.Generator, device: torch.device) -> TextBatch:
+        rows = self._similar_lengths(rng)
+        tokens, targets = self.texts[rows].to(device).long(), self.targets[rows].to(device)
+        return TextBatch(targets, tokens, 0, len(rows), rng, targets)
+
+    def _similar_lengths(self, rng: torch.Generator) -> torch.Tensor:
+        """Random rows of about one length: a batch costs as much as its longest text.
+
+        A quarter, drawn at random, of four batches sorted by length; over many steps every text is equally likely.
+        """
+        count = self.config.text_batch
+        rows = torch.randint(len(self.texts), (4 * count,), generator=rng)
+        rows = rows[(self.texts[rows] != 0).sum(1).argsort(stable=True)]
+        quarter = int(torch.randint(4, (), generator=rng))
+        return rows[quarter * count : (quarter + 1) * count]
+
+    def _pictures(self, part: float, rng: torch.Generator, device: torch.device) -> PictureBatch:
+        side = self.config.side(part)
+        shares = torch.tensor([s.share for s in self.sets])
+        drawn = torch.multinomial(shares, self.config.batch, True, generator=rng)
+        images, labels, attributed = [], [], []
+        for number, count in enumerate(torch.bincount(drawn, minlength=len(shares)).tolist()):
+            if count:
+                pictures, rows = self.sets[number], self.rows[number][0]
+                rows = rows[torch.randint(len(rows), (count,), generator=rng)]
+                images.append(augment.random_crops(pictures.images[rows].float() / 255, side, rng, (0.4, 1.0)))
+                labels.append(pictures.labels[rows] + self.concepts.first_class[number])
+                attributed.append(torch.full((count,), pictures.attributes))
+        batch, attribute, turned = attribute_batch(augment.jitter(torch.cat(images), rng), torch.cat(attributed), rng)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        rows, hidden = self.concepts.draw(torch.cat(labels), rng)
+        hidden, attribute, turned = hidden.to(device), attribute.to(device), turned.to(device)
+        return PictureBatch(batch.to(device), rows.to(device), 0, len(batch), rng, hidden, attribute, turned, part)
+
+
+def attribute_batch(images: torch.Tensor, allowed: torch.Tensor, rng: torch.Generator):
+    """Turn some hues, make some pictures black and white or a sketch, then read off every picture's attribute.
+
+    Returns images, attribute (index into ATTRIBUTES, -1 where none) and which hues were turned.
+    """
+    images, turned = augment.random_hue(images, rng, 0.12)
+    style = torch.rand(len(images), generator=rng)
+    grey, drawn = (style < 0.03) & allowed, (style > 0.97) & allowed
+    images = torch.where(grey.view(-1, 1, 1, 1), augment.black_and_white(images), images)
+    images = torch.where(drawn.view(-1, 1, 1, 1), augment.sketch(images), images)
+    attribute = torch.where(allowed, dominant_color(images), -1)
+    attribute[grey], attribute[drawn] = BLACK_AND_WHITE, SKETCH
+    return images, attribute, turned
+
+
+def load_texts(data: Path, tokenize, dims: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token rows (N, L) as int32 and the teacher's targets (N, dims)."""
+    path = data / "texts.npz"
+    if not path.is_file():
+        raise UsageError(
+            f"{data} has no texts.npz: clip learns from texts and from packed sets of pictures with names; "
+            "weights/recipes/text_image_data.py in artgen's source collects both"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            texts, vectors = [str(t) for t in file["texts"]], torch.from_numpy(file["vectors"]).float()
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise UsageError(f"{path} is damaged ({error}); weights/recipes/text_image_data.py makes it") from error
+    if dims > vectors.shape[1]:
+        raise UsageError(f"embed_dim {dims} is more than the {vectors.shape[1]} of the teacher in {path}")
+    return tokenize(texts).int(), whiten(vectors, dims)
+
+
+def whiten(vectors: torch.Tensor, dims: int) -> torch.Tensor:
+    """Teacher embeddings (N, D) centred, in their first `dims` principal directions, half whitened, unit length."""
+    centred = vectors - vectors.mean(0)
+    variance, directions = torch.linalg.eigh(centred.T @ centred / len(centred))  # ascending
+    scaled = directions[:, -dims:] * variance[-dims:].clamp_min(1e-8) ** -0.25
+    return F.normalize(centred @ scaled, dim=1)

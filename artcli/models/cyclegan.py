@@ -1,0 +1,346 @@
+"""CycleGAN ("Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", Zhu et al., 2017).
+
+Two translators, from A to B and back, learn from two heaps of pictures that have nothing to do with each other: what
+goes there and back should be what it was, and critics of patches should take what arrives for pictures of its kind.
+`export` writes the translators alone, each with what it needs to be applied.
+"""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from artcli.errors import UsageError
+from artcli.nn import checks, zoom
+from artcli.nn.features import FeatureNet
+from artcli.nn.history import History
+from artcli.nn.inference import inference
+from artcli.nn.measure import middle, psnr
+from artcli.nn.patchgan import PatchGAN, least_squares
+from artcli.nn.precision import full
+from artcli.nn.projected import Heads
+from artcli.nn.schedule import trapezoid
+from artcli.nn.translators import KINDS, NORMS, Sizes, Translator, draw, with_grain
+from artcli.pretrained import feature_nets
+from artcli.pretrained import translators as translator_files
+from artcli.pretrained.find import DIRECTIONS
+from artcli.training import parallel
+from artcli.training.contract import Exported, Pair, pictures, sides
+
+SIDES = "unpaired"
+LEAST_CROP = 32  # pixels that the critic's layers need
+_WAITING = 200  # steps of the critics alone, where the translators are finished ones
+PATCHES = "patches"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The paper's, for 256 pixels.
+
+    size: of the pictures; crop: side of the random parts of them that training looks at.  net to grain: of the
+    translators, see nn.translators.Sizes.  critic: patches, the paper's, the name or file of a finished net through
+    which the critics look, or several of these; critic_width: channels of their first layer; critic_lr: their rate;
+    sight: how large they see crops through a net at most, 2 for doubled; at least half of that.
+    cycle: weight of the way there and back; identity: weight, as a part of that, of leaving pictures alone that are of
+    the right kind already, which keeps colours; 0 saves a quarter of the time.  softness: differences of colours, in
+    -1..1, below which both grow as squares: residual translators begin where nothing differs, and with the paper's
+    distance would never leave.  pool: old pictures that the critics see again.  ema: decay of the running mean of the
+    translators that is shown and exported, which does not sway with the critics; 0, as in the paper: the last ones.
+    flip: mirror every second picture.  direction: AtoB or BtoA, what `artgen cyclegan` takes unless it is told.  start:
+    a name or folder of two finished translators of these sizes to go on from; they wait until the critics, which are
+    new, have learned something.
+    """
+
+    size: int = 286
+    crop: int = 256
+    channels: int = 3
+    net: str = "resnet"
+    width: int = 64
+    blocks: int = 9
+    norm: str = "instance"
+    dropout: bool = False
+    resize: bool = False
+    depthwise: bool = False
+    residual: bool = False
+    grain: bool = False
+    critic: tuple[str, ...] = (PATCHES,)
+    critic_width: int = 64
+    sight: float = 1.0
+    cycle: float = 10.0
+    softness: float = 0.0
+    identity: float = 0.5
+    pool: int = 50
+    ema: float = 0.0
+    flip: bool = True
+    direction: str = "AtoB"
+    start: str = ""
+    batch: int = 1
+    epochs: int = 200
+    lr: float = 2e-4
+    critic_lr: float = 2e-4
+
+    def __post_init__(self) -> None:
+        checks.positive(self, {"identity", "pool", "softness", "ema"})
+        if self.ema >= 1:
+            raise UsageError(f"ema is the decay of a running mean, from 0 to less than 1, not {self.ema}")
+        check_translator(self)
+        if self.critic != (PATCHES,) and self.channels != 3:
+            nets = ", ".join(look for look in self.critic if look != PATCHES)
+            raise UsageError(f"critics look through {nets} at colour pictures: channels=3, or critic={PATCHES}")
+
+    @property
+    def sizes(self) -> Sizes:
+        return sizes(self)
+
+
+def check_translator(config: Any) -> None:
+    """What the settings of all translators have in common.  Raises UsageError."""
+    checks.one_of(config, "net", KINDS)
+    checks.one_of(config, "norm", NORMS)
+    checks.one_of(config, "direction", DIRECTIONS)
+    if not LEAST_CROP <= config.crop <= config.size:
+        raise UsageError(f"crop has to be {LEAST_CROP} to the pictures' size {config.size}, not {config.crop}")
+    if config.net == "unet" and config.norm == "none":
+        raise UsageError("a U-Net needs a normalisation: norm=instance or batch, or net=resnet")
+    if config.net == "unet" and not 3 <= config.blocks <= 10:
+        raise UsageError(f"a U-Net halves the sides 3 to 10 times: blocks has to say so, not {config.blocks}")
+    if config.crop % config.sizes.factor:
+        raise UsageError(f"crop has to be a multiple of {config.sizes.factor} for this net, not {config.crop}")
+
+
+def sizes(config: Any) -> Sizes:
+    return Sizes(
+        kind=config.net,
+        width=config.width,
+        blocks=config.blocks,
+        norm=config.norm,
+        dropout=config.dropout,
+        resize=config.net == "resnet" and (config.resize or config.depthwise),
+        depthwise=config.net == "resnet" and config.depthwise,
+        residual=config.net == "resnet" and getattr(config, "residual", False),
+        grain=config.net == "resnet" and getattr(config, "grain", False),
+        channels=config.channels,
+        drawn=config.channels,
+    )
+
+
+# Small crops of pictures as they are: many different ones, brush strokes at the size that they have.
+_MINI = Config(
+    size=256,
+    crop=96,
+    width=24,
+    blocks=6,
+    norm="none",
+    resize=True,
+    residual=True,
+    grain=True,
+    critic=(PATCHES, "vgg-slim"),
+    critic_width=32,
+    cycle=5.0,
+    softness=0.3,
+    identity=0.0,
+    batch=2,
+    lr=3e-4,
+    critic_lr=5e-4,
+)
+
+PRESETS = {
+    "paper": Config(),
+    "paper-128": Config(size=143, crop=128, blocks=6),
+    "light": Config(size=143, crop=128, width=32, blocks=6, resize=True, depthwise=True, critic_width=32),
+    "mini": _MINI,
+    # Critics that know a thousand things by name, as KID's network does, see what the others take for paintings long
+    # since; the way back counts little, or strokes that it cannot undo are never laid.
+    "mini-128": replace(
+        _MINI,
+        crop=128,
+        critic=("squeezenet1_1", "mobilenet_v2"),
+        sight=2.1,
+        cycle=0.25,
+        pool=0,
+        ema=0.997,
+        batch=4,
+        lr=5e-4,
+    ),
+}
+
+
+class Model(nn.Module):
+    """classes: of the training pictures, which are none: the kinds of pictures are A and B."""
+
+    def __init__(self, config: Config, classes: int = 0):
+        super().__init__()
+        self.config = config
+        self.average = config.ema
+        self.translators = nn.ModuleDict({way: Translator(config.sizes) for way in DIRECTIONS})
+        if config.start:
+            _take_over(self.translators, config.start)
+        self.critics, self.histories = nn.ModuleDict(), nn.ModuleDict()
+        for kind in "AB":
+            self.critics[kind] = self._critic()
+            self.histories[kind] = History(config.pool, config.channels, config.crop)
+        self._last: dict[str, float] = {}
+        self._whole, self._side = 0, config.crop  # of the last batch: pictures, and the side in which critics see them
+
+    def _critic(self) -> nn.Module:
+        width = self.config.critic_width
+        return nn.ModuleList(
+            PatchGAN(self.config.channels, width, norm="instance")
+            if look == PATCHES
+            else Heads(self._eyes[look], width)
+            for look in self.config.critic
+        )
+
+    @functools.cached_property
+    def _eyes(self) -> dict[str, FeatureNet]:
+        """What the critics look through; it is not trained, and no part of the state."""
+        nets = (look for look in self.config.critic if look != PATCHES)
+        return {look: feature_nets.load(look, torch.device("cpu")) for look in nets}
+
+    # training -------------------------------------------------------------------------------------------------------
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        trained = {"translators": (self.translators, self.config.lr), "critics": (self.critics, self.config.critic_lr)}
+        return {name: torch.optim.Adam(net.parameters(), rate, (0.5, 0.999)) for name, (net, rate) in trained.items()}
+
+    def learning_rate(self, step: int, total: int) -> dict[str, float]:
+        """Constant for the first half, then straight to 0."""
+        rate = trapezoid(step, total, fall=0.5)
+        return {"translators": 0.0 if self.config.start and step < _WAITING else rate, "critics": rate}
+
+    def train_step(self, batch: Pair) -> Iterator[tuple[str, torch.Tensor]]:
+        a, b = (2 * side - 1 for side in batch.looks(self.config.crop, flip=self.config.flip, together=False))
+        chance = batch.uniform(2, 2)
+        self._whole = batch.whole
+        self._side = zoom.side(round(self.config.sight * self.config.crop), LEAST_CROP, batch.rng)
+        there, back = (functools.partial(self._carry, way, batch=batch) for way in DIRECTIONS)
+        self.critics.requires_grad_(False)  # their gradients are not wanted yet
+        drawn = {"B": there(a), "A": back(b)}
+        parts = {
+            "cycle": self._far(back(drawn["B"]), a) + self._far(there(drawn["A"]), b),
+            "fooled": self._judge("A", drawn["A"], 1.0) + self._judge("B", drawn["B"], 1.0),
+        }
+        loss = parts["fooled"] + self.config.cycle * parts["cycle"]
+        if self.config.identity:
+            parts["identity"] = self._far(there(b), b) + self._far(back(a), a)
+            loss = loss + self.config.cycle * self.config.identity * parts["identity"]
+        self._last = {name: float(value.detach()) for name, value in parts.items()}
+        yield "translators", loss
+        self.critics.requires_grad_(True)
+        judged = torch.zeros((), device=a.device)
+        for number, (kind, real) in enumerate((("A", a), ("B", b))):
+            fake = self._history(kind).mix(drawn[kind].detach(), batch.first, chance[:, number])
+            judged = judged + (self._judge(kind, real, 1.0) + self._judge(kind, fake, 0.0)) / 2
+        yield "critics", judged
+
+    def _carry(self, way: str, images: torch.Tensor, batch: Pair) -> torch.Tensor:
+        """Pictures in -1..1 to the other side, with fresh noise where the translators take it."""
+        if self.config.sizes.grain:
+            noise = 2 * batch.uniform(1, *images.shape[2:]) - 1
+            images = torch.cat((images, noise), 1).contiguous(memory_format=torch.channels_last)
+        return full(self.translators[way](images))
+
+    def _judge(self, kind: str, images: torch.Tensor, wanted: float) -> torch.Tensor:
+        """How far all critics, which count alike, are from what is wanted of them."""
+        apart = []
+        for number, look in enumerate(self.config.critic):
+            critic = self.critics[kind][number]  # type: ignore[index]
+            if look == PATCHES:
+                judged = [critic(images)]
+            else:
+                judged = critic(self._eyes[look].to(images.device), zoom.seen(images, self._side))
+            apart.append(torch.stack([least_squares(full(each), wanted) for each in judged]).mean())
+        return torch.stack(apart).mean()
+
+    def _far(self, drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        return F.smooth_l1_loss(drawn, real, beta=self.config.softness)
+
+    def _history(self, kind: str) -> History:
+        history = self.histories[kind]
+        assert isinstance(history, History)
+        return history
+
+    def after_step(self, step: int) -> None:
+        for kind in "AB":
+            self._history(kind).keep(self._whole, parallel.all_sum)
+
+    @inference
+    def validate(self, batch: Pair) -> dict[str, torch.Tensor]:
+        """loss: of the way there and back, which says nothing of how well the look is met; psnr of A and back, dB."""
+        a, b = (middle(side, self.config.crop) for side in (batch.images, batch.others))
+        back_a, back_b = self._there_and_back(a, "AtoB")[1], self._there_and_back(b, "BtoA")[1]
+        return {"loss": F.l1_loss(back_a, a) + F.l1_loss(back_b, b), "psnr": psnr(back_a, a)}
+
+    def _there_and_back(self, images: torch.Tensor, way: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures in 0..1 on the other side, and back from there."""
+        other = "BtoA" if way == "AtoB" else "AtoB"
+        drawn = _drawn(self.translators[way], images)
+        return drawn, _drawn(self.translators[other], drawn)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of the last step: cycle and identity, mean distances in -1..1 of both ways; fooled: what the critics say."""
+        return self._last
+
+    # results --------------------------------------------------------------------------------------------------------
+
+    @inference
+    def show(self, batch: Pair) -> torch.Tensor:
+        """Rows: A, A as B, back to A, B, B as A, back to B."""
+        rows = []
+        for images, way in ((batch.images, "AtoB"), (batch.others, "BtoA")):
+            images = middle(images, self.config.crop)
+            rows += [images, *self._there_and_back(images, way)]
+        return torch.cat(rows)
+
+    def export(self, folder: Path) -> None:
+        export(self.translators, self.config, folder)
+
+    def exports(self) -> dict[str, Exported]:
+        return exports(self.translators, self.config)
+
+
+def _take_over(translators: nn.ModuleDict, start: str) -> None:
+    """The weights of finished translators.  Raises UsageError: of other sizes, or one of them is missing."""
+    for way, net in translators.items():
+        assert isinstance(net, Translator)
+        given = translator_files.load(start, torch.device("cpu"), direction=way).net
+        if replace(given.sizes, dropout=net.sizes.dropout) != net.sizes:
+            asked, found = net.sizes.describe(), given.sizes.describe()
+            raise UsageError(f"start={start} is a {found} of other sizes than the {asked} that these settings ask for")
+        net.load_state_dict(given.state_dict())
+
+
+def export(translators: nn.ModuleDict, config: Any, folder: Path) -> None:
+    """Write every translator with what it needs to be applied."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for way, net in translators.items():
+        assert isinstance(net, Translator)
+        path = folder / translator_files.NAMES[way]
+        translator_files.save(path, net, direction=way, default=config.direction, size=config.crop)
+
+
+def exports(translators: nn.ModuleDict, config: Any) -> dict[str, Exported]:
+    """Every translator as a part, under the name of the file that `export` writes."""
+    size = sides(config.crop, config.sizes.factor, config.sizes.least)
+    images, noise, drawn = (
+        pictures(name, channels, *size)
+        for name, channels in (("images", config.channels), ("noise", 1), ("drawn", config.channels))
+    )
+    given = (images, noise) if config.sizes.grain else (images,)
+    return {
+        Path(translator_files.NAMES[way]).stem: Exported(functools.partial(_drawn, net), (net,), given, (drawn,))
+        for way, net in translators.items()
+    }
+
+
+def _drawn(net: nn.Module, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+    """Pictures in 0..1 on the other side, with noise in 0..1 of one's own or, where it is wanted, the usual one."""
+    assert isinstance(net, Translator)
+    given = with_grain(images, net.sizes) if noise is None else torch.cat((images, noise), 1)
+    return draw(net, given).clamp(0, 1)

@@ -1,0 +1,284 @@
+"""VQGAN ("Taming Transformers for High-Resolution Image Synthesis", Esser et al., 2021, section 3.1).
+
+Pictures become a grid of codes, and codes pictures: an autoencoder with a codebook, trained on the absolute error, a
+perceptual distance and a critic that judges patches.  The codebook follows by running means, and codes that nothing
+chooses are put to new places.  `export` writes the layout of the paper's own checkpoints.
+"""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from artcli.errors import UsageError
+from artcli.models.vqvae import Grid
+from artcli.nn import checks
+from artcli.nn.inference import inference
+from artcli.nn.latents import lerp
+from artcli.nn.measure import middle, psnr
+from artcli.nn.patchgan import PatchGAN, hinge
+from artcli.nn.precision import full
+from artcli.nn.quantise import VectorQuantiser
+from artcli.nn.schedule import trapezoid
+from artcli.nn.vqgan import VQGAN, Sizes
+from artcli.pretrained import half
+from artcli.pretrained.perceptual import Perceptual
+from artcli.training import parallel
+from artcli.training.contract import Batch, Exported
+
+_FEW = 0.1  # of the codes; fewer in use are worth a warning
+_LEAST = 32  # pixels that the critic's layers need
+_HEAVIEST = 1e4  # weight that the critic can get (the paper's code)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The preset mini: 8 pixels a code, small enough to draw with on a CPU.
+
+    size: of the pictures; crop: side of the random parts of them that training looks at, 0 for the whole.
+    widths: channels from the full resolution down, each level half the sides of the one before.  blocks: residual
+    blocks a level.  attention: at the lowest level.  groups: of the normalisations.  codes, code_width: the codebook.
+    color: weight of the absolute error of the colours beside that of the brightness.  commitment: pull of the features
+    to their codes.  warm_up: steps in which a falling part of the features reaches the decoder as they are.
+    perceptual: weight of the perceptual distance, measured with `net`; perceptual_start: steps without it.
+    adversary: weight of the critic, times what makes its gradient as large as the others' at the last layer;
+    critic_start: steps without it; critic_ahead: steps in which it learns before it is listened to.  What it says
+    untrained spoils the rest, and so does what it says when it is sure of everything; from then on a lower lr, such as
+    2e-4, keeps the two even.
+    """
+
+    size: int = 128
+    crop: int = 64
+    channels: int = 3
+    widths: tuple[int, ...] = (32, 64, 128, 160)
+    blocks: int = 1
+    attention: bool = False
+    groups: int = 8
+    codes: int = 1024
+    code_width: int = 64
+    decay: float = 0.99
+    color: float = 2.0
+    commitment: float = 0.25
+    warm_up: int = 1000
+    perceptual: float = 1.0
+    perceptual_start: int = 0
+    net: str = "clip-mini"
+    adversary: float = 0.1
+    critic_start: int = 10_000
+    critic_ahead: int = 60
+    critic_lr: float = 1e-4
+    critic_width: int = 32
+    batch: int = 16
+    epochs: int = 20
+    lr: float = 1e-3
+
+    def __post_init__(self) -> None:
+        checks.positive(
+            self,
+            {
+                "crop",
+                "commitment",
+                "warm_up",
+                "perceptual",
+                "perceptual_start",
+                "adversary",
+                "critic_start",
+                "critic_ahead",
+            },
+        )
+        checks.below_one(self, "decay")
+        for side in {self.size, self.crop} - {0}:
+            checks.divisible(side, self.sizes.factor)
+        if self.adversary and (self.crop or self.size) < _LEAST:
+            raise UsageError(f"the critic needs crops of at least {_LEAST} pixels, not {self.crop}; or set adversary=0")
+        if self.crop > self.size:
+            raise UsageError(f"crop {self.crop} is larger than the pictures' size {self.size}")
+        if wrong := [width for width in self.widths if width % self.groups]:
+            raise UsageError(f"widths {wrong[0]} cannot be divided into {self.groups} groups")
+        if self.perceptual and self.channels != 3:
+            raise UsageError("the perceptual distance needs colour pictures: set perceptual=0 for grey ones")
+
+    @property
+    def sizes(self) -> Sizes:
+        return Sizes(
+            widths=self.widths,
+            blocks=self.blocks,
+            attention=(len(self.widths) - 1,) if self.attention else (),
+            middle=self.attention,
+            latent=self.code_width,
+            codes=self.codes,
+            code_width=self.code_width,
+            channels=self.channels,
+            groups=self.groups,
+        )
+
+
+PRESETS = {"mini": Config()}
+
+
+class Model(nn.Module):
+    """Pictures (B, C, H, W) in 0..1, sides multiples of the factor, to grids of codes and back."""
+
+    def __init__(self, config: Config, classes: int = 0):
+        super().__init__()
+        self.config = config
+        self.net = VQGAN(config.sizes)
+        _pass_on(self.net)
+        del self.net.quantize  # it is trained as:
+        self.quantiser = VectorQuantiser(config.codes, config.code_width, config.decay)
+        self.critic = PatchGAN(config.channels, config.critic_width) if config.adversary else None
+        self.step = 0
+        self._last: dict[str, float] = {}
+
+    @functools.cached_property
+    def _distance(self) -> Perceptual:
+        return Perceptual(self.config.net)
+
+    # training -------------------------------------------------------------------------------------------------------
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        found: dict[str, torch.optim.Optimizer] = {
+            "vqgan": torch.optim.Adam(self.net.parameters(), self.config.lr, (0.9, 0.99))
+        }
+        if self.critic is not None:
+            found["critic"] = torch.optim.Adam(self.critic.parameters(), self.config.critic_lr, (0.5, 0.9))
+        return found
+
+    def learning_rate(self, step: int, total: int) -> dict[str, float]:
+        return dict.fromkeys(("vqgan", "critic"), trapezoid(step, total, min(500, total // 20)))
+
+    def begin(self, step: int) -> None:
+        self.step = step
+
+    def worst_step(self, total: int) -> int:
+        return total - 1  # with the critic, if it ever starts
+
+    def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
+        images = self._crop(batch)
+        rebuilt, features, vectors, codes = self._through(images, batch)
+        self.quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
+        parts = self._errors(images, rebuilt, self.step >= self.config.perceptual_start)
+        alike = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
+        loss = alike + self.config.commitment * F.mse_loss(features, vectors.detach())
+        critic = self.critic if self.step >= self.config.critic_start else None
+        if critic is not None and self.step >= self.config.critic_start + self.config.critic_ahead:
+            fooled = -full(critic(rebuilt)).mean()
+            weight = self._weight(alike, fooled)
+            loss = loss + weight * fooled
+            parts |= {"weight": weight}
+        self._last = {name: float(value.detach()) for name, value in parts.items()}
+        yield "vqgan", loss
+        if critic is not None:
+            real, fake = (full(critic(side)) for side in (images, rebuilt.detach()))
+            self._last |= {"real": float(real.detach().mean()), "fake": float(fake.detach().mean())}
+            yield "critic", hinge(real, fake)
+
+    def _crop(self, batch: Batch) -> torch.Tensor:
+        """A part of each picture at a place of its own."""
+        images = batch.crops(self.config.crop) if self.config.crop else batch.images
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _through(self, images: torch.Tensor, learning: Batch | None = None) -> tuple[torch.Tensor, ...]:
+        """Pictures rebuilt, (B, C, H, W) roughly in 0..1; features and their codes' vectors, (B, W, h, w); codes."""
+        features = full(self.net.encode(images))
+        vectors, codes = self.quantiser(features)
+        if learning is None or self.step >= self.config.warm_up:
+            return self.net.decode(vectors), features, vectors, codes
+        as_they_are = learning.uniform(1, *features.shape[2:]) >= self.step / self.config.warm_up
+        return self.net.decode(torch.where(as_they_are, features, vectors)), features, vectors, codes
+
+    def _errors(self, images: torch.Tensor, rebuilt: torch.Tensor, perceptual: bool) -> dict[str, torch.Tensor]:
+        error = rebuilt - images
+        brightness = error.mean(1, keepdim=True)  # larger than the error of the colours, whose signs it would decide
+        found = {"l1": brightness.abs().mean() + self.config.color * (error - brightness).abs().mean()}
+        if perceptual and self.config.perceptual:
+            found["perceptual"] = self._distance(rebuilt, images).mean()
+        return found
+
+    def _weight(self, alike: torch.Tensor, fooled: torch.Tensor) -> torch.Tensor:
+        """What makes the critic's gradient as long as that of the error, seen from the last layer (equation 7)."""
+        last = self.net.decoder.conv_out.weight
+        wanted, found = (torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (alike, fooled))
+        return self.config.adversary * (wanted / (found + 1e-4)).clamp(max=_HEAVIEST).detach()
+
+    def after_step(self, step: int) -> None:
+        self.quantiser.update(parallel.all_sum)
+
+    @inference
+    def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """loss without the critic's; l1; perceptual; psnr in dB, of the pictures' middles of the size of the crops."""
+        images = middle(batch.images, self.config.crop) if self.config.crop else batch.images
+        rebuilt, _, _, _ = self._through(images)
+        parts = self._errors(images, rebuilt, perceptual=True)
+        loss = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
+        return {"loss": loss, **parts, "psnr": psnr(rebuilt.clamp(0, 1), images)}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Errors of the last step; weight, the critic's; real, fake: its judgements; codes in use, perplexity."""
+        return {**self._last, **self.quantiser.use()}
+
+    def warnings(self) -> list[str]:
+        """One line when the last step used few of the codes."""
+        used = self.quantiser.use().get("codes", self.config.codes)
+        if used >= _FEW * self.config.codes:
+            return []
+        return [
+            f"only {used:.0f} of {self.config.codes} codes are in use; set fewer codes, a lower lr or a larger batch"
+        ]
+
+    # results --------------------------------------------------------------------------------------------------------
+
+    def export(self, folder: Path) -> None:
+        """Write fp16 safetensors in the paper's layout, with what cannot be read off the tensors beside them."""
+        state = self.net.state_dict() | {"quantize.embedding.weight": self.quantiser.codebook}
+        half.export(folder / "vqgan.safetensors", state, vqgan=asdict(self.config.sizes))
+
+    def exports(self) -> dict[str, Exported]:
+        """Pictures to codes and back."""
+        grid = Grid(
+            self.config.channels, self.config.crop or self.config.size, self.config.sizes.factor, self.config.codes
+        )
+        net, book = self.net, self.quantiser
+        encoder, decoder = (net.encoder, net.quant_conv, book), (net.post_quant_conv, net.decoder, book)
+        return grid.exports(
+            lambda images: book.nearest(net.encode(images)), encoder,
+            lambda codes: net.decode(book.look_up(codes)).clamp(0, 1), decoder,
+        )  # fmt: skip
+
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+        return self.decode(self.encode(images))
+
+    @inference
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) in 0..1 to latents (N, D): the features before they are quantised."""
+        return full(self.net.encode(images)).flatten(1)
+
+    @inference
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents (N, D) of square pictures, which are quantised, to (N, C, H, W) in 0..1."""
+        side = round((latents.shape[1] / self.config.code_width) ** 0.5)
+        vectors, _ = self.quantiser(latents.view(-1, self.config.code_width, side, side))
+        return self.net.decode(vectors).clamp(0, 1)
+
+    def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
+        """The straight way between features."""
+        return lerp(start, end, part)
+
+
+def _pass_on(net: VQGAN) -> None:
+    """Let an untrained net pass on what it is given, at about its size: blocks begin with nothing on top of that.
+
+    Colours, which vary far less than brightness, are lost between random blocks for the first thousands of steps.
+    """
+    for name, layer in net.named_modules():
+        part = name.rpartition(".")[2]
+        if part in {"conv2", "proj_out"}:  # the last of a block
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        elif isinstance(layer, nn.Conv2d) and part not in {"conv1", "q", "k", "v"}:
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")

@@ -1,0 +1,1 @@
+"""Finished networks, ours and others': `find` says where they lie, each other file loads one family."""

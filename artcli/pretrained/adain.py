@@ -1,0 +1,59 @@
+"""Files of AdaIN's decoders, each with the first layers of the net that it belongs to."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from artcli import weights
+from artcli.errors import WeightsError
+from artcli.nn.adain import GIVEN, Decoder
+from artcli.nn.features import FeatureNet, found_widths, slim_layers
+from artcli.pretrained import feature_nets, find, half
+
+NAME, FILE = "adain", "adain.safetensors"
+_INSTEAD = "with --model; or leave out --fast"
+
+
+class Stylist(nn.Module):
+    """The encoder and the decoder that belongs to it."""
+
+    def __init__(self, encoder: nn.Sequential, decoder: Decoder):
+        super().__init__()
+        self.encoder, self.decoder = FeatureNet(feature_nets.SLIM, encoder), decoder
+
+    def encode(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """(1, 3, H, W) in 0..1 to the features that the decoder gets."""
+        return self.encoder(images, GIVEN)
+
+
+def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Stylist:
+    """spec: a name, a file, or the folder of an `artgen train adain` run.
+
+    Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
+    """
+    found = find.own(spec, NAME, _INSTEAD, weights_dirs, offline)
+    path = weights.inside(found, FILE)
+    with weights.open_safetensors(path) as file:
+        sizes = (file.metadata() or {}).get("adain")
+    if sizes is None:
+        raise WeightsError(f"{path} is no decoder of styles; `artgen train adain` writes one to RUN/model")
+    state = {name: tensor.float() for name, tensor in weights.load_state(path).items()}
+    encoder = {name.removeprefix("encoder."): t for name, t in state.items() if name.startswith("encoder.")}
+    layers = slim_layers(found_widths(encoder))  # up to relu4_1
+    layers.load_state_dict(encoder)
+    given = [len(encoder[f"{number}.weight"]) for number in (19, 10)]  # GIVEN
+    decoder = Decoder(given, json.loads(sizes)["widths"])
+    decoder.load_state_dict({n.removeprefix("decoder."): t for n, t in state.items() if n.startswith("decoder.")})
+    stylist = Stylist(layers, decoder).eval().requires_grad_(False)
+    return stylist.to(device).to(memory_format=torch.channels_last)
+
+
+def save(folder: Path, encoder: FeatureNet, decoder: Decoder) -> None:
+    """fp16 safetensors of the decoder with its encoder up to relu4_1."""
+    layers = encoder.layers[: encoder.taps[GIVEN[0]] + 1].state_dict()
+    state = {f"encoder.{name}": tensor for name, tensor in layers.items()}
+    state |= {f"decoder.{name}": tensor for name, tensor in decoder.state_dict().items()}
+    half.export(folder / FILE, state, adain={"widths": decoder.widths})

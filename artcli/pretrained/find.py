@@ -1,0 +1,46 @@
+"""Where the weights of each family lie.  No torch here: what is missing shows at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from artcli import weights
+from artcli.errors import UsageError, WeightsError
+
+PAINTER = "painter"
+TRANSLATOR, DIRECTIONS = "monet-mini", ("AtoB", "BtoA")
+_PAINTERS = ("painter.safetensors", "model/painter.safetensors", "best.safetensors", "weights.safetensors")
+
+
+def own(spec: str, name: str, instead: str, weights_dirs: Sequence[Path], offline: bool) -> Path:
+    """A weights file or folder; where it is our own net `name`, which may not have come with artgen, says how to make
+    it, or what to do `instead`.  Raises UsageError and WeightsError as `weights.find` does."""
+    try:
+        return weights.find(spec, weights_dirs=weights_dirs, offline=offline)
+    except UsageError:
+        if spec != name:
+            raise
+    raise WeightsError(
+        f"{name} does not come with this version of artgen: make it with `artgen train {name.removesuffix('-mini')} "
+        f"PICTURES` and name its folder, RUN/model{instead and ', '}{instead}"
+    )
+
+
+def painter(name: str, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Path:
+    """The file behind a bundled name, a run folder, a weights file or the paper's model.pth.
+
+    Raises UsageError: nothing has that name, or a folder holds no painter.  WeightsError: missing or damaged.
+    """
+    weights.places(weights_dirs)  # refuses a folder that is not there
+    path = weights.find(name, weights_dirs=weights_dirs, offline=offline)
+    if path.is_file():
+        return path
+    for inside in _PAINTERS:
+        if (path / inside).is_file():
+            return path / inside
+    raise UsageError(f"{path} holds no painter: neither painter.safetensors nor the weights of a training run")
+
+
+def translator(spec: str, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Path:
+    """The file or folder behind a name.  Raises UsageError: there is none.  WeightsError: missing or damaged."""
+    weights.places(weights_dirs)  # refuses a folder that is not there
+    return weights.find(spec, weights_dirs=weights_dirs, offline=offline)

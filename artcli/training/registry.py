@@ -1,0 +1,16 @@
+"""Every model that can be trained, by name: a new one is a file and a line."""
+
+MODELS = {
+    "adain": "artcli.models.adain",
+    "autoencoder": "artcli.models.autoencoder",
+    "clip": "artcli.models.clip.model",
+    "cyclegan": "artcli.models.cyclegan",
+    "diffusion": "artcli.models.diffusion",
+    "painter": "artcli.models.painter.model",
+    "pix2pix": "artcli.models.pix2pix",
+    "upscaler": "artcli.models.upscaler",
+    "vae": "artcli.models.vae",
+    "vgg-slim": "artcli.models.vgg_slim",
+    "vqgan": "artcli.models.vqgan",
+    "vqvae": "artcli.models.vqvae",
+}
