@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from artcli import weights
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError, UsageError
-from artcli.pretrained import upscaler
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,6 +117,7 @@ def load(
     """Raises UsageError: nothing has the net's name.  WeightsError: missing, damaged, or no upscaler of colours."""
     if wanted.factor == 1:
         return Enlarger()
+    from artcli.pretrained import upscaler
 
     net = upscaler.load(wanted.net, device, weights_dirs=weights_dirs, offline=offline)
     return Enlarger(wanted.factor, net, {wanted.net: weights.fingerprint(net)})
