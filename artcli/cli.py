@@ -13,6 +13,7 @@ from artcli.commands.cyclegan import command as cyclegan
 from artcli.commands.dream import command as dream
 from artcli.commands.paint import command as paint
 from artcli.commands.sample import command as sample
+from artcli.commands.shared.verb import Command
 from artcli.commands.stylize import command as stylize
 from artcli.commands.train import command as train
 from artcli.errors import ArtgenError
@@ -103,7 +104,7 @@ def main(
 app.command("dream")(dream.dream)
 app.command("paint")(paint.paint)
 app.command("stylize")(stylize.stylize)
-app.command("cyclegan")(cyclegan.cyclegan)
+app.command("cyclegan", cls=Command)(cyclegan.cyclegan)
 app.command("train")(train.train)
 app.command("sample", cls=sample.Command)(sample.sample)
 app.command("models")(models.models)

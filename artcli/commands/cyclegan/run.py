@@ -1,19 +1,19 @@
 """Build, run and save what `artgen cyclegan` was asked for."""
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artcli import device
+from artcli.commands.cyclegan.request import Job, Request
 from artcli.commands.shared import enlarge
 from artcli.commands.shared.outputs import one_by_one
 from artcli.commands.shared.recipe import tell_other_weights
 from artcli.console import Console, duration
 from artcli.errors import Interrupted
-from artcli.media import claims, files, recipe_text
+from artcli.media import claims, recipe_text
 from artcli.pretrained import find
 
 if TYPE_CHECKING:
@@ -25,80 +25,49 @@ if TYPE_CHECKING:
 _TRIED = 256  # pixels of the side of a part whose time tells that of all
 
 
-@dataclass(frozen=True)
-class Job:
-    """One input and where it goes.  out: "-" for standard output.  film: whether every frame is carried over."""
-
-    source: Path | files.Stdio
-    out: Path
-    film: bool = False
-
-    @property
-    def streamed(self) -> bool:
-        return str(self.out) == "-"
-
-
-@dataclass(frozen=True)
-class Request:
-    """Everything that all jobs of a call share."""
-
-    model: str
-    direction: str | None
-    strength: float
-    keep_color: bool
-    tile: int
-    as_in_training: bool  # see translator_files.load
-    dropout: bool
-    seed: int
-    enlargement: enlarge.Enlargement
-    device: str
-    weights_dirs: tuple[Path, ...]
-    offline: bool
-    recipe: dict[str, Any] | None
-    recorded_weights: Mapping[str, str]
-
-
-def check(jobs: list[Job], *, force: bool, skip_existing: bool, console: Console) -> list[Job]:
-    """Refuse, before any compute, what could not be written; the jobs that are left to do."""
-    claims.take([job.out for job in jobs], force=force, skip_existing=skip_existing)
-    if not skip_existing:
-        return jobs
-    left = [job for job in jobs if job.streamed or not job.out.exists()]
-    console.info(f"cyclegan: {len(jobs) - len(left)} of {len(jobs)} exist already") if len(left) < len(jobs) else None
-    return left
-
-
-def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, batch: bool = False) -> None:
+def run(request: Request, console: Console) -> None:
     """Load the translator once, then carry over one input after another.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
     """
-    jobs = device.my_share(jobs)
+    asked = request.options
+    jobs = device.my_share(list(request.jobs) if asked.dry_run else _left(request, console))
     if not jobs:
         return
-    find.translator(request.model, request.weights_dirs, request.offline)
+    find.translator(asked.model, asked.folders, asked.offline)
     from artcli.commands.shared.loop import interruptible
 
+    batch = len(request.jobs) > 1
     with interruptible() as stop:
         with stop.at_once():
             studio = Studio(request, console, stop)
-            if dry_run:
+            if asked.dry_run:
                 return one_by_one(jobs, studio.estimate, lambda job: job.source, console, batch=batch)
         one_by_one(jobs, studio.work, lambda job: job.source, console, batch=batch)
+
+
+def _left(request: Request, console: Console) -> list[Job]:
+    """Refuse, before any compute, what could not be written; the jobs that are left to do."""
+    jobs, skip = list(request.jobs), request.options.skip_existing
+    claims.take([job.out for job in jobs], force=request.options.force, skip_existing=skip)
+    left = [job for job in jobs if not skip or job.streamed or not job.out.exists()]
+    console.info(f"cyclegan: {len(jobs) - len(left)} of {len(jobs)} exist already") if len(left) < len(jobs) else None
+    return left
 
 
 class Studio:
     """The loaded translator and the checked options; works on one job after another."""
 
     def __init__(self, request: Request, console: Console, stop: "Stop"):
-        from artcli.pretrained import translators as translator_files
+        from artcli.pretrained import translators
 
+        asked = self.asked = request.options
         self.request, self.console, self.stop = request, console, stop
-        place = device.choose(request.device)
-        where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
+        place = device.choose(asked.device)
+        where: dict[str, Any] = {"weights_dirs": asked.folders, "offline": asked.offline}
         self.enlarger = enlarge.load(request.enlargement, place, **where)
-        how: dict[str, Any] = {"as_in_training": request.as_in_training, "dropout": request.dropout}
-        self.translator = translator_files.load(request.model, place, direction=request.direction, **how, **where)
+        how: dict[str, Any] = {"as_in_training": not asked.evaluated, "dropout": not asked.no_dropout}
+        self.translator = translators.load(asked.model, place, direction=asked.direction, **how, **where)
         self.net = self.translator.net
         self.weights = {self.translator.name: self.translator.fingerprint, **self.enlarger.weights}
         tell_other_weights(self.weights, request.recorded_weights, console.warn)
@@ -113,8 +82,8 @@ class Studio:
         if self.net.sizes.norm != "batch" and not self.net.sizes.dropout:
             return ""
         ways = ["normalised by each picture"] * (translators.by_picture(self.net) and self.net.sizes.norm == "batch")
-        ways += [f"dropout of seed {self.request.seed}"] * translators.drops(self.net)
-        return ", " + ", ".join(ways or ["no dropout" if self.request.as_in_training else "--eval"])
+        ways += [f"dropout of seed {self.asked.dropout_seed}"] * translators.drops(self.net)
+        return ", " + ", ".join(ways or ["no dropout" if not self.asked.evaluated else "--eval"])
 
     def work(self, job: Job) -> None:
         if self.stop.requested:
@@ -149,7 +118,7 @@ class Studio:
         from artcli.backends import translate
         from artcli.media import images
 
-        steps = translate.translate(image, self.net, self.request.tile, self.request.seed)
+        steps = translate.translate(image, self.net, self.asked.tile, self.asked.dropout_seed)
         first = next(steps)
         with self.console.progress("cyclegan", first.total) as progress:
             for step in chain([first], steps):
@@ -161,9 +130,9 @@ class Studio:
     def _mixed(self, image: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
         from artcli.backends import translate
 
-        if self.request.keep_color:
+        if self.asked.keep_color:
             drawn = translate.keep_color(image, drawn)
-        return drawn if self.request.strength == 1 else image.lerp(drawn, self.request.strength)
+        return drawn if self.asked.strength == 1 else image.lerp(drawn, self.asked.strength)
 
     def _recipe(self, job: Job) -> dict[str, Any] | None:
 
@@ -203,7 +172,7 @@ class Studio:
             before, made = None, None
             for number, image in enumerate(video.read_tensors(source), 1):
                 if made is None or before is None or not image.equal(before):
-                    for step in translate.translate(image, self.net, self.request.tile, self.request.seed):
+                    for step in translate.translate(image, self.net, self.asked.tile, self.asked.dropout_seed):
                         drawn = step.image
                     made = self._mixed(image, drawn())
                 before = image
@@ -234,7 +203,7 @@ class Studio:
         started = time.monotonic()
         translate.whole(part, self.net)
         seconds = (time.monotonic() - started) * width * height * frames / _TRIED**2
-        whole = width * height <= translate.WHOLE * self.request.tile**2
+        whole = width * height <= translate.WHOLE * self.asked.tile**2
         seconds *= 1.0 if whole else 1.4  # tiles overlap
         seconds += enlarger.seconds(width, height)
         across, down = enlarger.size(width, height)

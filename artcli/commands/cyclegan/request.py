@@ -1,0 +1,114 @@
+"""What a call of `artgen cyclegan` asks for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import typer
+
+from artcli.commands.shared import enlarge, naming, options, recipe, verb
+from artcli.commands.shared.common import Common, Enlarging
+from artcli.commands.shared.outputs import MOVING, PICTURES, film_suffix, is_film
+from artcli.errors import UsageError
+from artcli.media import files
+from artcli.pretrained import find
+from artcli.setting import Setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Enlarging, Common):
+    """The command line."""
+
+    inputs: Annotated[
+        tuple[str, ...], typer.Argument(metavar="PICTURE", help="Pictures, folders of them, films; - for stdin.")
+    ] = ()
+    recursive: options.Recursive = False
+    model: Annotated[str, Setting("Bundled name, run folder, weights file or upstream net_G.pth.")] = find.TRANSLATOR
+    direction: Annotated[
+        str | None, Setting("AtoB or BtoA.", metavar="WAY", default="the model's own", parse=lambda text: _way(text))
+    ] = None
+    strength: Annotated[float, Setting("Below 1 a part of the photo stays.", min=0, max=1)] = 1.0
+    keep_color: Annotated[bool, Setting("Only brightness changes, colours stay the photo's.")] = False
+    tile: Annotated[
+        int, Setting("Large pictures in parts; smaller need less memory.", min=128, max=8192, metavar="PX")
+    ] = 512
+    evaluated: Annotated[
+        bool,
+        Setting("Batch normalisation as learned, no dropout. Default: by the picture, and dropout.", name="--eval"),
+    ] = False
+    no_dropout: Annotated[bool, Setting("Leave only dropout out.")] = False
+    # Not called seed, which a recipe has to have: records that were made before it have none.
+    dropout_seed: Annotated[int, Setting("Of dropout.", min=0, max=options.MAX_SEED, metavar="INT", name="--seed")] = 0
+
+
+def _way(text: str) -> str:
+    known = {way.lower(): way for way in find.DIRECTIONS}
+    return options.one_of("--direction", known.get(text.lower(), text), find.DIRECTIONS)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and where it goes.  out: "-" for standard output.  film: whether every frame is carried over."""
+
+    source: Path | files.Stdio
+    out: Path
+    film: bool = False
+
+    @property
+    def streamed(self) -> bool:
+        return str(self.out) == "-"
+
+
+@dataclass(frozen=True)
+class Request:
+    """All jobs of a call, and what they share.  recipe: None leaves it out of the files."""
+
+    jobs: tuple[Job, ...]
+    options: Options
+    enlargement: enlarge.Enlargement
+    recipe: dict[str, Any] | None
+    recorded_weights: Mapping[str, str]
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """As the command line would have it: {"inputs": ["photo.jpg"], "strength": 0.5}.  Raises UsageError."""
+        return cls.of(*verb.read("cyclegan", Options, values))
+
+    @classmethod
+    def of(cls, ctx: typer.Context, asked: Options) -> Self:
+        """Raises UsageError for what cannot work."""
+        sources = files.expand_inputs(list(asked.inputs), asked.recursive, asked.out)
+        if not sources:
+            raise UsageError("name a picture to carry over, a folder of them, or a film")
+        jobs = _jobs(sources, asked.out, list(asked.inputs) if asked.recursive else [])
+        film = next((job.source for job in jobs if job.film), None)
+        return cls(
+            jobs=tuple(jobs),
+            options=asked,
+            enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler, film),
+            recipe=None if asked.no_metadata else recipe.make("cyclegan", options.given(ctx)),
+            recorded_weights={} if asked.from_file is None else recipe.weights_of(asked.from_file),
+        )
+
+
+def _jobs(sources: list[Path | files.Stdio], out: Path | None, mirrored: list[str]) -> list[Job]:
+    """Every input and where it goes."""
+    targets = naming.places(sources, out, _name, mirrored=mirrored)
+    return [Job(source, target, _check_kind(source, target)) for source, target in zip(sources, targets, strict=True)]
+
+
+def _name(source: Path | files.Stdio) -> str:
+    stem = files.stem(source)
+    return f"{stem}-cyclegan{film_suffix(source) if is_film(source) else '.png'}"
+
+
+def _check_kind(source: Path | files.Stdio, out: Path) -> bool:
+    """Whether a film is made: films become films, pictures pictures, and an animation what is asked for."""
+    moving = is_film(source, out)
+    if str(out) == "-":
+        if moving:
+            raise UsageError("--out - takes a picture; a film needs a file")
+        return False
+    files.check_extension(out, MOVING if moving else PICTURES)
+    return moving

@@ -1,0 +1,46 @@
+"""The options that verbs share, as dataclasses to inherit from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from artcli.commands.shared import options
+from artcli.console import Console
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quiet:
+    """Of every verb that works for a while."""
+
+    dry_run: options.DryRun = False
+    quiet: options.Quiet = False
+    as_json: options.Json = False
+
+    def console(self) -> Console:
+        return Console(quiet=self.quiet, json_lines=self.as_json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Quiet):
+    """Of every verb that makes pictures with weights."""
+
+    out: options.Out = None
+    from_file: options.FromFile = None
+    device: options.Device = "auto"
+    weights_dirs: options.WeightsDirs = None
+    offline: options.Offline = False
+    force: options.Force = False
+    skip_existing: options.SkipExisting = False
+    no_metadata: options.NoMetadata = False
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where weights are looked for first."""
+        return tuple(self.weights_dirs or ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enlarging:
+    """Of verbs whose pictures can be enlarged."""
+
+    upscale: options.Upscale = None
+    upscaler: options.Upscaler = None

@@ -1,0 +1,163 @@
+"""A verb's options are the fields of a dataclass, and are written nowhere else."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, fields, is_dataclass
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+from typer.models import ArgumentInfo, OptionInfo
+
+from artcli.commands.shared import options as checks
+from artcli.errors import UsageError, did_you_mean
+from artcli.setting import Setting
+
+Options = TypeVar("Options")
+
+
+class Command(TyperCommand):
+    """Shows options in sections, those without one first."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def verb(kind: type[Options]) -> Callable[[Callable[[typer.Context, Options], None]], Callable[..., None]]:
+    """Make a command of a function of a context and the options, a dataclass whose fields are all annotated.
+
+    A field is annotated with a Setting, with one of Typer's own, or is itself a dataclass of such fields.  What the
+    class itself has comes first in the help, and what it inherits behind that.
+    """
+
+    def make(work: Callable[[typer.Context, Options], None]) -> Callable[..., None]:
+        def command(ctx: typer.Context, **values: Any) -> None:
+            work(ctx, build(kind, values))
+
+        parameters = sorted((_parameter(*found) for found in _flat(kind)), key=_place)
+        context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        command.__name__, command.__doc__, command.__module__ = work.__name__, work.__doc__, work.__module__
+        command.__annotations__ = {"ctx": typer.Context, **{p.name: p.annotation for p in parameters}}
+        command.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
+        return command
+
+    return make
+
+
+def build(kind: type[Options], values: Mapping[str, Any]) -> Options:
+    """The dataclass of these values, by the names of the fields, those of inner dataclasses among them."""
+    made: dict[str, Any] = {}
+    for field, hint in _own_first(kind):
+        if is_dataclass(hint):
+            made[field.name] = build(hint, values)  # type: ignore[arg-type]
+        elif field.name in values:
+            made[field.name] = _value(hint, values[field.name])
+    return kind(**made)
+
+
+def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typer.Context, Options]:
+    """The options of a verb from a mapping, checked and converted as those of a command line are.
+
+    Raises UsageError for a name that the verb does not have, and for a value that does not fit.
+    """
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: None))
+    made = typer.main.get_command(app)
+    known = [parameter.name for parameter in made.params if parameter.name]
+    for given in values:
+        if given not in known:
+            raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, known)}")
+    try:
+        context = made.make_context(name, [], default_map=dict(values))
+    except typer.BadParameter as error:
+        raise UsageError(error.format_message()) from error
+    return context, build(kind, context.params)  # type: ignore[return-value]
+
+
+def _place(parameter: inspect.Parameter) -> tuple[bool, bool]:
+    """Arguments, where the output goes, and the rest as it stands."""
+    found = get_args(parameter.annotation)[1]
+    return not isinstance(found, ArgumentInfo), parameter.name != "out"
+
+
+def _own_first(kind: Any) -> Iterator[tuple["Field[Any]", Any]]:
+    """Every field with its type, those of the class itself before those of its bases."""
+    hints = get_type_hints(kind, include_extras=True)
+    by_name = {field.name: field for field in fields(kind)}
+    for part in kind.__mro__:
+        for name in inspect.get_annotations(part):
+            if name in by_name:
+                yield by_name.pop(name), hints[name]
+
+
+def _flat(kind: Any) -> Iterator[tuple["Field[Any]", Any]]:
+    for field, hint in _own_first(kind):
+        if is_dataclass(hint):
+            yield from _flat(hint)
+        elif get_origin(hint) is Annotated:
+            yield field, hint
+
+
+def _value(hint: Any, value: Any) -> Any:
+    """As the dataclass has it: a tuple of what was given several times, or with commas between."""
+    kind, found = get_args(hint)[:2]
+    if get_origin(kind) is not tuple:
+        return value
+    return _words(value) if isinstance(found, Setting) else tuple(value or ())
+
+
+def _words(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    return () if names == ("none",) else names
+
+
+def _parameter(field: "Field[Any]", hint: Any) -> inspect.Parameter:
+    kind, found = get_args(hint)[:2]
+    default = field.default
+    if isinstance(found, Setting):
+        kind, default, found = _option(field.name, kind, default, found)
+    elif get_origin(kind) is tuple:
+        kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found]
+    )
+
+
+def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any, OptionInfo]:
+    """How Typer says it: the type, the default and the option."""
+    flag = told.name or f"--{name.replace('_', '-')}"
+    how: dict[str, Any] = {"metavar": told.metavar, "rich_help_panel": told.panel, "min": told.min, "max": told.max}
+    if told.choices:
+        several = isinstance(default, tuple)
+        default = (",".join(default) or "none") if several else default
+        kind = str | None if default is None else str
+        how |= _chosen(flag, told.choices, several)
+    elif told.parse is not None:
+        how["parser"] = told.parse
+    text = f"{told.help}  [default: {told.default}]" if told.default else told.help
+    shown = not told.default
+    return kind, default, typer.Option(flag, *told.flags, help=text, show_default=shown, **how)
+
+
+def _chosen(flag: str, choices: tuple[str, ...], several: bool) -> dict[str, Any]:
+    """Checks one of some words, or several with commas between; help shows them, and completion offers them."""
+
+    def check(text: str) -> str:
+        for word in _words(text) if several else (text,):
+            checks.one_of(flag, word, choices)
+        return text
+
+    return {
+        "parser": check,
+        "metavar": "A,B,..." if several else "|".join(choices),
+        "autocompletion": lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)],
+    }

@@ -1,0 +1,27 @@
+"""What users are told of a setting, kept beside its default; no command line and no torch here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Stands in a settings dataclass: `cutouts: Annotated[int, Setting("Crops per step.", min=1)] = 24`.
+
+    help: one short line.  min, max: both allowed themselves.  choices: all that a text may be; several of them, with
+    commas between, where the field is a tuple.  metavar: stands for the value in the help.  panel: the help's section,
+    the first one without.  default: shown instead of the field's own.  name: of the option, where it is not the
+    field's; flags: further ones.  parse: text to value, raises UsageError.
+    """
+
+    help: str
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[str, ...] = ()
+    metavar: str | None = None
+    panel: str | None = None
+    default: str = ""
+    name: str = ""
+    flags: tuple[str, ...] = ()
+    parse: Callable[[str], Any] | None = None
