@@ -1,4 +1,4 @@
-"""pyproject.toml tells the truth: what is declared is imported, what is imported is declared, and archives are whole."""
+"""pyproject.toml is true: what is declared is imported, what is imported is declared, and archives are whole."""
 
 import ast
 import re
