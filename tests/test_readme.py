@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from artcli.backends.registry import MODELS
+from artcli.training.registry import MODELS
 from tests.readme_help import COMMANDS, DOCS, README, ROOT, pages, written
 
 MOST = 300  # lines of the README
