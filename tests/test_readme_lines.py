@@ -1,4 +1,4 @@
-"""Every line of the README is taken as written, in a folder that holds what it names: all but the models' own work."""
+"""Every line of README and docs is taken as written, in a folder that holds what it names: all but the models' work."""
 
 import importlib
 import itertools
@@ -10,9 +10,10 @@ import pytest
 
 from artcli.media import images, video
 from tests.conftest import photograph
-from tests.readme_help import README
+from tests.readme_help import ROOT, written
 
-BLOCKS = re.findall(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+PAGES = [*written(), ROOT / "CONTRIBUTING.md"]
+BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
 LINES = [line[line.index("artgen ") :] for block in BLOCKS for line in block.splitlines() if "artgen " in line]
 # What loads models and computes.
 WORK = {
@@ -20,6 +21,7 @@ WORK = {
     "sample.command": "_run", "train.run": "carry_out",
 }  # fmt: skip
 RUNS = ("RUN", "RUN2", "RUN3")
+LISTS = ("doctor", "models", "weights")  # verbs that load no model and are run in full
 
 
 def words_of(line):
@@ -61,7 +63,7 @@ def make(name):
 
 
 @pytest.mark.parametrize("line", LINES, ids=[line[:60] for line in LINES])
-def test_a_line_of_the_readme(invoke, folder, monkeypatch, line):
+def test_a_line(invoke, folder, monkeypatch, line):
     words = words_of(line)
     for name in inputs_of(words):
         make(name)
@@ -76,7 +78,7 @@ def test_a_line_of_the_readme(invoke, folder, monkeypatch, line):
         monkeypatch.setattr(importlib.import_module(f"artcli.commands.{module}"), name, lambda *a, **_: asked.append(a))
     result = invoke(*words)
     assert result.exit_code == 0, result.stderr
-    assert asked or "--check" in words
+    assert asked or "--check" in words or words[0] in LISTS
     for before, name in itertools.pairwise(words):
         if before == "-o" and name.endswith("/"):
             assert Path(name).is_dir()
