@@ -21,8 +21,7 @@ from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
 from artcli.training import parallel, watch
 from artcli.training.contract import Batch
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from artcli.training.spec import PRECISIONS
 
 
 class Source(Protocol):
@@ -181,7 +180,7 @@ class Trainer:
                 group["lr"] = rate * factors.get(name, 1.0)
 
     def _autocast(self):
-        dtype = PRECISIONS[self.plan.precision]
+        dtype = getattr(torch, PRECISIONS[self.plan.precision])
         return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
     # --- between steps ----------------------------------------------------------------------------------------------
