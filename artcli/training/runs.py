@@ -27,7 +27,7 @@ from torch import nn
 from artcli import __version__
 from artcli.errors import UsageError
 from artcli.media import files
-from artcli.training import checkpoint
+from artcli.training import checkpoint, finished
 from artcli.training.registry import MODELS
 from artcli.training.spec import RunSpec
 
@@ -243,7 +243,7 @@ def load_generator(run: Path, device: torch.device, *, checkpoint_name: str | No
     config = make_config(backend.Config, spec.config)
     model = backend.Model(config, len(spec.data.classes))
     try:
-        model.load_state_dict(tensors)
+        finished.load(model, tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
         raise UsageError(f"{path} does not fit its own description ({reason})") from error

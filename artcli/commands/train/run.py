@@ -15,7 +15,7 @@ from artcli.commands.shared.loop import Stop, interruptible
 from artcli.console import Console, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
-from artcli.training import checkpoint, parallel, report, runs, samples, source, to_onnx, trackers, watch
+from artcli.training import checkpoint, finished, parallel, report, runs, samples, source, to_onnx, trackers, watch
 from artcli.training.clock import Clock
 from artcli.training.spec import RunSpec
 from artcli.training.trainer import Pace, Plan, Progress, Trainer
@@ -186,7 +186,7 @@ class Session:
         with self._writing():
             tensors, description = checkpoint.read(self.run / runs.BEST)
             checkpoint.export(self.run / runs.WEIGHTS, tensors, self.spec.as_dict() | {"step": description["step"]})
-            self.trainer.shown.load_state_dict(tensors)
+            finished.load(self.trainer.shown, tensors)
             self._export()
             report.write(self.run)
         self.console.info(
@@ -308,15 +308,15 @@ class Session:
             "trainer": self.trainer.state(), "best": self.best, "stale": self.stale, "seconds": self._seconds(),
         }  # fmt: skip
         description = self.spec.as_dict() | {"step": step}
-        finished = step == self.trainer.plan.steps or validation is None
+        last = step == self.trainer.plan.steps or validation is None
         with self._writing(), self.clock.save():
             if better:
-                checkpoint.export(self.run / runs.BEST, shown.state_dict(), description)
-            checkpoint.export(self.run / runs.WEIGHTS, shown.state_dict(), description)
+                checkpoint.export(self.run / runs.BEST, finished.state(shown), description)
+            checkpoint.export(self.run / runs.WEIGHTS, finished.state(shown), description)
             checkpoint.save(self.run, step, content, self.spec.trainer.keep)
             if step == self.trainer.plan.steps:
                 self._export()
-            if finished or time.monotonic() - self.reported > REPORT_EVERY:
+            if last or time.monotonic() - self.reported > REPORT_EVERY:
                 report.write(self.run)
                 self.reported = time.monotonic()
 
