@@ -32,7 +32,7 @@ def steps_of(folder, monkeypatch):
     from artcli.commands.dream import run as dream_run
 
     seen = []
-    monkeypatch.setattr(dream_run, "run", lambda jobs, request, console, **_: seen.append(request.settings.steps))
+    monkeypatch.setattr(dream_run, "run", lambda request, console: seen.append(request.settings.steps))
 
     def steps(*args):
         result = CliRunner().invoke(app, ["dream", "a", *args])

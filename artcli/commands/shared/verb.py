@@ -59,8 +59,8 @@ def build(kind: type[Options], values: Mapping[str, Any]) -> Options:
     for field, hint in _own_first(kind):
         if is_dataclass(hint):
             made[field.name] = build(hint, values)  # type: ignore[arg-type]
-        elif field.name in values:
-            made[field.name] = _value(hint, values[field.name])
+        elif get_origin(hint) is Annotated and (key := _key(field, hint)) in values:
+            made[field.name] = _value(hint, values[key])
     return kind(**made)
 
 
@@ -72,15 +72,38 @@ def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typ
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name, cls=Command)(verb(kind)(lambda ctx, options: None))
     made = typer.main.get_command(app)
-    known = [parameter.name for parameter in made.params if parameter.name]
+    known = {parameter.name: parameter for parameter in made.params if parameter.name}
     for given in values:
         if given not in known:
-            raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, known)}")
+            raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, list(known))}")
     try:
-        context = made.make_context(name, [], default_map=dict(values))
+        context = made.make_context(name, _line({known[given]: value for given, value in values.items()}))
     except typer.BadParameter as error:
         raise UsageError(error.format_message()) from error
     return context, build(kind, context.params)  # type: ignore[return-value]
+
+
+def _line(values: Mapping[Any, Any]) -> list[str]:
+    """The words of a command line that gives the parameters these values."""
+    arguments, options = list[str](), list[str]()
+    for parameter, value in values.items():
+        (arguments if parameter.param_type_name == "argument" else options).extend(_as_words(parameter, value))
+    return [*options, "--", *arguments]
+
+
+def _as_words(parameter: Any, value: Any) -> list[str]:
+    """None is nothing; several values are repeated, or have commas between."""
+    if value is None:
+        return []
+    option = max(parameter.opts, key=len)
+    if getattr(parameter, "is_flag", False):
+        if not isinstance(value, bool):
+            raise UsageError(f"{option} is true or false, not {value!r}")
+        return [option] if value else parameter.secondary_opts
+    texts = [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
+    if isinstance(value, list | tuple) and not (parameter.nargs == -1 or getattr(parameter, "multiple", False)):
+        texts = [",".join(texts) or "none"]
+    return texts if parameter.param_type_name == "argument" else [f"{option}={text}" for text in texts]
 
 
 def _place(parameter: inspect.Parameter) -> tuple[bool, bool]:
@@ -107,6 +130,12 @@ def _flat(kind: Any) -> Iterator[tuple["Field[Any]", Any]]:
             yield field, hint
 
 
+def _key(field: "Field[Any]", hint: Any) -> str:
+    """The name of a field's parameter."""
+    found = get_args(hint)[1]
+    return (isinstance(found, Setting) and found.key) or field.name
+
+
 def _value(hint: Any, value: Any) -> Any:
     """As the dataclass has it: a tuple of what was given several times, or with commas between."""
     kind, found = get_args(hint)[:2]
@@ -122,14 +151,12 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _parameter(field: "Field[Any]", hint: Any) -> inspect.Parameter:
     kind, found = get_args(hint)[:2]
-    default = field.default
+    default, key = field.default, _key(field, hint)
     if isinstance(found, Setting):
-        kind, default, found = _option(field.name, kind, default, found)
+        kind, default, found = _option(key, kind, default, found)
     elif get_origin(kind) is tuple:
         kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]
-    return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found]
-    )
+    return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found])
 
 
 def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any, OptionInfo]:
@@ -141,8 +168,8 @@ def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any
         default = (",".join(default) or "none") if several else default
         kind = str | None if default is None else str
         how |= _chosen(flag, told.choices, several)
-    elif told.parse is not None:
-        how["parser"] = told.parse
+    elif (parse := told.parse) is not None:
+        how["parser"] = lambda value: parse(str(value))  # a settings file may hold anything
     text = f"{told.help}  [default: {told.default}]" if told.default else told.help
     shown = not told.default
     return kind, default, typer.Option(flag, *told.flags, help=text, show_default=shown, **how)
@@ -151,7 +178,8 @@ def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any
 def _chosen(flag: str, choices: tuple[str, ...], several: bool) -> dict[str, Any]:
     """Checks one of some words, or several with commas between; help shows them, and completion offers them."""
 
-    def check(text: str) -> str:
+    def check(value: Any) -> str:
+        text = str(value)
         for word in _words(text) if several else (text,):
             checks.one_of(flag, word, choices)
         return text
