@@ -86,6 +86,7 @@ def test_an_empty_variable_counts_as_unset(steps_of, monkeypatch):
         ("steps = 'many'", "--steps"),
         ("steps = 0", "--steps"),
         ("[dream]\noptimizer = 'adamm'", "Did you mean 'adam'?"),
+        ("[dream]\nloss = 3", "--loss '3' is not known"),
     ],
 )
 def test_a_mistake_in_a_settings_file(artgen, folder, text, says):

@@ -70,7 +70,8 @@ def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typ
     Raises UsageError for a name that the verb does not have, and for a value that does not fit.
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: None))
+    found: list[tuple[typer.Context, Options]] = []
+    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: found.append((ctx, options))))
     made = typer.main.get_command(app)
     known = {parameter.name: parameter for parameter in made.params if parameter.name}
     for given in values:
@@ -80,7 +81,8 @@ def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typ
         context = made.make_context(name, _line({known[given]: value for given, value in values.items()}))
     except typer.BadParameter as error:
         raise UsageError(error.format_message()) from error
-    return context, build(kind, context.params)  # type: ignore[return-value]
+    made.invoke(context)  # Typer makes paths and lists of what the context holds
+    return found.pop()
 
 
 def _line(values: Mapping[Any, Any]) -> list[str]:
