@@ -36,8 +36,8 @@ def test_values_make_the_request_of_the_command_line(on_the_line):
         "--time-limit", "5m", "--optimizer", "radam",
     ]  # fmt: skip
     values = {
-        "prompt": "-1 | red", "seed": "3-4", "steps": 9, "augment": ("flip", "noise"), "cutouts": 5, "candidates": 2,
-        "prior_strength": 0.5, "frame_steps": 2, "zoom": 1.01, "pan": (-2, 0), "image_prompt": ["a.png:0.5", "b.png"],
+        "prompt": "-1 | red", "seed": "3-4", "steps": 9, "augment": "flip,noise", "cutouts": 5, "candidates": 2,
+        "prior_strength": 0.5, "frame_steps": 2, "zoom": 1.01, "pan": "-2,0", "image_prompt": ["a.png:0.5", "b.png"],
         "preview": False, "tileable": True, "resume": False, "size": "96x64", "out": "a.mp4", "fps": 12,
         "time_limit": "5m", "optimizer": "radam", "mask": None,
     }  # fmt: skip
@@ -81,8 +81,8 @@ def test_what_a_value_says_wins_over_a_preset_and_a_record(folder):
         ({"steps": 0}, "'--steps'"),
         ({"steps": "many"}, "'--steps'"),
         ({"loss": "spheric"}, "Did you mean 'spherical'?"),
-        ({"augment": ["afine"]}, "Did you mean 'affine'?"),
-        ({"tileable": "yes"}, "--tileable is true or false, not 'yes'"),
+        ({"augment": "afine"}, "Did you mean 'affine'?"),
+        ({"tileable": "perhaps"}, "'--tileable'"),
         ({"size": "7"}, "32 to 8192"),
         ({"preset": "offical"}, "Did you mean 'official'?"),
         ({"vqgan": "mine", "drawer": "fft"}, "--vqgan goes with --drawer vqgan"),

@@ -70,42 +70,22 @@ def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typ
     Raises UsageError for a name that the verb does not have, and for a value that does not fit.
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    found: list[tuple[typer.Context, Options]] = []
-    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: found.append((ctx, options))))
+    found: list[Options] = []
+    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: found.append(options)))
     made = typer.main.get_command(app)
-    known = {parameter.name: parameter for parameter in made.params if parameter.name}
+    known = [parameter.name for parameter in made.params if parameter.name]
     for given in values:
         if given not in known:
-            raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, list(known))}")
+            raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, known)}")
+    context = typer.Context(made, info_name=name)
     try:
-        context = made.make_context(name, _line({known[given]: value for given, value in values.items()}))
+        with context.scope(cleanup=False):  # values count as said on the line: what --from records comes behind them
+            for parameter in sorted(made.params, key=lambda each: not each.is_eager):
+                parameter.handle_parse_result(context, values, [])
+            made.invoke(context)
     except typer.BadParameter as error:
         raise UsageError(error.format_message()) from error
-    made.invoke(context)  # Typer makes paths and lists of what the context holds
-    return found.pop()
-
-
-def _line(values: Mapping[Any, Any]) -> list[str]:
-    """The words of a command line that gives the parameters these values."""
-    arguments, options = list[str](), list[str]()
-    for parameter, value in values.items():
-        (arguments if parameter.param_type_name == "argument" else options).extend(_as_words(parameter, value))
-    return [*options, "--", *arguments]
-
-
-def _as_words(parameter: Any, value: Any) -> list[str]:
-    """None is nothing; several values are repeated, or have commas between."""
-    if value is None:
-        return []
-    option = max(parameter.opts, key=len)
-    if getattr(parameter, "is_flag", False):
-        if not isinstance(value, bool):
-            raise UsageError(f"{option} is true or false, not {value!r}")
-        return [option] if value else parameter.secondary_opts
-    texts = [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
-    if isinstance(value, list | tuple) and not (parameter.nargs == -1 or getattr(parameter, "multiple", False)):
-        texts = [",".join(texts) or "none"]
-    return texts if parameter.param_type_name == "argument" else [f"{option}={text}" for text in texts]
+    return context, found[0]
 
 
 def _place(parameter: inspect.Parameter) -> tuple[bool, bool]:
@@ -153,12 +133,14 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _parameter(field: "Field[Any]", hint: Any) -> inspect.Parameter:
     kind, found = get_args(hint)[:2]
-    default, key = field.default, _key(field, hint)
+    default = field.default
     if isinstance(found, Setting):
-        kind, default, found = _option(key, kind, default, found)
+        kind, default, found = _option(_key(field, hint), kind, default, found)
     elif get_origin(kind) is tuple:
         kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]
-    return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found])
+    return inspect.Parameter(
+        _key(field, hint), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found]
+    )
 
 
 def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any, OptionInfo]:
@@ -170,8 +152,9 @@ def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any
         default = (",".join(default) or "none") if several else default
         kind = str | None if default is None else str
         how |= _chosen(flag, told.choices, several)
-    elif (parse := told.parse) is not None:
-        how["parser"] = lambda value: parse(str(value))  # a settings file may hold anything
+    elif told.parse is not None:
+        parse = told.parse
+        how["parser"] = lambda value: parse(str(value))  # a settings file may hold a number
     text = f"{told.help}  [default: {told.default}]" if told.default else told.help
     shown = not told.default
     return kind, default, typer.Option(flag, *told.flags, help=text, show_default=shown, **how)
@@ -180,8 +163,8 @@ def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any
 def _chosen(flag: str, choices: tuple[str, ...], several: bool) -> dict[str, Any]:
     """Checks one of some words, or several with commas between; help shows them, and completion offers them."""
 
-    def check(value: Any) -> str:
-        text = str(value)
+    def check(value: object) -> str:
+        text = str(value)  # a settings file may hold a number
         for word in _words(text) if several else (text,):
             checks.one_of(flag, word, choices)
         return text
