@@ -22,9 +22,7 @@ class Command(TyperCommand):
     """Shows options in sections, those without one first; as wide as the terminal, up to 80 columns."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        formatter.width = min(
-            formatter.width, max(30, shutil.get_terminal_size().columns - 2)
-        )  # Click's has 50 or more
+        formatter.width = min(formatter.width, max(30, shutil.get_terminal_size().columns - 2))  # Click: at least 50
         super().format_help(ctx, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
