@@ -141,7 +141,7 @@ class Studio:
 
         picture = _load(job.source)
         alpha, average, exif = picture.alpha, _average(picture), picture.exif
-        photo = _opaque(picture, average)
+        photo = layers.undithered(_opaque(picture, average))  # before its dots are shrunk to greys
         del picture  # its floats are four times as large as the bytes
         size = self._painted((photo.shape[1], photo.shape[0]))
         if size != (photo.shape[1], photo.shape[0]):

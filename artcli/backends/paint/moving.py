@@ -30,6 +30,7 @@ class Moving:
 
     def paint(self, frame: Array) -> Array:
         """The frame, (H, W, 3) uint8, painted."""
+        frame = layers.undithered(frame)
         size = (frame.shape[1], frame.shape[0])
         ground = self.ground or tuple((frame.mean((0, 1)) / 255).tolist())
         base = raster.Canvas(size, ground).pixels() if self.painting is None else self.painting
