@@ -32,6 +32,16 @@ def cyclegan(
     strength: Annotated[
         float, typer.Option("--strength", min=0, max=1, help="Below 1 a part of the photo stays.")
     ] = 1.0,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--size",
+            metavar="S",
+            min=32,
+            max=8192,
+            help="Longer side at which the net works: small gives large strokes. The result keeps the picture's size.",
+        ),
+    ] = None,
     keep_color: Annotated[
         bool, typer.Option("--keep-color", help="Only brightness changes, colours stay the photo's.")
     ] = False,
@@ -78,6 +88,7 @@ def cyclegan(
         model=model,
         direction=None if direction is None else _direction(direction),
         strength=strength,
+        size=size,
         keep_color=keep_color,
         tile=tile,
         as_in_training=not evaluated,

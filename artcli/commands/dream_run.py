@@ -114,7 +114,7 @@ class Studio:
             return None
         photo = images.load("-" if str(self.request.init) == "-" else self.request.init)
         if self.request.mask is not None:
-            found = canvas.edit(photo, images.load(self.request.mask), self.request.feather)
+            found = canvas.edit(photo, images.load(self.request.mask), self.request.feather, self.request.size)
             return replace(found, exif=photo.exif)
         height, width = photo.rgb.shape[:2]
         size = self._size_from(width, height)
@@ -169,8 +169,6 @@ class Studio:
         """(width, height) of what is drawn."""
         if self.edit is None:
             return self.request.size or (DEFAULT_SIDE, DEFAULT_SIDE)
-        if self.request.mask is not None and self.request.size is not None:
-            raise UsageError("--size and --mask do not go together: an edited picture keeps its own size")
         return self.edit.canvas.photo.shape[2], self.edit.canvas.photo.shape[1]
 
     # one job --------------------------------------------------------------------------------------------------
@@ -326,7 +324,8 @@ class Studio:
         if self.request.recipe is None:
             return None
         parameters = {**self.request.recipe["parameters"], "prompt": job.prompt}
-        parameters["size"] = None if self.request.mask else f"{self.settings.width}x{self.settings.height}"
+        keeps = self.request.mask is not None and self.request.size is None  # the photo's own size, which may be any
+        parameters["size"] = None if keeps else "x".join(map(str, self._shown))
         kept = {k: v for k, v in parameters.items() if v is not None and v != ""}
         made = {**self.request.recipe, "parameters": kept, "seed": seed, "weights": self.recorded}
         record.to_text(made)  # one that is too long shows before any compute
