@@ -208,7 +208,7 @@ def dream(
     options.one_of("--drawer", drawer, DRAWERS)
     _check_init(init, mask, init_weight)
     begun = _start(start, prior, init)
-    source, pace = dream_film.find_source(init, out, fps, duration), Pace(frame_steps, steady)
+    source, pace = dream_film.find_source(init, out, fps, duration, exact=not dry_run), Pace(frame_steps, steady)
     settings = Settings(
         steps=steps or (DEFAULT.steps if source is None else pace.first),
         drawer=drawer,

@@ -34,6 +34,12 @@ class Canvas:
         """What the drawing begins with, (3, H, W) in 0..1."""
         return self.photo if self.sketch is None else self.sketch
 
+    def resized(self, width: int, height: int) -> "Canvas":
+        """Photograph and mask at another size."""
+        photo, mask = (None if t is None else resize(t[None], height, width)[0] for t in (self.photo, self.mask))
+        assert photo is not None
+        return Canvas(photo, mask)
+
     def compose(self, drawn: torch.Tensor) -> torch.Tensor:
         """(1, 3, h, w) drawn over the photograph at the same size."""
         if self.mask is None:
