@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from artcli import device as devices
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
 from artcli.run import Stop, interruptible
@@ -58,7 +58,8 @@ def carry_out(
         return console.info(f"dry run: {what['model']} on {what['data']['name']}, {devices.describe(device)}; {found}")
     steps = source.steps(config, what, pictures)
     run = runs.choose(out, ROOT, what, accept_changes=accept_changes)
-    console.info(f"train: {what['model']} on {what['data']['name']}, {steps} steps, seed {what['seed']}, to {run}")
+    long = counted(steps, "step")
+    console.info(f"train: {what['model']} on {what['data']['name']}, {long}, seed {what['seed']}, to {run}")
     console.info(f"train: {devices.describe(device)}{_processes()}")
     precision = _precision(what["trainer"]["precision"], device)
     if precision == "bf16" and devices.fast_dtype(device) != torch.bfloat16:
