@@ -142,7 +142,8 @@ def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any
         kind = str | None if default is None else str
         how |= _chosen(flag, told.choices, several)
     elif told.parse is not None:
-        how["parser"] = told.parse
+        parse = told.parse
+        how["parser"] = lambda value: parse(str(value))  # a settings file may hold a number
     text = f"{told.help}  [default: {told.default}]" if told.default else told.help
     shown = not told.default
     return kind, default, typer.Option(flag, *told.flags, help=text, show_default=shown, **how)
@@ -151,7 +152,8 @@ def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any
 def _chosen(flag: str, choices: tuple[str, ...], several: bool) -> dict[str, Any]:
     """Checks one of some words, or several with commas between; help shows them, and completion offers them."""
 
-    def check(text: str) -> str:
+    def check(value: object) -> str:
+        text = str(value)  # a settings file may hold a number
         for word in _words(text) if several else (text,):
             checks.one_of(flag, word, choices)
         return text
