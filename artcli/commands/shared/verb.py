@@ -59,8 +59,8 @@ def build(kind: type[Options], values: Mapping[str, Any]) -> Options:
     for field, hint in _own_first(kind):
         if is_dataclass(hint):
             made[field.name] = build(hint, values)  # type: ignore[arg-type]
-        elif field.name in values:
-            made[field.name] = _value(hint, values[field.name])
+        elif get_origin(hint) is Annotated and (key := _key(field, hint)) in values:
+            made[field.name] = _value(hint, values[key])
     return kind(**made)
 
 
@@ -70,17 +70,22 @@ def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typ
     Raises UsageError for a name that the verb does not have, and for a value that does not fit.
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: None))
+    found: list[Options] = []
+    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: found.append(options)))
     made = typer.main.get_command(app)
     known = [parameter.name for parameter in made.params if parameter.name]
     for given in values:
         if given not in known:
             raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, known)}")
+    context = typer.Context(made, info_name=name)
     try:
-        context = made.make_context(name, [], default_map=dict(values))
+        with context.scope(cleanup=False):  # values count as said on the line: what --from records comes behind them
+            for parameter in sorted(made.params, key=lambda each: not each.is_eager):
+                parameter.handle_parse_result(context, values, [])
+            made.invoke(context)
     except typer.BadParameter as error:
         raise UsageError(error.format_message()) from error
-    return context, build(kind, context.params)  # type: ignore[return-value]
+    return context, found[0]
 
 
 def _place(parameter: inspect.Parameter) -> tuple[bool, bool]:
@@ -107,6 +112,12 @@ def _flat(kind: Any) -> Iterator[tuple["Field[Any]", Any]]:
             yield field, hint
 
 
+def _key(field: "Field[Any]", hint: Any) -> str:
+    """The name of a field's parameter."""
+    found = get_args(hint)[1]
+    return (isinstance(found, Setting) and found.key) or field.name
+
+
 def _value(hint: Any, value: Any) -> Any:
     """As the dataclass has it: a tuple of what was given several times, or with commas between."""
     kind, found = get_args(hint)[:2]
@@ -124,11 +135,11 @@ def _parameter(field: "Field[Any]", hint: Any) -> inspect.Parameter:
     kind, found = get_args(hint)[:2]
     default = field.default
     if isinstance(found, Setting):
-        kind, default, found = _option(field.name, kind, default, found)
+        kind, default, found = _option(_key(field, hint), kind, default, found)
     elif get_origin(kind) is tuple:
         kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]
     return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found]
+        _key(field, hint), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found]
     )
 
 
