@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from artcli.setting import Setting
+from artcli.setting import RUN, Setting
 
 MEASURES = ("gram", "wasserstein")
 OPTIMIZERS = ("adam", "lbfgs")
 INITS = ("content", "gray", "noise", "style")
 POOLINGS = ("max", "average", "l2")
 KEEP_COLOR = ("luminance", "coral")
-MASKS, LOSS, WORK = "Masks and styles", "Net, losses and optimizer", "Time, memory and resuming"  # parts of the help
+MASKS, LOSS = "Masks and styles", "Net, losses and optimizer"  # panels
 
 _FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -34,7 +34,7 @@ class Basics:
     ] = 0.0
     pooling: Annotated[str, Setting("Pooling in the net.", choices=POOLINGS, panel=LOSS)] = "max"
     tile: Annotated[
-        int, Setting("Larger pictures are computed in tiles of this side.", min=128, metavar="S", panel=WORK)
+        int, Setting("Larger pictures are computed in tiles of this side.", min=128, metavar="S", panel=RUN)
     ] = 512
 
 

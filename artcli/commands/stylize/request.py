@@ -8,16 +8,16 @@ from typing import Annotated, Any, NamedTuple, Self
 import typer
 
 from artcli.backends.stylize import schedule
-from artcli.backends.stylize.settings import KEEP_COLOR, LOSS, MASKS, OPTIMIZERS, PRESETS, WORK, Basics, Settings
+from artcli.backends.stylize.settings import KEEP_COLOR, LOSS, MASKS, OPTIMIZERS, PRESETS, Basics, Settings
 from artcli.commands.shared import enlarge, naming, options, recipe, verb
 from artcli.commands.shared.common import Common, Enlarging
 from artcli.commands.shared.outputs import FILM_INPUTS, FILMS, MOVING, PICTURES, film_suffix, is_film
 from artcli.commands.shared.target import Target
 from artcli.errors import UsageError
 from artcli.media import files
-from artcli.setting import Setting
+from artcli.setting import FILM, RUN, Setting
 
-FILM, ONE_PASS, PRESET = "Film of the steps", "With --fast", "preset's"
+ONE_PASS, PRESET = "With --fast", "preset's"
 # What belongs to the optimisation, and means nothing in one pass.
 _OF_STEPS = (
     "preset", "net", "steps", "init", "content_weight", "style_weights", "tv", "histogram", "pooling", "optimizer",
@@ -36,7 +36,6 @@ class Options(Enlarging, Common):
             help="Photos (with --fast also films) or folders, - for stdin; the last is the style, without --style.",
         ),
     ] = ()
-    recursive: options.Recursive = False
     style: Annotated[
         tuple[str, ...],
         typer.Option("--style", metavar="FILE[:W]", help="A picture or folder, and a weight (repeatable)."),
@@ -49,8 +48,6 @@ class Options(Enlarging, Common):
     seed: Annotated[str | None, Setting("For --init gray, noise and style.", metavar="INT", default="drawn")] = None
     keep_color: Annotated[str | None, Setting("Keep the photo's colours.", choices=KEEP_COLOR)] = None
     fast: Annotated[bool, Setting("Paint in one pass, also films.")] = False
-    model: Annotated[str, Setting("Its decoder: a name, a file or a run's folder.", panel=ONE_PASS)] = "adain"
-    steady: Annotated[float, Setting("How much less films flicker.", min=0, max=0.98, panel=ONE_PASS)] = 0.8
     mask: Annotated[
         tuple[Path, ...],
         typer.Option(
@@ -79,21 +76,21 @@ class Options(Enlarging, Common):
     tv: Annotated[float | None, Setting("Weight of smoothness.", min=0, metavar="W", panel=LOSS, default=PRESET)] = None
     optimizer: Annotated[str | None, Setting("Optimizer.", choices=OPTIMIZERS, panel=LOSS, default=PRESET)] = None
     lr: Annotated[float | None, Setting("Learning rate.", min=1e-6, max=1e3, panel=LOSS, default=PRESET)] = None
-    fps: Annotated[float, Setting("Frames per second.", min=1, max=120, panel=FILM)] = 30.0
+    model: Annotated[str, Setting("Its decoder: a name, a file or a run's folder.", panel=ONE_PASS)] = "adain"
+    steady: Annotated[float, Setting("How much less films flicker.", min=0, max=0.98, panel=ONE_PASS)] = 0.8
+    fps: options.Fps = 30.0
     duration: Annotated[
         float | None,
         Setting("Length of the film.", min=0.1, max=86_400, metavar="SECONDS", panel=FILM, default="every step"),
     ] = None
     time_limit: Annotated[
         float | None,
-        Setting("Plan scales and steps to fit: 90, 90s, 5m, 1h30m.", metavar="TIME", panel=WORK, parse=options.seconds),
+        Setting("Plan scales and steps to fit: 90, 90s, 5m, 1h30m.", metavar="TIME", panel=RUN, parse=options.seconds),
     ] = None
     save_every: options.SaveEvery = 0
-    preview: Annotated[
-        bool,
-        Setting("Keep NAME.preview.png up to date while painting.", name="--preview/--no-preview", panel=WORK),
-    ] = True
-    resume: Annotated[bool, Setting("Go on with an interrupted run of the same command.", panel=WORK)] = False
+    preview: options.Preview = True
+    resume: options.Resume = False
+    recursive: options.Recursive = False
     basics: Basics = field(default_factory=Basics)
 
 
