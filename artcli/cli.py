@@ -103,7 +103,7 @@ def main(
 
 app.command("dream", cls=Command)(dream.dream)
 app.command("paint")(paint.paint)
-app.command("stylize")(stylize.stylize)
+app.command("stylize", cls=Command)(stylize.stylize)
 app.command("cyclegan", cls=Command)(cyclegan.cyclegan)
 app.command("train")(train.train)
 app.command("sample", cls=sample.Command)(sample.sample)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-FILM = "Film"  # a panel that engines and commands both fill
+FILM, RUN = "Film", "Run"  # panels that engines and commands both fill
 
 
 @dataclass(frozen=True)

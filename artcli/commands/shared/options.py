@@ -11,9 +11,9 @@ from artcli import network
 from artcli.commands.shared.enlarge import AS_IS, FACTORS, Enlargement
 from artcli.errors import UsageError
 from artcli.media import files
-from artcli.setting import FILM
+from artcli.setting import FILM, RUN
 
-RUN, FILES = "Run", "Files and weights"  # panels
+FILES = "Files and weights"  # a panel
 
 MIN_SIDE, MAX_SIDE = 32, 8192
 MAX_SEED = 2**31 - 1
