@@ -70,17 +70,22 @@ def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typ
     Raises UsageError for a name that the verb does not have, and for a value that does not fit.
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: None))
+    found: list[Options] = []
+    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: found.append(options)))
     made = typer.main.get_command(app)
     known = [parameter.name for parameter in made.params if parameter.name]
     for given in values:
         if given not in known:
             raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, known)}")
+    context = typer.Context(made, info_name=name)
     try:
-        context = made.make_context(name, [], default_map=dict(values))
+        with context.scope(cleanup=False):  # values count as said on the line: what --from records comes behind them
+            for parameter in sorted(made.params, key=lambda each: not each.is_eager):
+                parameter.handle_parse_result(context, values, [])
+            made.invoke(context)
     except typer.BadParameter as error:
         raise UsageError(error.format_message()) from error
-    return context, build(kind, context.params)  # type: ignore[return-value]
+    return context, found[0]
 
 
 def _place(parameter: inspect.Parameter) -> tuple[bool, bool]:
