@@ -101,9 +101,8 @@ def main(
     """
 
 
-app.command("dream")(dream.dream)
 app.command("paint", cls=Command)(paint.paint)
-app.command("stylize")(stylize.stylize)
+app.command("stylize", cls=Command)(stylize.stylize)
 app.command("cyclegan", cls=Command)(cyclegan.cyclegan)
 app.command("train")(train.train)
 app.command("sample", cls=sample.Command)(sample.sample)

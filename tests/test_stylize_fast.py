@@ -219,10 +219,10 @@ def test_an_interrupted_film_goes_on_to_the_same_frames(stylize, folder, monkeyp
     with monkeypatch.context() as patch:
         make = stylize_fast.Studio.__init__
 
-        def keep(self, request, options, console, given):
+        def keep(self, request, console, given):
             nonlocal stop
             stop = given
-            make(self, request, options, console, given)
+            make(self, request, console, given)
 
         stop = None
         patch.setattr(stylize_fast.Studio, "__init__", keep)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 import subprocess
 import time
@@ -22,6 +23,9 @@ from artcli.backends.stylize.schedule import Stage
 from artcli.backends.stylize.settings import PRESETS, Settings
 from artcli.backends.stylize.styles import Style, Styles
 from artcli.commands.shared import loop
+from artcli.commands.stylize import fast, run
+from artcli.commands.stylize.request import Request
+from artcli.errors import UsageError
 from artcli.media import record, video
 from artcli.nn.features import slim_layers
 from artcli.pretrained import feature_nets
@@ -385,6 +389,51 @@ def test_refused_before_any_work(stylize, folder):
         assert words in one_error_line(result.stderr), options
     assert "--force" in one_error_line(stylize("-q", "-o", "taken.png", code=2).stderr)
     assert snapshot(folder) == before
+
+
+def test_values_ask_for_what_the_command_line_does(invoke, folder, monkeypatch):
+    photograph(folder / "photo.png")
+    for name in ("a.png", "b.png"):
+        painting(folder / name)
+    asked = []
+    for way in (run, fast):
+        monkeypatch.setattr(way, "run", lambda request, console: asked.append(request))
+    steps = {
+        "inputs": ["photo.png"], "out": "out.gif", "style": ["a.png:2", "b.png"], "preset": "modern", "steps": 9,
+        "optimizer": "lbfgs", "style_weights": "1,2,3,4,5", "strength": 0.5, "time_limit": 90, "preview": False,
+    }  # fmt: skip
+    line = "photo.png --out out.gif --style a.png:2 --style b.png --preset modern --steps 9 --optimizer lbfgs "
+    line += "--style-weights 1,2,3,4,5 --strength 0.5 --time-limit 1m30s --no-preview"
+    assert invoke("stylize", *line.split()).exit_code == 0
+    assert asked.pop() == Request.from_values(steps)
+    assert invoke("stylize", "photo.png", "a.png", "--fast", "--keep-color", "coral", "--size", 64).exit_code == 0
+    values = {"inputs": ["photo.png", "a.png"], "fast": True, "keep_color": "coral", "size": 64}
+    assert asked.pop() == Request.from_values(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"stpes": 3}, "no option 'stpes'. Did you mean 'steps'?"),
+        ({"steps": 0}, "--steps"),
+        ({"strength": "much"}, "--strength"),
+        ({"init": "grey"}, "Did you mean 'gray'?"),
+        ({"pooling": 3}, "--pooling '3' is not known"),
+        ({"time_limit": True}, "is no time"),
+        ({"seed": "1-3"}, "takes one"),
+    ],
+)
+def test_wrong_values(folder, values, words):
+    photograph(folder / "photo.png")
+    with pytest.raises(UsageError, match=re.escape(words)):
+        Request.from_values({"inputs": ["photo.png", "photo.png"], **values})
+
+
+def test_a_settings_file_with_a_number_for_a_word(stylize, folder):
+    (folder / "artgen.toml").write_text("[stylize]\npooling = 3\n")
+    assert "--pooling '3' is not known" in one_error_line(stylize("-q", code=2).stderr)
+    (folder / "artgen.toml").write_text("[stylize]\ntime-limit = 90\n")
+    assert "fit into 1m30s" in stylize("-o", "out.png").stderr
 
 
 def test_missing_weights_say_how_to_get_them(invoke, folder):

@@ -25,6 +25,11 @@ def stages(settings: Settings) -> list[Stage]:
     return [Stage(side, settings.steps if n else first) for n, side in enumerate(sides)]
 
 
+def total(plan: Sequence[Stage]) -> int:
+    """Steps of all scales."""
+    return sum(stage.steps for stage in plan)
+
+
 def within(plan: Sequence[Stage], seconds: Sequence[float], limit: float) -> list[Stage]:
     """The plan cut down to `limit` seconds, with the seconds that a step takes at each of its scales.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from artcli import device
 from artcli.commands.cyclegan.request import Job, Request
 from artcli.commands.shared import enlarge
-from artcli.commands.shared.outputs import one_by_one
+from artcli.commands.shared.outputs import load_and_work
 from artcli.commands.shared.recipe import tell_other_weights
 from artcli.console import Console, duration
 from artcli.errors import Interrupted
@@ -35,15 +35,10 @@ def run(request: Request, console: Console) -> None:
     if not jobs:
         return
     find.translator(asked.model, asked.folders, asked.offline)
-    from artcli.commands.shared.loop import interruptible
-
-    batch = len(request.jobs) > 1
-    with interruptible() as stop:
-        with stop.at_once():
-            studio = Studio(request, console, stop)
-            if asked.dry_run:
-                return one_by_one(jobs, studio.estimate, lambda job: job.source, console, batch=batch)
-        one_by_one(jobs, studio.work, lambda job: job.source, console, batch=batch)
+    load_and_work(
+        jobs, lambda stop: Studio(request, console, stop), lambda job: job.source, console,
+        dry_run=asked.dry_run, batch=len(request.jobs) > 1,
+    )  # fmt: skip
 
 
 def _left(request: Request, console: Console) -> list[Job]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from artcli.console import Console
 from artcli.errors import ArtgenError, Interrupted
 
 if TYPE_CHECKING:
-    from artcli.commands.shared.loop import Outcome
+    from artcli.commands.shared.loop import Outcome, Stop
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
 FILMS = (".mp4", ".webm", ".gif")
@@ -17,6 +17,17 @@ MOVING = (*FILMS, ".webp")  # what an animation or a film can become
 HOLD = 1.0  # seconds that a finished film rests on its last frame
 
 Item = TypeVar("Item")
+Task = TypeVar("Task", contravariant=True)
+
+
+class Studio(Protocol[Task]):
+    """What is loaded once for all jobs of a call."""
+
+    def estimate(self, job: Task) -> None:
+        """Say what the job would cost."""
+
+    def work(self, job: Task) -> None:
+        """Do the job, and write what comes of it."""
 
 
 def is_film(source: object, out: Path | None = None) -> bool:
@@ -38,6 +49,29 @@ def film_suffix(source: object) -> str:
     """The ending of what a film becomes where it is not said: its own, or .mp4 where that cannot be written."""
     suffix = Path(str(source)).suffix.lower()
     return suffix if suffix in MOVING else ".mp4"
+
+
+def load_and_work(
+    jobs: Sequence[Item],
+    load: "Callable[[Stop], Studio[Item]]",
+    name: Callable[[Item], object],
+    console: Console,
+    *,
+    dry_run: bool,
+    batch: bool,
+) -> None:
+    """Load what the jobs need, then do one after another, or only estimate them in a dry run.
+
+    A signal while loading or estimating stops at once.  name, batch, errors: as `one_by_one` has them.
+    """
+    from artcli.commands.shared.loop import interruptible
+
+    with interruptible() as stop:
+        with stop.at_once():
+            studio = load(stop)
+            if dry_run:
+                return one_by_one(jobs, studio.estimate, name, console, batch=batch)
+        one_by_one(jobs, studio.work, name, console, batch=batch)
 
 
 def one_by_one(

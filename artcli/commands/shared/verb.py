@@ -1,6 +1,8 @@
 """A verb's options are the fields of a dataclass, and are written nowhere else."""
 
 import inspect
+import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -17,7 +19,11 @@ Options = TypeVar("Options")
 
 
 class Command(TyperCommand):
-    """Shows options in sections, those without one first."""
+    """Shows options in sections, those without one first; as wide as the terminal, up to 80 columns."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.width = min(formatter.width, max(30, shutil.get_terminal_size().columns - 2))  # Click: at least 50
+        super().format_help(ctx, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
@@ -25,11 +31,22 @@ class Command(TyperCommand):
             record = parameter.get_help_record(ctx)
             if record is not None:
                 usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
-                sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
+                said = _fitted(record[0], formatter.width - 2), record[1]
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(said)
         for title, records in sections.items():
             if records:
                 with formatter.section(title):
-                    formatter.write_dl(records)
+                    formatter.write_dl(records, col_max=max(4, min(30, formatter.width - 30)))
+
+
+def _fitted(option: str, width: int) -> str:
+    """An option and its choices, a|b|c, on as many lines as they need."""
+    lines = [""]
+    for part in re.split(r"(?<=[| ])", option):
+        if lines[-1] and len(lines[-1] + part.rstrip()) > width:
+            lines.append("    ")
+        lines[-1] += part
+    return "\n  ".join(line.rstrip() for line in lines)
 
 
 def verb(kind: type[Options]) -> Callable[[Callable[[typer.Context, Options], None]], Callable[..., None]]:
@@ -59,8 +76,8 @@ def build(kind: type[Options], values: Mapping[str, Any]) -> Options:
     for field, hint in _own_first(kind):
         if is_dataclass(hint):
             made[field.name] = build(hint, values)  # type: ignore[arg-type]
-        elif field.name in values:
-            made[field.name] = _value(hint, values[field.name])
+        elif get_origin(hint) is Annotated and (key := _key(field, hint)) in values:
+            made[field.name] = _value(hint, values[key])
     return kind(**made)
 
 
@@ -112,6 +129,12 @@ def _flat(kind: Any) -> Iterator[tuple["Field[Any]", Any]]:
             yield field, hint
 
 
+def _key(field: "Field[Any]", hint: Any) -> str:
+    """The name of a field's parameter."""
+    found = get_args(hint)[1]
+    return (isinstance(found, Setting) and found.key) or field.name
+
+
 def _value(hint: Any, value: Any) -> Any:
     """As the dataclass has it: a tuple of what was given several times, or with commas between."""
     kind, found = get_args(hint)[:2]
@@ -129,11 +152,11 @@ def _parameter(field: "Field[Any]", hint: Any) -> inspect.Parameter:
     kind, found = get_args(hint)[:2]
     default = field.default
     if isinstance(found, Setting):
-        kind, default, found = _option(field.name, kind, default, found)
+        kind, default, found = _option(_key(field, hint), kind, default, found)
     elif get_origin(kind) is tuple:
         kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]
     return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found]
+        _key(field, hint), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found]
     )
 
 
@@ -147,7 +170,8 @@ def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any
         kind = str | None if default is None else str
         how |= _chosen(flag, told.choices, several)
     elif told.parse is not None:
-        how["parser"] = told.parse
+        parse = told.parse
+        how["parser"] = lambda value: parse(str(value))  # a settings file may hold a number
     text = f"{told.help}  [default: {told.default}]" if told.default else told.help
     shown = not told.default
     return kind, default, typer.Option(flag, *told.flags, help=text, show_default=shown, **how)
@@ -156,7 +180,8 @@ def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any
 def _chosen(flag: str, choices: tuple[str, ...], several: bool) -> dict[str, Any]:
     """Checks one of some words, or several with commas between; help shows them, and completion offers them."""
 
-    def check(text: str) -> str:
+    def check(value: object) -> str:
+        text = str(value)  # a settings file may hold a number
         for word in _words(text) if several else (text,):
             checks.one_of(flag, word, choices)
         return text

@@ -4,7 +4,6 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,9 @@ from artcli import device, weights
 from artcli import state as state_file
 from artcli.backends.stylize.schedule import fit
 from artcli.commands.shared import enlarge
-from artcli.commands.shared.outputs import one_by_one
 from artcli.commands.shared.recipe import tell_other_weights
-from artcli.commands.stylize.run import TRIED, Job, Request, read_styles, recipe_of
+from artcli.commands.stylize.request import Clip, Job, Request
+from artcli.commands.stylize.run import TRIED, read_styles, recipe_of, work
 from artcli.console import Console, duration
 from artcli.errors import Interrupted, UsageError
 from artcli.fetch import sha256_of
@@ -28,58 +27,32 @@ if TYPE_CHECKING:
 _STATE_EVERY = 30.0  # seconds
 
 
-@dataclass(frozen=True)
-class Clip(Job):
-    """A film to paint; nothing but a film comes of it."""
-
-    @property
-    def outputs(self) -> list[Path]:
-        return [self.out]
-
-
-@dataclass(frozen=True)
-class Fast:
-    """model: the decoder.  steady: how much flicker is damped, 0..1."""
-
-    model: str
-    steady: float
-
-
-def run(jobs: list[Job], request: Request, fast: Fast, console: Console, *, dry_run: bool, batch: bool = False) -> None:
+def run(request: Request, console: Console) -> None:
     """Load the decoder and the styles once, then paint input after input.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
     """
-    jobs = device.my_share(jobs)
-    if not jobs:
-        return
-    from artcli.commands.shared.loop import interruptible
-
-    with interruptible() as stop:
-        with stop.at_once():
-            studio = Studio(request, fast, console, stop)
-            if dry_run:
-                return one_by_one(jobs, studio.estimate, lambda job: job.photo, console, batch=batch)
-        one_by_one(jobs, studio.paint, lambda job: job.photo, console, batch=batch)
+    work(request, console, Studio)
 
 
 class Studio:
     """The loaded decoder and styles."""
 
-    def __init__(self, request: Request, fast: Fast, console: Console, stop: "Stop"):
+    def __init__(self, request: Request, console: Console, stop: "Stop"):
         from artcli.pretrained import adain as adain_files
 
-        self.request, self.fast, self.console, self.stop = request, fast, console, stop
+        self.request, self.console, self.stop = request, console, stop
+        asked = self.asked = request.options
         self.given = read_styles(request, console)
-        self.device = device.choose(request.device)
-        where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
+        self.device = device.choose(asked.device)
+        where: dict[str, Any] = {"weights_dirs": asked.folders, "offline": asked.offline}
         self.enlarger = enlarge.load(request.enlargement, self.device, **where)
-        self.stylist = adain_files.load(fast.model, self.device, **where)
-        self.weights = {fast.model: weights.fingerprint(self.stylist)}
+        self.stylist = adain_files.load(asked.model, self.device, **where)
+        self.weights = {asked.model: weights.fingerprint(self.stylist)}
         self.recorded = {**self.weights, **self.enlarger.weights}
         tell_other_weights(self.recorded, request.recorded_weights, console.warn)
         self.shared = self._painter(self.given)
-        what = f"{fast.model}, {len(self.given)} styles{self.enlarger.note}"
+        what = f"{asked.model}, {len(self.given)} styles{self.enlarger.note}"
         console.info(f"stylize: {what}, {device.describe(self.device)}")
 
     def _painter(self, styles: "list[Style]") -> "Painter":
@@ -87,7 +60,7 @@ class Studio:
 
         return Painter(self.stylist, styles, self.request.settings)
 
-    def paint(self, job: Job) -> None:
+    def work(self, job: Job) -> None:
         if isinstance(job, Clip):
             self._paint_clip(job)
         else:
@@ -99,8 +72,8 @@ class Studio:
         from artcli.backends.stylize import reading
         from artcli.media import images
 
-        started, how = time.monotonic(), self.request.keep_color
-        photo = reading.photo(job.photo, self.request.settings.size, self.request.masks)
+        started, how = time.monotonic(), self.asked.keep_color
+        photo = reading.photo(job.photo, self.request.settings.size, self.asked.mask)
         self.enlarger.check(job.picture, *photo.size)
         seen, painter = photo.rgb, self.shared
         if how is not None:
@@ -123,7 +96,7 @@ class Studio:
         from artcli.commands.shared import film as films
 
         started = time.monotonic()
-        steady = Steady(self.shared, self.fast.steady)
+        steady = Steady(self.shared, self.asked.steady)
         saved = self._saved_state(job)
         if saved is None:
             shutil.rmtree(job.unfinished, ignore_errors=True)
@@ -178,7 +151,7 @@ class Studio:
                     film.again()
                 else:
                     painted = steady(frame)
-                    if self.request.keep_color is not None:
+                    if self.asked.keep_color is not None:
                         painted = colour.with_colours_of(painted, frame)
                     film.push(images.from_tensor(painted))
                 done += 1
@@ -193,10 +166,10 @@ class Studio:
 
     def _key(self, job: Clip) -> str:
         request = self.request
-        pictures = [job.photo, *(style.path for style in request.styles), *request.style_masks]
+        pictures = [job.photo, *(style.path for style in request.styles), *self.asked.style_mask]
         what = {
-            "size": request.settings.size, "strength": request.settings.strength, "steady": self.fast.steady,
-            "style_scale": request.settings.style_scale, "keep_color": request.keep_color, "weights": self.weights,
+            "size": request.settings.size, "strength": request.settings.strength, "steady": self.asked.steady,
+            "style_scale": request.settings.style_scale, "keep_color": self.asked.keep_color, "weights": self.weights,
             "style weights": [style.weight for style in request.styles],
             "pictures": [sha256_of(Path(path)) for path in pictures],
         }  # fmt: skip
@@ -208,7 +181,7 @@ class Studio:
 
     def _saved_state(self, job: Clip) -> Mapping[str, Any] | None:
         path = job.unfinished / state_file.NAME
-        if not self.request.resume or not path.is_file():
+        if not self.asked.resume or not path.is_file():
             return None
         saved = state_file.load(path)
         if saved["key"] != self._key(job):

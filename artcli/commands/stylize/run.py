@@ -2,23 +2,22 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from artcli import device, weights
 from artcli.backends.stylize import schedule
 from artcli.backends.stylize.schedule import Stage
-from artcli.backends.stylize.settings import Settings
-from artcli.commands.shared import enlarge
-from artcli.commands.shared.outputs import HOLD, one_by_one, tell_stop
+from artcli.commands.shared import enlarge, outputs, target
+from artcli.commands.shared.outputs import HOLD, tell_stop
 from artcli.commands.shared.recipe import tell_other_weights
-from artcli.commands.shared.target import Target
 from artcli.commands.shared.unfinished import Unfinished, fingerprint
+from artcli.commands.stylize.request import Job, Request
 from artcli.console import Console, duration
-from artcli.media import files, recipe_text
+from artcli.media import recipe_text
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -32,88 +31,31 @@ if TYPE_CHECKING:
 _SPARE = 0.9  # of a time limit that is planned with; the rest is reading, saving, and steps that take longer
 
 
-class Source(NamedTuple):
-    """A style's file and weight."""
-
-    path: Path
-    weight: float
+TRIED = 1024  # pixels of the longer side of what a dry run tries
+_TRYING = 2.0  # seconds for that
 
 
-@dataclass(frozen=True)
-class Job(Target):
-    """One photo and its main output."""
-
-    photo: Path | files.Stdio
-    out: Path
-
-
-@dataclass(frozen=True)
-class Request:
-    """Everything that all jobs of a call share."""
-
-    settings: Settings
-    styles: tuple[Source, ...]
-    masks: tuple[Path, ...]
-    style_masks: tuple[Path, ...]
-    keep_color: str | None
-    enlargement: enlarge.Enlargement
-    seed: int
-    device: str
-    weights_dirs: tuple[Path, ...]
-    offline: bool
-    fps: float
-    duration: float | None
-    save_every: int
-    time_limit: float | None
-    preview: bool
-    resume: bool
-    force: bool
-    recipe: dict[str, Any] | None
-    recorded_weights: Mapping[str, str]
-
-    def snapshots(self, job: Job) -> list[Path]:
-        """The pictures that --save-every leaves beside the last one."""
-        if not self.save_every:
-            return []
-        return [
-            job.at_step(step)
-            for step in range(self.save_every, _total(schedule.stages(self.settings)), self.save_every)
-        ]
-
-
-def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, batch: bool = False) -> None:
+def run(request: Request, console: Console) -> None:
     """Load the net and the styles once, then paint photo after photo.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
     """
-    jobs = device.my_share(jobs)
-    if not jobs:
-        return
-    from artcli.commands.shared.loop import interruptible
-
-    with interruptible() as stop:
-        with stop.at_once():
-            studio = Studio(request, console)
-            if dry_run:
-                return one_by_one(jobs, studio.estimate, lambda job: job.photo, console, batch=batch)
-        one_by_one(jobs, lambda job: studio.paint(job, stop), lambda job: job.photo, console, batch=batch)
-
-
-TRIED = 1024  # pixels of the longer side of what a dry run tries
-_TRYING = 2.0  # seconds for that
+    work(request, console, Studio)
 
 
 class Studio:
     """The loaded net and styles; paints photos one after another."""
 
-    def __init__(self, request: Request, console: Console):
+    def __init__(self, request: Request, console: Console, stop: "Stop"):
         from artcli.backends.stylize import objective
         from artcli.pretrained import feature_nets
 
-        self.request, self.console, self.settings = request, console, request.settings
+        self.request, self.console, self.stop = request, console, stop
+        self.settings = request.settings
+        asked = self.asked = request.options
         self.given = read_styles(request, console)
-        self.device = device.choose(request.device)
-        where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
+        self.device = device.choose(asked.device)
+        where: dict[str, Any] = {"weights_dirs": asked.folders, "offline": asked.offline}
         self.enlarger = enlarge.load(request.enlargement, self.device, **where)
         look: dict[str, Any] = {"pooling": self.settings.pooling, "padding": self.settings.padding}
         self.net = feature_nets.load(self.settings.net, self.device, **look, **where)
@@ -135,9 +77,9 @@ class Studio:
 
     # one photo ------------------------------------------------------------------------------------------------------
 
-    def paint(self, job: Job, stop: "Stop") -> None:
+    def work(self, job: Job) -> None:
         started = time.monotonic()
-        with stop.at_once():
+        with self.stop.at_once():
             photo = self._read(job)
             self.enlarger.check(job.picture, *photo.size)
             seen, styles = self._colours(photo)
@@ -148,35 +90,33 @@ class Studio:
         preview = self._preview(job)
         try:
             with self._film(job, photo, plan, recipe, saved) as film:
-                outcome = self._follow(
-                    job, photo, (seen, styles), plan, film, preview, saved, unfinished, stop, started
-                )
+                outcome = self._follow(job, photo, (seen, styles), plan, film, preview, saved, unfinished, started)
                 self.enlarger.save(job.picture, outcome.pixels, alpha=photo.alpha, recipe=recipe, photo=photo.exif)
                 if film is not None and outcome.stopped is None:
                     film.writer.hold(HOLD)
         finally:
             if preview is not None:
                 preview.unlink(missing_ok=True)
-        self._report(job, outcome, _total(plan), time.monotonic() - started)
+        self._report(job, outcome, schedule.total(plan), time.monotonic() - started)
 
     def _read(self, job: Job) -> "Photo":
         from artcli.backends.stylize import reading
 
-        return reading.photo(job.photo, self.settings.size, self.request.masks)
+        return reading.photo(job.photo, self.settings.size, self.asked.mask)
 
     def _colours(self, photo: "Photo") -> "tuple[torch.Tensor, Styles]":
         """What is painted of the photo, and the styles in its colours where those are kept."""
         from artcli.backends.stylize import reading
 
-        if self.request.keep_color is None:
+        if self.asked.keep_color is None:
             return photo.rgb, self.shared
-        seen, styles = reading.recolour(photo.rgb, self.given, self.request.keep_color)
+        seen, styles = reading.recolour(photo.rgb, self.given, self.asked.keep_color)
         return seen, self._styles_of(styles)
 
     def _plan(self, photo: "torch.Tensor", styles: "Styles", started: float) -> list[Stage]:
         from artcli.backends.stylize.optimise import seconds_per_step
 
-        stages, limit = schedule.stages(self.settings), self.request.time_limit
+        stages, limit = schedule.stages(self.settings), self.asked.time_limit
         if limit is None:
             return stages
         seconds = seconds_per_step(photo, styles, self.settings, stages, limit)
@@ -196,7 +136,6 @@ class Studio:
         preview: Path | None,
         saved: Mapping[str, Any] | None,
         unfinished: Unfinished,
-        stop: "Stop",
         started: float,
     ) -> "Outcome":
         from artcli.backends.stylize.optimise import stylize
@@ -208,24 +147,24 @@ class Studio:
         watch = Watch(
             console=self.console,
             label="stylize",
-            total=_total(plan),
-            to_pixels=lambda image: images.from_tensor(photo.finish(image, self.request.keep_color)),
+            total=schedule.total(plan),
+            to_pixels=lambda image: images.from_tensor(photo.finish(image, self.asked.keep_color)),
             film=film,
             preview=None if preview is None else lambda pixels: images.save(preview, pixels, alpha=photo.alpha),
             snapshot=lambda step, pixels: images.save(job.at_step(step), pixels, alpha=photo.alpha),
-            save_every=self.request.save_every,
+            save_every=self.asked.save_every,
             save_state=None if job.streamed else lambda state: unfinished.save(stages=stages, state=state),
-            time_limit=self.request.time_limit,
+            time_limit=self.asked.time_limit,
             started=started,
         )
         frames = stylize(*what, self.settings, plan, masks=masks, seed=self.request.seed, state=state)
-        return follow(frames, watch, stop)
+        return follow(frames, watch, self.stop)
 
     def _preview(self, job: Job) -> Path | None:
         """Where the preview goes; None without one, and where a file of the user has its name."""
-        if not self.request.preview or job.streamed:
+        if not self.asked.preview or job.streamed:
             return None
-        if job.preview.exists() and not (self.request.force or self.request.resume):
+        if job.preview.exists() and not (self.asked.force or self.asked.resume):
             self.console.info(f"stylize: {job.preview} exists, so there is no preview (--force replaces it)")
             return None
         self.console.info(f"stylize: preview in {job.preview}")
@@ -257,28 +196,28 @@ class Studio:
 
         if job.film is None:
             return nullcontext()
-        seconds, total = self.request.duration, _total(plan)
-        length = total if seconds is None else max(1, round(seconds * self.request.fps))
+        seconds, total = self.asked.duration, schedule.total(plan)
+        length = total if seconds is None else max(1, round(seconds * self.asked.fps))
         if saved is None:  # frames of a run that starts over must never get into this one
             shutil.rmtree(job.unfinished, ignore_errors=True)
-        film = films.open_film(job.film, photo.size, self.request.fps, total, length, recipe, job.unfinished)
+        film = films.open_film(job.film, photo.size, self.asked.fps, total, length, recipe, job.unfinished)
         if saved is not None:
             films.replay(film, job.unfinished, saved["state"]["step"], self.console)
         return films.filming(film, job.unfinished)
 
     def _unfinished(self, job: Job) -> Unfinished:
-        request = self.request
-        pictures = [job.photo, *(style.path for style in request.styles), *request.masks, *request.style_masks]
+        request, asked = self.request, self.asked
+        pictures = [job.photo, *(style.path for style in request.styles), *asked.mask, *asked.style_mask]
         what = {
             "seed": request.seed, "settings": asdict(self.settings), "weights": self.weights,
-            "keep_color": request.keep_color, "style weights": [style.weight for style in request.styles],
+            "keep_color": asked.keep_color, "style weights": [style.weight for style in request.styles],
             "pictures": [fingerprint(Path(path)) for path in pictures],
-            "film": job.film and (request.fps, request.duration),
+            "film": job.film and (asked.fps, asked.duration),
         }  # fmt: skip
         return Unfinished(job.unfinished, what)
 
     def _saved(self, unfinished: Unfinished) -> Mapping[str, Any] | None:
-        saved = unfinished.load() if self.request.resume else None
+        saved = unfinished.load() if self.asked.resume else None
         if saved is not None:
             self.console.info(f"stylize: going on from step {saved['state']['step']}")
         return saved
@@ -295,20 +234,38 @@ class Studio:
 
         height, width = schedule.fit(decode.size_of(job.photo)[::-1], self.settings.size, least=1)
         seen = torch.rand(3, *schedule.fit((height, width), min(self.settings.size, TRIED)))
-        stages, limit = schedule.stages(self.settings), self.request.time_limit or 60.0
+        stages, limit = schedule.stages(self.settings), self.asked.time_limit or 60.0
         seconds = seconds_per_step(seen, self.shared, self.settings, stages, limit, budget=_TRYING)
         total = sum(stage.steps * each for stage, each in zip(stages, seconds, strict=True))
-        total = min(total, self.request.time_limit or total) + self.enlarger.seconds(width, height)
+        total = min(total, self.asked.time_limit or total) + self.enlarger.seconds(width, height)
         memory = psutil.Process().memory_info().rss / 1e9
-        self.console.info(f"dry run: {_total(stages)} steps, about {duration(total)}, {memory:.1f} GB; would write")
+        self.console.info(
+            f"dry run: {schedule.total(stages)} steps, about {duration(total)}, {memory:.1f} GB; would write"
+        )
         self.console.result(job.outputs, dry_run=True, seconds=round(total, 1), memory_gb=round(memory, 2))
 
 
-def _total(stages: Sequence[Stage]) -> int:
-    return sum(stage.steps for stage in stages)
-
-
 # --- what the fast form does too ------------------------------------------------------------------------------------
+
+
+def work(request: Request, console: Console, studio: "Callable[[Request, Console, Stop], outputs.Studio[Job]]") -> None:
+    """Do every job that is this process's share; studio: the class that does it."""
+    asked = request.options
+    jobs = device.my_share(list(request.jobs) if asked.dry_run else _left(request, console))
+    if jobs:
+        outputs.load_and_work(
+            jobs, lambda stop: studio(request, console, stop), lambda job: job.photo, console,
+            dry_run=asked.dry_run, batch=len(request.jobs) > 1,
+        )  # fmt: skip
+
+
+def _left(request: Request, console: Console) -> list[Job]:
+    """Refuse, before any compute, what could not be written; the jobs that are left to do."""
+    asked = request.options
+    return target.check(
+        request.jobs, request.snapshots, label="stylize", resume=asked.resume, force=asked.force,
+        skip_existing=asked.skip_existing, console=console,
+    )  # fmt: skip
 
 
 def read_styles(request: Request, console: Console) -> "list[Style]":
@@ -316,7 +273,7 @@ def read_styles(request: Request, console: Console) -> "list[Style]":
     from artcli.backends.stylize import reading
 
     largest = round(request.settings.size * max(1.0, request.settings.style_scale))
-    where = request.style_masks or (None,) * len(request.styles)
+    where = request.options.style_mask or (None,) * len(request.styles)
     found = [reading.style(*source, largest, mask) for source, mask in zip(request.styles, where, strict=True)]
     for source, style in zip(request.styles, found, strict=True):
         if reading.is_flat(style):
