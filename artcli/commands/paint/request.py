@@ -14,14 +14,14 @@ from artcli.commands.shared.outputs import FILMS, MOVING, PICTURES, film_suffix,
 from artcli.errors import UsageError
 from artcli.media import files
 from artcli.pretrained import find
-from artcli.setting import Setting
+from artcli.setting import FILM, Setting
 
 # What decides which strokes there are; it has no meaning for strokes that are there already.
 _OF_PREDICTION = ("model", "mode", "strokes", "detail", "min_stroke", "layers", "opacity", "detail_mask")
 # What a painted film has no use for.
 _OF_PICTURES = ("strokes", "mode", "palette", "size", "gif", "mp4", "webm", "duration", "fps", "pace", "strokes_out",
                 "svg", "each_layer")  # fmt: skip
-FILM, BESIDE = "Films", "More files"
+BESIDE = "More files"  # a panel of the help
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,6 @@ class Options(Common):
         tuple[str, ...],
         typer.Argument(metavar="PHOTO", help="Photos, folders of them, films, strokes.json files; - for stdin."),
     ] = ()
-    recursive: options.Recursive = False
     size: Annotated[
         int | None, Setting("Longer side of the painting.", min=1, max=32_768, metavar="S", default="the photo's")
     ] = None
@@ -66,6 +65,7 @@ class Options(Common):
     ] = None
     svg: Annotated[bool, Setting("Also an SVG.", panel=BESIDE)] = False
     each_layer: Annotated[bool, Setting("Also a transparent PNG of each layer.", panel=BESIDE)] = False
+    recursive: options.Recursive = False
 
     @property
     def films(self) -> list[str]:

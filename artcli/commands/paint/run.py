@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from artcli import device
 from artcli.commands.paint.request import Job, Request
-from artcli.commands.shared.outputs import one_by_one
+from artcli.commands.shared.outputs import load_and_work
 from artcli.commands.shared.recipe import tell_other_weights
 from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted, UsageError
@@ -41,15 +41,10 @@ def run(request: Request, console: Console) -> None:
         return
     if not all(job.replays for job in jobs):
         find.painter(asked.model, asked.folders, asked.offline)
-    from artcli.commands.shared.loop import interruptible
-
-    batch = len(request.jobs) > 1
-    with interruptible() as stop:
-        with stop.at_once():
-            studio = Studio(request, console, stop)
-            if asked.dry_run:
-                return one_by_one(jobs, studio.estimate, lambda job: job.source, console, batch=batch)
-        one_by_one(jobs, studio.paint, lambda job: job.source, console, batch=batch)
+    load_and_work(
+        jobs, lambda stop: Studio(request, console, stop), lambda job: job.source, console,
+        dry_run=asked.dry_run, batch=len(request.jobs) > 1,
+    )  # fmt: skip
 
 
 def _left(request: Request, console: Console) -> list[Job]:
@@ -100,7 +95,7 @@ class Studio:
 
     # one job --------------------------------------------------------------------------------------------------------
 
-    def paint(self, job: Job) -> None:
+    def work(self, job: Job) -> None:
         if job.moves:
             return self._paint_film(job)
         started = time.monotonic()
