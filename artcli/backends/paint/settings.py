@@ -14,7 +14,7 @@ PAINT = "Painting"
 class Settings:
     """How a photo becomes strokes.
 
-    mode: quality goes layer by layer on two grids; strokes sorted by error, those that help not left out.
+    mode: quality goes layer by layer on two grids; strokes sorted by error, those that help not left out, gaps filled.
     strokes: None for all that the painter sees.  min_stroke: in pixels of what is painted.  layers: None for all.
     """
 

@@ -1,7 +1,7 @@
 """What `artgen train` does once it knows what to train: open the data, go on or begin, save, report."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from artcli import device as devices
 from artcli.commands.shared.loop import Stop, interruptible
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
 from artcli.training import checkpoint, parallel, report, runs, samples, source, to_onnx, trackers, watch
@@ -51,10 +51,15 @@ def carry_out(
     device = devices.choose(device_name)
     parallel.start(device)
     console = console if parallel.rank() == 0 else Console(quiet=True)
-    pictures = source.open(backend, config, what, console.info, console.warn, clock.check_reading)
+    try:
+        check = _tried(time.monotonic()) if dry_run else clock.check_reading
+        pictures = source.open(backend, config, what, console.info, console.warn, check)
+    except _Tried as found:
+        return console.info(f"dry run: {what['model']} on {what['data']['name']}, {devices.describe(device)}; {found}")
     steps = source.steps(config, what, pictures)
     run = runs.choose(out, ROOT, what, accept_changes=accept_changes)
-    console.info(f"train: {what['model']} on {what['data']['name']}, {steps} steps, seed {what['seed']}, to {run}")
+    long = counted(steps, "step")
+    console.info(f"train: {what['model']} on {what['data']['name']}, {long}, seed {what['seed']}, to {run}")
     console.info(f"train: {devices.describe(device)}{_processes()}")
     precision = _precision(what["trainer"]["precision"], device)
     if precision == "bf16" and devices.fast_dtype(device) != torch.bfloat16:
@@ -81,6 +86,22 @@ def carry_out(
             for line in tracked.close():
                 console.warn(line)
             parallel.stop()
+
+
+class _Tried(Exception):
+    """A dry run has seen enough of how pictures are read."""
+
+
+def _tried(began: float) -> Callable[[int, int], None]:
+    """For `source.open`, which asks after some seconds for the first time."""
+
+    def check(done: int, total: int) -> None:
+        if done == 0:
+            raise _Tried(f"{total} pictures have to be read, or another start is reading them")
+        seconds = (time.monotonic() - began) * total / done
+        raise _Tried(f"reading {total} pictures, which only the first start does, takes about {duration(seconds)}")
+
+    return check
 
 
 def _processes() -> str:
@@ -166,7 +187,7 @@ class Session:
                 if self.patience and now.step < total and parallel.any_of(self._settled(), self.device):
                     self._settle()
                     break
-                late = self.clock.last_step(self.pace.seconds)
+                late = self.clock.last_step(self.pace.seconds, looks=self._saves(now.step + 1, total))
                 if parallel.any_of(stop.requested or late, self.device) and now.step < total:
                     return self._stop(now.step, total, stop)
         self._deliver()
@@ -226,8 +247,11 @@ class Session:
                 self.console.info(f"train: first step after {self.clock.spent:.1f} s")
             if number == 2:
                 self.console.info(f"train: about {duration(pace.left(now.step))} to go")
-            save = now.step % self.what["trainer"]["save_every"] == 0 or now.step == now.total
-            validation = self._look(stop) if save else {}
+            save = self._saves(now.step, now.total)
+            validation = {}
+            if save:
+                with self.clock.look():
+                    validation = self._look(stop)
             if save or now.step % log_every == 0:
                 self._log(now.step, recent, pace, validation)
                 recent = []
@@ -235,6 +259,10 @@ class Session:
                 self.save(validation)
             bar.update(now.step, _note(now.losses, pace))
             yield now
+
+    def _saves(self, step: int, total: int) -> bool:
+        """Whether the model is looked at and saved after this step."""
+        return step % self.what["trainer"]["save_every"] == 0 or step == total
 
     def _stop(self, step: int, total: int, stop: Stop) -> None:
         self.save()
