@@ -102,7 +102,7 @@ def main(
 
 
 app.command("dream", cls=Command)(dream.dream)
-app.command("paint")(paint.paint)
+app.command("paint", cls=Command)(paint.paint)
 app.command("stylize", cls=Command)(stylize.stylize)
 app.command("cyclegan", cls=Command)(cyclegan.cyclegan)
 app.command("train")(train.train)

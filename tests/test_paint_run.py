@@ -10,6 +10,8 @@ from PIL import Image
 
 from artcli.commands.paint import film as paint_film
 from artcli.commands.paint import run as paint_run
+from artcli.commands.paint.request import Request
+from artcli.errors import UsageError
 from artcli.media import record, video
 from tests.conftest import masks, one_error_line, photograph, snapshot
 
@@ -227,6 +229,40 @@ def test_a_dithered_picture_is_painted_in_its_tones(paint, folder, more):
     paint("bits.png", "-o", "a.png", "-q", *more)
     seen = pixels("a.png")
     assert seen.min() > 40 and seen.max() < 215, "strokes in the colour of a dot"
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_from_values_is_the_command_lines(invoke, photo, monkeypatch):
+    asked = []
+    monkeypatch.setattr(paint_run, "run", lambda request, console: asked.append(request))
+    invoke("paint", "photo.png", "--strokes", 9, "--mode", "quality", "--gif", "--strokes-out", "s.json", "-o", "out/")
+    values = {"inputs": ["photo.png"], "strokes": 9, "mode": "quality", "gif": True, "strokes_out": "s.json"}
+    assert asked == [Request.from_values({**values, "out": "out/"})]
+
+
+def test_values_win_over_a_recorded_run(paint):
+    paint("photo.png", "--detail", 2, "--layers", 1, "-o", "a.png")
+    settings = Request.from_values({"from_file": "a.png", "detail": 0.5}).options.settings
+    assert (settings.detail, settings.layers) == (0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"inputs": ["photo.png"], "detial": 2}, "no option 'detial'. Did you mean 'detail'"),
+        ({"inputs": ["photo.png"], "detail": 9}, "--detail"),
+        ({"inputs": ["photo.png"], "mode": "best"}, "--mode 'best' is not known; there are: fast, quality"),
+        ({"inputs": ["s.json"], "detail": 2}, "--detail decides which strokes"),
+        ({}, "name a photo"),
+    ],
+)
+def test_wrong_values_are_refused(photo, values, word):
+    Path("s.json").touch()
+    with pytest.raises(UsageError) as refused:
+        Request.from_values(values)
+    assert word in str(refused.value) and refused.value.exit_code == 2
 
 
 # --- batches and streams --------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import itertools
 import re
 import shlex
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -15,10 +16,11 @@ from tests.readme_help import ROOT, written
 PAGES = [*written(), ROOT / "CONTRIBUTING.md"]
 BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
 LINES = [line[line.index("artgen ") :] for block in BLOCKS for line in block.splitlines() if "artgen " in line]
-# What loads models and computes.
+# What looks for weights, loads models and computes; before that, outputs are checked and their folders made.
 WORK = {
-    "dream.run": "run", "paint.run": "run", "stylize.run": "run", "stylize.fast": "run", "cyclegan.run": "run",
-    "sample.command": "_run", "train.run": "carry_out",
+    "dream.run": ("Studio", "one_by_one"), "paint.run": ("find", "load_and_work"),
+    "cyclegan.run": ("find", "load_and_work"), "shared.outputs": ("load_and_work",),
+    "sample.command": ("_run",), "train.run": ("carry_out",),
 }  # fmt: skip
 RUNS = ("RUN", "RUN2", "RUN3")
 LISTS = ("doctor", "models", "weights")  # verbs that load no model and are run in full
@@ -73,12 +75,13 @@ def test_a_line(invoke, folder, monkeypatch, line):
     if "--from" in words:
         pixels = images.from_tensor(images.to_tensor(images.load(photograph(Path("car.png"), (16, 12)))))
         images.save(Path("car.png"), pixels, recipe={"command": "dream", "parameters": {"prompt": "car"}, "seed": 1})
-    asked = []
-    for module, name in WORK.items():
-        monkeypatch.setattr(importlib.import_module(f"artcli.commands.{module}"), name, lambda *a, **_: asked.append(a))
+    work = mock.MagicMock()
+    for module, names in WORK.items():
+        for name in names:
+            monkeypatch.setattr(importlib.import_module(f"artcli.commands.{module}"), name, work)
     result = invoke(*words)
     assert result.exit_code == 0, result.stderr
-    assert asked or "--check" in words or words[0] in LISTS
+    assert work.mock_calls or "--check" in words or words[0] in LISTS
     for before, name in itertools.pairwise(words):
         if before == "-o" and name.endswith("/"):
             assert Path(name).is_dir()

@@ -1,25 +1,28 @@
-"""Defaults of paint, written once; no torch here, so that the command can show them in its help."""
+"""Settings of paint, written once; no torch here, so that the command can show them in its help."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from artcli.setting import Setting
 
 MODES = ("fast", "quality")
 PACES = ("change", "strokes")
+PAINT = "Painting"
 
 
 @dataclass(frozen=True)
 class Settings:
     """How a photo becomes strokes.
 
-    mode: fast, or quality (layer by layer on two grids; strokes sorted by error, those that help not left out, gaps
-    filled).
-    strokes: at most so many, where they help most; None for all that the painter sees.  detail: above 1 for smaller
-    strokes.  min_stroke: shortest stroke, in pixels of what is painted.  layers: only the first, coarse ones; None for
-    all.  opacity: of each stroke, 0..1.
+    mode: quality goes layer by layer on two grids; strokes sorted by error, those that help not left out, gaps filled.
+    strokes: None for all that the painter sees.  min_stroke: in pixels of what is painted.  layers: None for all.
     """
 
-    mode: str = "fast"
-    strokes: int | None = None
-    detail: float = 1.0
-    min_stroke: float = 0.0
-    layers: int | None = None
-    opacity: float = 1.0
+    strokes: Annotated[
+        int | None, Setting("At most N, spent where they help most.", min=1, max=500_000, metavar="N")
+    ] = None
+    detail: Annotated[float, Setting("Above 1: smaller strokes.", min=0.1, max=8)] = 1.0
+    mode: Annotated[str, Setting("quality: slower, only strokes that help.", choices=MODES)] = "fast"
+    layers: Annotated[int | None, Setting("Only the N coarsest layers.", min=1, panel=PAINT)] = None
+    min_stroke: Annotated[float, Setting("Shortest stroke.", min=0, metavar="PX", panel=PAINT)] = 0.0
+    opacity: Annotated[float, Setting("Of every stroke.", min=0.05, max=1, panel=PAINT)] = 1.0

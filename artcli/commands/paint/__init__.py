@@ -1,1 +1,1 @@
-"""`artgen paint`: command parses, jobs finds what there is to do, run works; films and the video of the strokes."""
+"""`artgen paint`: request says what there is to do, run works; films and the video of the strokes."""

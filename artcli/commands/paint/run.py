@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artcli import device
-from artcli.commands.paint.jobs import Job, Request
-from artcli.commands.shared.outputs import one_by_one
+from artcli.commands.paint.request import Job, Request
+from artcli.commands.shared.outputs import load_and_work
 from artcli.commands.shared.recipe import tell_other_weights
 from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted, UsageError
 from artcli.fetch import sha256_of
-from artcli.media import files, recipe_text
+from artcli.media import claims, files, recipe_text
 from artcli.pretrained import find
 
 if TYPE_CHECKING:
@@ -27,26 +27,44 @@ if TYPE_CHECKING:
     from artcli.pretrained.painter import Painter
 
 _TRIED = 64  # patches whose time tells that of all
+_MOST_LAYERS = 20  # that names are kept free for
 
 
-def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, batch: bool = False) -> None:
+def run(request: Request, console: Console) -> None:
     """Load the painter once, then paint job after job.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
     """
-    jobs = device.my_share(jobs)
+    asked = request.options
+    jobs = device.my_share(list(request.jobs) if asked.dry_run else _left(request, console))
     if not jobs:
         return
     if not all(job.replays for job in jobs):
-        find.painter(request.model, request.weights_dirs, request.offline)
-    from artcli.commands.shared.loop import interruptible
+        find.painter(asked.model, asked.folders, asked.offline)
+    load_and_work(
+        jobs, lambda stop: Studio(request, console, stop), lambda job: job.source, console,
+        dry_run=asked.dry_run, batch=len(request.jobs) > 1,
+    )  # fmt: skip
 
-    with interruptible() as stop:
-        with stop.at_once():
-            studio = Studio(request, console, stop)
-            if dry_run:
-                return one_by_one(jobs, studio.estimate, lambda job: job.source, console, batch=batch)
-        one_by_one(jobs, studio.paint, lambda job: job.source, console, batch=batch)
+
+def _left(request: Request, console: Console) -> list[Job]:
+    """Refuse, before any compute, what could not be written; the jobs that are left to do."""
+    jobs, force, skip = list(request.jobs), request.options.force, request.options.skip_existing
+    going_on = [job for job in jobs if request.options.resume and job.waits]
+    fresh = [job for job in jobs if job not in going_on]
+    layers = [job.layer(n) for job in fresh if job.each_layer for n in range(1, _MOST_LAYERS + 1)]
+    outputs = [path for job in fresh for path in job.outputs]
+    files.check_outputs([*outputs, *layers], force=force, skip_existing=skip)
+    claims.take([path for job in going_on for path in job.outputs], force=True)
+    for job in fresh:
+        if job.waits and not force:
+            raise UsageError(f"an interrupted film waits in {job.unfinished}: add --resume to go on, or --force")
+    claims.take(outputs, force=force, skip_existing=skip)
+    if not skip:
+        return jobs
+    left = [job for job in jobs if job in going_on or job.streamed or not all(path.exists() for path in job.outputs)]
+    console.info(f"paint: {len(jobs) - len(left)} of {len(jobs)} exist already") if len(left) < len(jobs) else None
+    return left
 
 
 class Studio:
@@ -56,33 +74,34 @@ class Studio:
         from artcli.backends.paint import palette
         from artcli.media import brushes
 
+        asked = self.asked = request.options
         self.request, self.console, self.stop = request, console, stop
-        self.brush = None if request.brush is None else brushes.Brush.find(request.brush)
-        self.palette = None if request.palette is None else palette.read(request.palette)
-        self.background = background(request.background)
-        self.mask = None if request.detail_mask is None else _load(request.detail_mask)
+        self.brush = None if asked.brush is None else brushes.Brush.find(asked.brush)
+        self.palette = None if asked.palette is None else palette.read(asked.palette)
+        self.background = background(asked.background)
+        self.mask = None if asked.detail_mask is None else _load(asked.detail_mask)
 
     @cached_property
     def painter(self) -> "Painter":
         """Loaded when the first photo needs it: strokes that are there already need no torch."""
         from artcli.pretrained import painter as predictor
 
-        request = self.request
-        where = device.choose(request.device)
-        loaded = predictor.load(request.model, where, weights_dirs=request.weights_dirs, offline=request.offline)
-        tell_other_weights({loaded.name: loaded.fingerprint}, request.recorded_weights, self.console.warn)
+        asked = self.asked
+        where = device.choose(asked.device)
+        loaded = predictor.load(asked.model, where, weights_dirs=asked.folders, offline=asked.offline)
+        tell_other_weights({loaded.name: loaded.fingerprint}, self.request.recorded_weights, self.console.warn)
         self.console.info(f"paint: {loaded.name}, {device.describe(where)}")
         return loaded
 
     # one job --------------------------------------------------------------------------------------------------------
 
-    def paint(self, job: Job) -> None:
+    def work(self, job: Job) -> None:
         if job.moves:
             return self._paint_film(job)
         started = time.monotonic()
         painting, finished = (self._replay(job), True) if job.replays else self._paint_photo(job)
-        if self.request.size not in (None, max(painting.size)):
-            painting = painting.resized(self.request.size)
+        if self.asked.size not in (None, max(painting.size)):
+            painting = painting.resized(self.asked.size)
         written = self._save(job, painting)
         if finished:
             films, finished = self._films(job, painting)
@@ -109,9 +128,9 @@ class Studio:
         ground = self.background if isinstance(self.background, tuple) else None
         size = video.probe(job.source).size
         mask, brush = self._mask(self._painted(size)), self.brush or Brush.find(self.painter.brush)
-        moving = Moving(self.painter, self.request.settings, brush, ground, mask, self._sized(size))
+        moving = Moving(self.painter, self.asked.settings, brush, ground, mask, self._sized(size))
         path, recipe = job.films[0], self._recipe(job)
-        if not self.request.resume:  # frames of a run that starts over must never get into this one
+        if not self.asked.resume:  # frames of a run that starts over must never get into this one
             shutil.rmtree(job.unfinished, ignore_errors=True)
         frames, finished = paint_video.paint(
             job.source, path, moving, recipe, job.unfinished, self._key(job.source), self.stop, self.console
@@ -126,11 +145,11 @@ class Studio:
 
     def _key(self, source: Path) -> str:
         """What has to be the same for a film to go on: everything that shapes the pictures."""
-        request = self.request
+        asked = self.asked
         what = {
-            "source": sha256_of(source), "settings": asdict(request.settings), "weights": self.painter.fingerprint,
-            "brush": request.brush, "background": request.background, "mask": str(request.detail_mask),
-            "size": request.size,
+            "source": sha256_of(source), "settings": asdict(asked.settings), "weights": self.painter.fingerprint,
+            "brush": asked.brush, "background": asked.background, "mask": str(asked.detail_mask),
+            "size": asked.size,
         }  # fmt: skip
         return json.dumps(what, sort_keys=True)
 
@@ -151,7 +170,7 @@ class Studio:
             alpha = None if alpha is None else images.resize(alpha, size)
         brush = self.brush or Brush.find(self.painter.brush)
         ground = self.background if isinstance(self.background, tuple) else average
-        settings, strokes, now = self.request.settings, Strokes.none(), None
+        settings, strokes, now = self.asked.settings, Strokes.none(), None
         with self.console.progress("paint", len(layers.plan(size, settings, self.painter.strokes))) as progress:
             for now in layers.paint(photo, self.painter, settings, brush, ground, self._mask(size)):
                 strokes = now.strokes
@@ -168,11 +187,11 @@ class Studio:
 
     def _painted(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size at which a photo of this one is painted: a larger --size only enlarges the strokes."""
-        return self._sized(size) if (self.request.size or max(size)) < max(size) else size
+        return self._sized(size) if (self.asked.size or max(size)) < max(size) else size
 
     def _sized(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size of what is made from a photo or a film of this one."""
-        factor = (self.request.size or max(size)) / max(size)
+        factor = (self.asked.size or max(size)) / max(size)
         return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
     def _mask(self, size: tuple[int, int]) -> "np.ndarray | None":
@@ -191,9 +210,9 @@ class Studio:
             painting = replace(painting, strokes=palette.apply(painting.strokes, self.palette))
         if self.brush is not None:
             painting = replace(painting, brush=self.brush)
-        if self.request.background == "average":
+        if self.asked.background == "average":
             raise UsageError(f"--background average is the photo's, and {job.source} has none; name a colour")
-        if self.request.background is not None:
+        if self.asked.background is not None:
             transparent = self.background == "transparent"
             painting = replace(painting, background=None if transparent else self.background)
         return replace(painting, recipe=self._replayed(painting.recipe))
@@ -212,9 +231,9 @@ class Studio:
 
     def _replayed(self, made: dict[str, Any] | None) -> dict[str, Any] | None:
         """The recipe of the strokes with the options that were given now; without any it stays the same."""
-        if made is None or not self.request.metadata or not isinstance(made.get("parameters"), dict):
+        if made is None or self.asked.no_metadata or not isinstance(made.get("parameters"), dict):
             return None
-        now = {name: getattr(self.request, name) for name in ("size", "brush", "palette", "background")}
+        now = {name: getattr(self.asked, name) for name in ("size", "brush", "palette", "background")}
         return {**made, "parameters": {**made["parameters"], **{k: v for k, v in now.items() if v is not None}}}
 
     # what is written ------------------------------------------------------------------------------------------------
@@ -256,7 +275,7 @@ class Studio:
         from artcli.commands.paint import film as paint_film
 
         written: list[Path] = []
-        pace = paint_film.Pace(self.request.duration, self.request.fps, self.request.pace)
+        pace = paint_film.Pace(self.asked.duration, self.asked.fps, self.asked.pace)
         for path in job.films:
             if self.stop.requested:
                 return written, False
@@ -281,7 +300,7 @@ class Studio:
             self.console.info(f"dry run: {job.source} has {counted(len(painting.strokes), 'stroke')}; would write")
             self.console.result(outputs, dry_run=True, strokes=len(painting.strokes))
             return
-        source, settings = self._size_of(job), self.request.settings
+        source, settings = self._size_of(job), self.asked.settings
         size = self._painted(source)
         passes = layers.plan(size, settings, self.painter.strokes)
         count = sum(layers.patches(size, each) for each in passes)
