@@ -22,7 +22,8 @@ def _read_recipe(ctx: typer.Context, file: Path | None) -> Path | None:
         from artcli.commands.shared import recipe
 
         known = [parameter.name or "" for parameter in ctx.command.params]
-        ctx.default_map = {**(ctx.default_map or {}), **recipe.parameters_of(file, ctx.command.name or "", known)}
+        recorded = recipe.parameters_of(file, ctx.command.name or "", known)
+        ctx.default_map = {**(ctx.default_map or {}), **recorded, **(ctx.obj or {})}
     return file
 
 
@@ -166,7 +167,11 @@ def one_of(option: str, value: str, known: tuple[str, ...]) -> str:
 def on_the_line(ctx: typer.Context, *parameters: str) -> str:
     """Those that this call names itself, as `--these, --options`: settings files and records may hold what is meant
     for other calls."""
-    here = [name for name in parameters if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    here = [
+        name
+        for name in parameters
+        if name in (ctx.obj or {}) or getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
     return ", ".join(f"--{name.replace('_', '-')}" for name in here)
 
 

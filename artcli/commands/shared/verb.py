@@ -67,6 +67,7 @@ def build(kind: type[Options], values: Mapping[str, Any]) -> Options:
 def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typer.Context, Options]:
     """The options of a verb from a mapping, checked and converted as those of a command line are.
 
+    The context's obj is the mapping: what is in it counts as on the line.
     Raises UsageError for a name that the verb does not have, and for a value that does not fit.
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -77,7 +78,7 @@ def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typ
         if given not in known:
             raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, known)}")
     try:
-        context = made.make_context(name, [], default_map=dict(values))
+        context = made.make_context(name, [], obj=dict(values), default_map=dict(values))
     except typer.BadParameter as error:
         raise UsageError(error.format_message()) from error
     return context, build(kind, context.params)  # type: ignore[return-value]
