@@ -101,14 +101,13 @@ class Workshop:
     def load(self, run, device, **options):
         from artcli.errors import UsageError
         from artcli.training.runs import Loaded
+        from artcli.training.spec import DataSpec, RunSpec
 
         if run.name not in self.models:
             raise UsageError(f"{run} is no run folder")
         model = self.models[run.name].eval()
-        description = {"step": 7, "seed": 0, "data": {"preparation": self.preparation[run.name]}}
-        return Loaded(
-            model, "tiny", getattr(model, "config", None), self.classes[run.name], description, self.fingerprint, run
-        )
+        data = DataSpec(preparation=self.preparation[run.name], found={"classes": self.classes[run.name]})
+        return Loaded(model, getattr(model, "config", None), RunSpec("tiny", data=data), 7, self.fingerprint, run)
 
     def dataset(self, loaded):
         from artcli.errors import UsageError

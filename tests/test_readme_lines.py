@@ -18,7 +18,7 @@ LINES = [line[line.index("artgen ") :] for block in BLOCKS for line in block.spl
 # What loads models and computes.
 WORK = {
     "dream.run": "run", "paint.run": "run", "stylize.run": "run", "stylize.fast": "run", "cyclegan.run": "run",
-    "sample.command": "_run", "train.run": "carry_out",
+    "sample.session": "run", "train.run": "carry_out",
 }  # fmt: skip
 RUNS = ("RUN", "RUN2", "RUN3")
 LISTS = ("doctor", "models", "weights")  # verbs that load no model and are run in full

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from artcli.errors import ArtgenError, UsageError, WeightsError
-from artcli.training import checkpoint, trainer
+from artcli.training import checkpoint, finished, trainer
 from artcli.training.contract import Batch
 from artcli.training.trainer import Plan, Trainer
 
@@ -130,6 +130,36 @@ def test_the_running_mean_of_the_weights():
     assert one.shown is one.average and one.shown.net.weight.item() == pytest.approx(mean, rel=1e-5)
     assert one.shown.seen == one.model.seen, "buffers are taken over"
     assert one.validate()["loss"] == pytest.approx(0.375 + mean, rel=1e-5)
+
+
+def test_what_only_training_needs_is_in_neither_the_mean_nor_the_finished_weights():
+    class Judged(Toy):
+        training_only = ("other",)
+
+    one = make(3, model=Judged(average=0.9))
+    list(one.run())
+    assert one.shown.other is None and one.model.other.weight.item() != 0
+    assert finished.state(one.shown).keys() == finished.state(one.model).keys() == {"net.weight", "seen"}
+    again = make(3, model=Judged(average=0.9))
+    again.load(one.state())
+    assert weights(again) == weights(one) and again.shown.net.weight.equal(one.shown.net.weight)
+    again.load(one.state() | {"average": one.model.state_dict()})  # of a run before there was `training_only`
+    assert again.shown.net.weight.equal(one.model.net.weight)
+
+
+def test_finished_weights_leave_the_rest_as_it_is():
+    class Judged(Toy):
+        training_only = ("other",)
+
+    one = Judged()
+    nn.init.ones_(one.other.weight)
+    whole = {"net.weight": torch.full((1, 1), 2.0), "other.weight": torch.full((1, 1), 3.0), "seen": torch.tensor(4.0)}
+    for given in (whole, {name: whole[name] for name in ("net.weight", "seen")}):
+        finished.load(one, given)
+        assert (one.net.weight, one.other.weight, one.seen) == (2, 1, 4)
+    for wrong in ({"net.weight": whole["net.weight"]}, whole | {"more": torch.zeros(1)}):
+        with pytest.raises(RuntimeError, match=r"seen|more"):
+            finished.load(one, wrong)
 
 
 def test_validation_weighs_by_the_number_of_pictures():

@@ -18,6 +18,7 @@ from artcli.nn import checks, zoom
 from artcli.nn.adain import CONVS, FACTOR, GIVEN, Decoder, adapt, moments
 from artcli.nn.features import FeatureNet
 from artcli.nn.inference import inference
+from artcli.nn.initialise import take_over
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
 from artcli.pretrained import adain as adain_files
@@ -82,7 +83,7 @@ class Model(nn.Module):
             found = self._encoder(torch.zeros(1, 3, 32, 32), GIVEN)
         decoder = Decoder([found[tap].shape[1] for tap in GIVEN], config.widths)
         if config.start:
-            self._take_over(decoder)
+            take_over(decoder, self._finished_decoder().state_dict(), config.start)
         self.decoder = decoder.to(memory_format=torch.channels_last)  # a quarter faster on CPUs
         self._last: dict[str, float] = {}
         self._inverting = False
@@ -94,16 +95,14 @@ class Model(nn.Module):
             raise UsageError("adain's decoder mirrors a VGG; set net=vgg19 or a vgg-slim")
         return net
 
-    def _take_over(self, decoder: Decoder) -> None:
-        """The weights of a finished decoder.  Raises UsageError: it is of another net, or of other widths."""
+    def _finished_decoder(self) -> Decoder:
+        """That of `start`.  Raises UsageError: it is of another net."""
         given = adain_files.load(self.config.start, torch.device("cpu"))
         layers = self._encoder.layers.state_dict()
         for name, theirs in given.encoder.layers.state_dict().items():
             if layers[name].shape != theirs.shape or not torch.equal(layers[name].half(), theirs.half()):
                 raise UsageError(f"start={self.config.start} was made for another net than net={self.config.net}")
-        if given.decoder.widths != decoder.widths:
-            raise UsageError(f"start={self.config.start} has widths {given.decoder.widths}, not {decoder.widths}")
-        decoder.load_state_dict(given.decoder.state_dict())
+        return given.decoder
 
     @functools.cached_property
     def _styles(self) -> torch.Tensor:

@@ -20,6 +20,7 @@ from artcli.nn import checks, zoom
 from artcli.nn.features import FeatureNet
 from artcli.nn.history import History
 from artcli.nn.inference import inference
+from artcli.nn.initialise import take_over
 from artcli.nn.measure import middle, psnr
 from artcli.nn.patchgan import PatchGAN, least_squares
 from artcli.nn.precision import full
@@ -173,13 +174,16 @@ PRESETS = {
 class Model(nn.Module):
     """classes: of the training pictures, which are none: the kinds of pictures are A and B."""
 
+    training_only = ("critics", "histories")
+
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
         self.config = config
         self.average = config.ema
         self.translators = nn.ModuleDict({way: Translator(config.sizes) for way in DIRECTIONS})
         if config.start:
-            _take_over(self.translators, config.start)
+            for way, net in self.translators.items():
+                take_over(net, _finished(config, way).state_dict(), config.start)
         self.critics, self.histories = nn.ModuleDict(), nn.ModuleDict()
         for kind in "AB":
             self.critics[kind] = self._critic()
@@ -305,15 +309,15 @@ class Model(nn.Module):
         return exports(self.translators, self.config)
 
 
-def _take_over(translators: nn.ModuleDict, start: str) -> None:
-    """The weights of finished translators.  Raises UsageError: of other sizes, or one of them is missing."""
-    for way, net in translators.items():
-        assert isinstance(net, Translator)
-        given = translator_files.load(start, torch.device("cpu"), direction=way).net
-        if replace(given.sizes, dropout=net.sizes.dropout) != net.sizes:
-            asked, found = net.sizes.describe(), given.sizes.describe()
-            raise UsageError(f"start={start} is a {found} of other sizes than the {asked} that these settings ask for")
-        net.load_state_dict(given.state_dict())
+def _finished(config: Config, way: str) -> Translator:
+    """One of the translators that `start` names.  Raises UsageError: it is missing, or computes something else."""
+    net = translator_files.load(config.start, torch.device("cpu"), direction=way).net
+    if replace(net.sizes, dropout=config.sizes.dropout) != config.sizes:
+        asked, found = config.sizes.describe(), net.sizes.describe()
+        raise UsageError(
+            f"start={config.start} is a {found} of other sizes than the {asked} that these settings ask for"
+        )
+    return net
 
 
 def export(translators: nn.ModuleDict, config: Any, folder: Path) -> None:

@@ -20,6 +20,7 @@ from artcli.errors import UsageError, WeightsError
 from artcli.nn import checks, flow
 from artcli.nn.flow import Wish
 from artcli.nn.inference import inference
+from artcli.nn.initialise import take_over
 from artcli.nn.latents import normal, slerp
 from artcli.nn.muon import Muon
 from artcli.nn.precision import full
@@ -135,7 +136,8 @@ class Model(nn.Module):
         self.average = config.ema
         self.shown = config.prompts
         if config.start:
-            take_over(self.net, config)
+            file = weights.inside(weights.find(config.start), FILE)
+            take_over(self.net, weights.load_state(file), config.start)
 
     @property
     def tower(self) -> TextTower:
@@ -289,18 +291,6 @@ def start_noise(net: UNet, seeds: Sequence[int], height: int, width: int) -> tor
 
 def to_picture(x: torch.Tensor) -> torch.Tensor:
     return ((x + 1) / 2).clamp(0, 1)
-
-
-def take_over(net: UNet, config: Config) -> None:
-    """Give the net the weights of a finished one of the same shape.
-
-    Raises UsageError when there is no such model or its shape is another, WeightsError when its file is damaged.
-    """
-    state = weights.load_state(weights.inside(weights.find(config.start), FILE))
-    try:
-        net.load_state_dict({name: tensor.float() for name, tensor in state.items()})
-    except RuntimeError as error:
-        raise UsageError(f"start={config.start} has another shape than these settings ask for") from error
 
 
 def finished(path: Path, device: torch.device) -> Model:

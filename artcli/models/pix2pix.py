@@ -70,6 +70,8 @@ PRESETS = {
 class Model(nn.Module):
     """classes: of the training pictures, which are none: the kinds of pictures are A and B."""
 
+    training_only = ("critic",)
+
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
         self.config = config

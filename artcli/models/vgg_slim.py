@@ -22,7 +22,7 @@ from artcli.errors import UsageError
 from artcli.nn import checks
 from artcli.nn.features import FeatureNet, each_width, slim_layers
 from artcli.nn.inference import inference
-from artcli.nn.initialise import he
+from artcli.nn.initialise import he, take_over
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
 from artcli.pretrained import feature_nets, half
@@ -88,7 +88,8 @@ class Model(nn.Module):
         layers = slim_layers(config.widths)
         he(layers)
         if config.start:
-            _take_over(layers, config.start)
+            given = feature_nets.load(config.start, torch.device("cpu")).layers.state_dict()
+            take_over(layers, given, config.start, narrower=True)
         self.net = FeatureNet(feature_nets.SLIM, layers)
         self.maps = nn.ModuleList(
             nn.Conv2d(own, width, 1) for own, width in zip(self._widths, self._teacher_widths(), strict=True)
@@ -193,22 +194,6 @@ class Model(nn.Module):
     def _taps(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = self.net(images, TAPS)
         return tuple(found[tap] for tap in TAPS)
-
-
-@torch.no_grad()
-def _take_over(layers: nn.Sequential, start: str) -> None:
-    """The weights of a finished slim net, which may be narrower ("Net2Net", Chen et al., 2016): channels that it has
-    not keep the weights that they began with, and those that it has see nothing of them at first.
-
-    Raises UsageError: it is wider somewhere, or of another kind.
-    """
-    given = feature_nets.load(start, torch.device("cpu")).layers.state_dict()
-    for name, own in layers.state_dict().items():
-        if any(theirs > ours for theirs, ours in zip(given[name].shape, own.shape, strict=True)):
-            raise UsageError(f"start={start} is wider than these settings ask for")
-        known = tuple(slice(length) for length in given[name].shape)
-        own[known[0]] = 0
-        own[known] = given[name]
 
 
 def _follow(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -123,6 +123,8 @@ PRESETS = {"mini": Config()}
 class Model(nn.Module):
     """Pictures (B, C, H, W) in 0..1, sides multiples of the factor, to grids of codes and back."""
 
+    training_only = ("critic",)
+
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
         self.config = config

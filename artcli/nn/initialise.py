@@ -1,6 +1,11 @@
-"""Start values of layers."""
+"""Start values of layers, drawn or taken over from a finished net."""
 
+from collections.abc import Mapping
+
+import torch
 from torch import nn
+
+from artcli.errors import UsageError
 
 
 def he(net: nn.Module, slope: float = 0.0) -> None:
@@ -35,3 +40,35 @@ def normal(net: nn.Module, std: float = 0.02) -> None:
             continue
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+@torch.no_grad()
+def take_over(net: nn.Module, given: Mapping[str, torch.Tensor], start: str, *, narrower: bool = False) -> None:
+    """Give the net the weights of a finished one, which the setting `start` names.
+
+    narrower: it may be narrower ("Net2Net", Chen et al., 2016): channels that it has not keep the weights that they
+    began with, and those that it has see nothing of them at first.
+    Raises UsageError, before anything is changed: it has other layers, or other sizes.
+    """
+    own = net.state_dict()
+    if odd := sorted(own.keys() ^ given.keys()):
+        raise UsageError(f"start={start} has other layers than these settings ask for, such as {odd[0]}")
+    for name, tensor in own.items():
+        _compare(name, given[name].shape, tensor.shape, start, narrower)
+    for name, tensor in own.items():
+        if given[name].shape == tensor.shape:
+            tensor.copy_(given[name])
+        else:
+            known = tuple(slice(length) for length in given[name].shape)
+            tensor[known[0]] = 0
+            tensor[known] = given[name]
+
+
+def _compare(name: str, theirs: torch.Size, ours: torch.Size, start: str, narrower: bool) -> None:
+    if theirs == ours:
+        return
+    known, asked = ("x".join(map(str, shape)) for shape in (theirs, ours))
+    if not narrower or len(theirs) != len(ours):
+        raise UsageError(f"start={start} has other sizes than these settings ask for: {name} {known}, not {asked}")
+    if any(length > most for length, most in zip(theirs, ours, strict=True)):
+        raise UsageError(f"start={start} is wider than these settings ask for: {name} {known}, not {asked}")

@@ -127,6 +127,8 @@ class Model(Protocol):
     #   begin(step)                         called before each step, for models whose steps differ
     #   after_step(step)                    called when all optimizers of a step have stepped
     #   average: float                      decay of the running mean of the weights that samples are drawn from
+    #   training_only: tuple[str, ...]      modules that only training needs, such as critics: None in the running mean,
+    #                                       and not in the weights that are exported
     #   worst_step(total) -> int            the step that needs the most memory (a lazy regulariser's first)
     #   fit(batches: Iterator[Batch])       look at training pictures before samples are drawn (latent statistics)
     #   show(batch) -> pictures             (R * B, C, H, W), rows of what becomes of the pictures of a held-out batch

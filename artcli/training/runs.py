@@ -27,38 +27,38 @@ from torch import nn
 from artcli import __version__
 from artcli.errors import UsageError
 from artcli.media import files
-from artcli.training import checkpoint
+from artcli.training import checkpoint, finished
 from artcli.training.registry import MODELS
+from artcli.training.spec import RunSpec
 
 RUN, METRICS, WEIGHTS, BEST = "run.toml", "metrics.jsonl", "weights.safetensors", "best.safetensors"
+# Without changing what is learned, each by its whole path in run.toml.
 MAY_CHANGE = {
     "steps",
     "epochs",
     "command",
     "version",
-    "save_every",
-    "sample_every",
-    "keep",
-}  # without changing what is learned
+    "config.epochs",  # the model's own length of a run, where neither of the two above is given
+    "trainer.save_every",
+    "trainer.keep",
+}
 
 
 # --- finding and making a run folder -------------------------------------------------------------------------------
 
 
-def choose(out: Path | None, root: Path, what: dict[str, Any], *, accept_changes: bool) -> Path:
+def choose(out: Path | None, root: Path, spec: RunSpec, *, accept_changes: bool) -> Path:
     """The folder of this run: `out`, or the newest under `root` that is the same run, or a new numbered one.
 
     Raises UsageError when `out` holds a run with other settings (each is named), unless changes are accepted.
     """
     if out is None:
-        same = [run for run in numbered(root) if _is(run, what)]
-        return (
-            same[-1] if same else root / f"{_next_number(root):04d}-{what['model']}-{files.slug(what['data']['name'])}"
-        )
+        same = [run for run in numbered(root) if _is(run, spec)]
+        return same[-1] if same else root / f"{_next_number(root):04d}-{spec.model}-{files.slug(spec.data.name)}"
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; --out takes a folder for the run")
     if (out / RUN).is_file():
-        changed = differences(describe(out), _plain(what))
+        changed = differences(describe(out), _plain(spec.as_dict()))
         if changed and not accept_changes:
             raise UsageError(
                 f"{out} holds a run with other settings ({', '.join(changed)}); choose another --out, "
@@ -69,9 +69,9 @@ def choose(out: Path | None, root: Path, what: dict[str, Any], *, accept_changes
     return out
 
 
-def _is(run: Path, what: dict[str, Any]) -> bool:
+def _is(run: Path, spec: RunSpec) -> bool:
     try:
-        return not differences(describe(run), _plain(what))
+        return not differences(describe(run), _plain(spec.as_dict()))
     except UsageError:  # damaged or of another version: some other run
         return False
 
@@ -90,7 +90,10 @@ def _next_number(root: Path) -> int:
 
 
 def describe(run: Path) -> dict[str, Any]:
-    """What run.toml says.  Raises UsageError when it is missing, damaged or of another version."""
+    """What run.toml says, with what an older artgen did not write as it is by default.
+
+    Raises UsageError when it is missing, damaged or of another version.
+    """
     path = run / RUN
     try:
         what = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -103,15 +106,25 @@ def describe(run: Path) -> dict[str, Any]:
             f"{run} was made by artgen {what.get('version', '?')} in format {what.get('format')}; "
             f"this artgen reads {checkpoint.FORMAT}; choose another --out"
         )
-    return what
+    del what["format"]
+    try:
+        return _over(_plain(RunSpec.from_dict(what).as_dict()), what)
+    except UsageError as error:
+        raise UsageError(f"{path} cannot be read ({error}); choose another --out") from error
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both, tables in tables; where both say something the second counts."""
+    inner = {key: _over(below[key], value) for key, value in above.items() if isinstance(below.get(key), dict)}
+    return below | above | inner
 
 
 def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """`lr 0.001 -> 0.002` for every setting that is not the same, but for those that may change."""
+    """`config.lr 0.001 -> 0.002` for every setting that is not the same, but for those that may change."""
     found = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
-        if key in MAY_CHANGE or key == "format":
+        if f"{prefix}{key}" in MAY_CHANGE:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
             found += differences(old, new, f"{prefix}{key}.")
@@ -120,12 +133,14 @@ def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -
     return found
 
 
-def remember(run: Path, what: dict[str, Any]) -> None:
+def remember(run: Path, spec: RunSpec) -> None:
     """Make the folder and write down what the run is and where it runs."""
     try:
         run.mkdir(parents=True, exist_ok=True)
         with files.atomic(run / RUN) as temporary:
-            temporary.write_text(tomli_w.dumps(_plain(what | {"format": checkpoint.FORMAT})), encoding="utf-8")
+            temporary.write_text(
+                tomli_w.dumps(_plain(spec.as_dict() | {"format": checkpoint.FORMAT})), encoding="utf-8"
+            )
         with files.atomic(run / "environment.json") as temporary:
             temporary.write_text(json.dumps(environment(), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
@@ -188,15 +203,26 @@ def log(run: Path, row: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A trained model, ready to sample.  fingerprint: first 16 hex digits of the SHA-256 of its file."""
+    """A trained model, ready to sample.
+
+    spec: the run that it is of.  step: that it was saved at, None where its file does not say.  fingerprint: first 16
+    hex digits of the SHA-256 of its file.
+    """
 
     model: nn.Module
-    name: str
     config: Any
-    classes: list[str]
-    description: dict[str, Any]
+    spec: RunSpec
+    step: int | None
     fingerprint: str
     run: Path
+
+    @property
+    def name(self) -> str:
+        return self.spec.model
+
+    @property
+    def classes(self) -> list[str]:
+        return self.spec.data.classes
 
 
 def load_generator(run: Path, device: torch.device, *, checkpoint_name: str | None = None) -> Loaded:
@@ -207,21 +233,23 @@ def load_generator(run: Path, device: torch.device, *, checkpoint_name: str | No
     """
     path = _weights_file(run, checkpoint_name)
     tensors, description = checkpoint.read(path)
-    name = description["model"]
-    if name not in MODELS:
-        raise UsageError(f"{path} is a model of the kind '{name}'; this artgen knows: {', '.join(MODELS)}")
-    backend = importlib.import_module(MODELS[name])
-    config = make_config(backend.Config, description["config"])
-    classes = list(description["data"].get("classes", []))
-    model = backend.Model(config, len(classes))
     try:
-        model.load_state_dict(tensors)
+        spec = RunSpec.from_dict(description)
+    except UsageError as error:
+        raise UsageError(f"{path} does not say what it is: {error}") from error
+    if spec.model not in MODELS:
+        raise UsageError(f"{path} is a model of the kind '{spec.model}'; this artgen knows: {', '.join(MODELS)}")
+    backend = importlib.import_module(MODELS[spec.model])
+    config = make_config(backend.Config, spec.config)
+    model = backend.Model(config, len(spec.data.classes))
+    try:
+        finished.load(model, tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
         raise UsageError(f"{path} does not fit its own description ({reason})") from error
     fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     model = model.eval().requires_grad_(False).to(device)
-    return Loaded(model, name, config, classes, description, fingerprint, path.parent)
+    return Loaded(model, config, spec, description.get("step"), fingerprint, path.parent)
 
 
 def _weights_file(run: Path, checkpoint_name: str | None) -> Path:
@@ -257,6 +285,6 @@ def dataset_of(loaded: Loaded) -> Any:
     """The pictures that a model was trained on.  Raises UsageError when they are gone."""
     from artcli.training import source
 
-    if "path" not in loaded.description["data"]:
+    if not loaded.spec.data.path:
         raise UsageError(f"{loaded.run} does not say which pictures it was trained on, as the folder of a run does.")
-    return source.reopen(loaded.description["data"], loaded.description["seed"])
+    return source.reopen(loaded.spec.data, loaded.spec.seed)

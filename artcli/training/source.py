@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from artcli.errors import UsageError
+from artcli.training.spec import DataSpec, RunSpec
 
 Tell = Callable[[str], None]
 
@@ -18,29 +20,26 @@ NO_DATA = "none"  # in the place of a folder, for models that make their own dat
 
 
 def open(
-    backend: Any, config: Any, what: dict[str, Any], tell: Tell, warn: Tell, check: Callable[[int, int], None] = _go_on
-) -> Any:
-    """The pictures of a run; writes what was found (classes, number, fingerprint) into the run's description.
+    backend: Any, config: Any, spec: RunSpec, tell: Tell, warn: Tell, check: Callable[[int, int], None] = _go_on
+) -> tuple[Any, RunSpec]:
+    """The pictures of a run, and the run's description with what was found (classes, number, fingerprint).
 
     tell, warn: take one line each.  check: called now and then with the pictures read so far and in all, and may raise.
     A backend with data of its own kind opens it itself (`open_data`); all others
     learn from pictures.  One that is `DATA_FREE` may be given None.  Raises UsageError where data are missing.
     """
-    if what["data"]["path"] == NO_DATA and not getattr(backend, "DATA_FREE", False):
-        raise UsageError(f"{what['model']} learns from pictures: give a folder of them instead of {NO_DATA}")
-    found = what["data"]
-    if "other" in found and not hasattr(backend, "SIDES"):
-        raise UsageError(f"{what['model']} learns from one folder: leave out {found['other']}")
-    own = _own(backend, config, what)
+    if spec.data.path == NO_DATA and not getattr(backend, "DATA_FREE", False):
+        raise UsageError(f"{spec.model} learns from pictures: give a folder of them instead of {NO_DATA}")
+    if spec.data.other is not None and not hasattr(backend, "SIDES"):
+        raise UsageError(f"{spec.model} learns from one folder: leave out {spec.data.other}")
+    own = _own(backend, config, spec)
     if own is not None:
-        return own
-    if found["preparation"]["color"] == "rgb" and config.channels == 1:
-        found["preparation"]["color"] = "grey"
-    found["preparation"]["size"] = config.size
-    if hasattr(backend, "SIDES"):
-        found["sides"] = backend.SIDES
-    pictures = _dataset(found, what["seed"], tell, check, words=hasattr(backend, "needs_words"))
-    found |= pictures.describe()
+        return own, replace(spec, data=replace(spec.data, preparation={}, augmentation={}, found={"classes": []}))
+    preparation = spec.data.preparation | {"size": config.size}
+    if preparation["color"] == "rgb" and config.channels == 1:
+        preparation["color"] = "grey"
+    data = replace(spec.data, preparation=preparation, sides=getattr(backend, "SIDES", None))
+    pictures = _dataset(data, spec.seed, tell, check, words=hasattr(backend, "needs_words"))
     if hasattr(backend, "needs_words"):
         backend.needs_words(config, pictures)
     for skipped in pictures.skipped[:5]:
@@ -50,40 +49,38 @@ def open(
         warn(f"left out {len(pictures.skipped) - 5} more; {everything} lists all")
     for note in pictures.notes:
         tell(f"data: {note}")
-    return pictures
+    return pictures, replace(spec, data=replace(data, found=pictures.describe()))
 
 
-def _own(backend: Any, config: Any, what: dict[str, Any]) -> Any:
+def _own(backend: Any, config: Any, spec: RunSpec) -> Any:
     """Data of the backend's own kind; None where it learns from pictures like all others."""
-    found = what["data"]
     if not hasattr(backend, "open_data"):
         return None
-    own = backend.open_data(None if found["path"] == NO_DATA else Path(found["path"]), config, what["seed"])
+    own = backend.open_data(None if spec.data.path == NO_DATA else Path(spec.data.path), config, spec.seed)
     if own is not None:
-        _refuse_preparation(what)
-        found |= {"classes": [], "preparation": {}, "augmentation": {}}
+        _refuse_preparation(spec)
     return own
 
 
-def _refuse_preparation(what: dict[str, Any]) -> None:
+def _refuse_preparation(spec: RunSpec) -> None:
     """Data of a model's own kind are prepared already."""
-    asked = what["data"]["augmentation"] | what["data"]["preparation"] | {"balanced": what["data"]["balanced"]}
+    asked = spec.data.augmentation | spec.data.preparation | {"balanced": spec.data.balanced}
     plain = {"color": "rgb", "filter": "lanczos", "crop": "center", "cutout": "none"}
     changed = [name for name, value in asked.items() if value and value != plain.get(name)]
     if changed:
-        raise UsageError(f"the data of {what['model']} are prepared already: leave out {', '.join(changed)}")
+        raise UsageError(f"the data of {spec.model} are prepared already: leave out {', '.join(changed)}")
 
 
-def reopen(data: dict[str, Any], seed: int) -> Any:
+def reopen(data: DataSpec, seed: int) -> Any:
     """The pictures that a finished model was trained on, of two kinds the first.  Raises UsageError: they are gone."""
-    if not Path(data["path"]).exists():
-        raise UsageError(f"the pictures it was trained on are gone: there is no {data['path']}")
+    if not Path(data.path).exists():
+        raise UsageError(f"the pictures it was trained on are gone: there is no {data.path}")
     found = _dataset(data, seed, lambda line: None)
-    return found.a if "sides" in data else found
+    return found if data.sides is None else found.a
 
 
 def _dataset(
-    data: dict[str, Any],
+    data: DataSpec,
     seed: int,
     tell: Tell,
     check: Callable[[int, int], None] = _go_on,
@@ -91,20 +88,20 @@ def _dataset(
 ) -> Any:
     from artcli.training.data import Augmentation, Preparation, open_dataset
 
-    path, preparation = Path(data["path"]), Preparation(**_with_paths(data["preparation"]))
+    path, preparation = Path(data.path), Preparation(**_with_paths(data.preparation))
     how: dict[str, Any] = {
-        "val_fraction": data["val_fraction"],
-        "balanced": data["balanced"],
-        "augment": Augmentation(**data["augmentation"]),
+        "val_fraction": data.val_fraction,
+        "balanced": data.balanced,
+        "augment": Augmentation(**data.augmentation),
         "seed": seed,
         "progress": _Reading(tell, check),
     }
-    if "sides" not in data:
+    if data.sides is None:
         return open_dataset(path, preparation, words=words, **how)
     from artcli.training.data.sides import open_sides
 
-    other = Path(data["other"]) if "other" in data else None
-    return open_sides(path, other, preparation, data["sides"], **how)
+    other = None if data.other is None else Path(data.other)
+    return open_sides(path, other, preparation, data.sides, **how)
 
 
 def _with_paths(preparation: dict[str, Any]) -> dict[str, Any]:
@@ -132,12 +129,12 @@ def steps_per_epoch(pictures: Any, batch: int) -> float:
     return pictures.steps_per_epoch(batch) if hasattr(pictures, "steps_per_epoch") else float("inf")
 
 
-def steps(config: Any, what: dict[str, Any], pictures: Any) -> int:
+def steps(config: Any, spec: RunSpec, pictures: Any) -> int:
     """Length of the run: --steps, or --epochs, or the model's own."""
-    if what["steps"] and what["epochs"]:
+    if spec.steps and spec.epochs:
         raise UsageError("give --steps or --epochs, not both")
     if hasattr(config, "steps"):
-        if what["steps"] or what["epochs"]:
-            raise UsageError(f"the length of {what['model']} is in its settings: --set text_steps=N, image_steps=N")
+        if spec.steps or spec.epochs:
+            raise UsageError(f"the length of {spec.model} is in its settings: --set text_steps=N, image_steps=N")
         return config.steps
-    return what["steps"] or round((what["epochs"] or config.epochs) * steps_per_epoch(pictures, config.batch))
+    return spec.steps or round((spec.epochs or config.epochs) * steps_per_epoch(pictures, config.batch))

@@ -52,8 +52,9 @@ def export(run: Path) -> Iterator[tuple[Path, float]]:
     Raises ArtgenError where a file cannot be written, or does not do what torch does; then it is not kept.
     """
     loaded = runs.load_generator(run, torch.device("cpu"))
-    about = {key: loaded.description.get(key) for key in ("model", "preset", "version", "step", "config")}
-    about |= {"classes": loaded.classes, "weights": loaded.fingerprint}
+    spec = loaded.spec
+    about: dict[str, Any] = {"model": spec.model, "preset": spec.preset, "version": spec.version, "step": loaded.step}
+    about |= {"config": spec.config, "classes": loaded.classes, "weights": loaded.fingerprint}
     for name, part in loaded.model.exports().items():  # type: ignore[operator]
         path = run / "model" / f"{name}.onnx"
         yield path, _write(path, part, about | {"part": name})

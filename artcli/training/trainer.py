@@ -19,10 +19,9 @@ from torch import nn
 
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
-from artcli.training import parallel, watch
+from artcli.training import finished, parallel, watch
 from artcli.training.contract import Batch
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from artcli.training.spec import PRECISIONS
 
 
 class Source(Protocol):
@@ -72,7 +71,7 @@ class Trainer:
         self.optimizers: dict[str, torch.optim.Optimizer] = model.optimizers()
         self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
         self.decay = float(getattr(model, "average", 0.0))
-        self.average = copy.deepcopy(model).eval().requires_grad_(False) if self.decay else None
+        self.average = _finished_copy(model).eval().requires_grad_(False) if self.decay else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16")
         self.step, self.micro = 0, plan.micro
         self.lately: dict[str, deque[float]] = {}  # losses of the last steps
@@ -181,7 +180,7 @@ class Trainer:
                 group["lr"] = rate * factors.get(name, 1.0)
 
     def _autocast(self):
-        dtype = PRECISIONS[self.plan.precision]
+        dtype = getattr(torch, PRECISIONS[self.plan.precision])
         return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
     # --- between steps ----------------------------------------------------------------------------------------------
@@ -219,7 +218,7 @@ class Trainer:
         try:
             self.model.load_state_dict(state["model"])
             if self.average is not None:
-                self.average.load_state_dict(state["average"])
+                finished.load(self.average, state["average"])
             for name, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
             self.scaler.load_state_dict(state["scaler"])
@@ -229,13 +228,26 @@ class Trainer:
             raise ArtgenError(f"the checkpoint belongs to another model ({reason}); choose another --out") from error
 
 
+def _finished_copy(model: Any) -> Any:
+    """A copy in which the modules that only training needs are None."""
+    left_out = {name: getattr(model, name) for name in finished.left_out(model)}
+    try:
+        for name in left_out:
+            setattr(model, name, None)
+        return copy.deepcopy(model)
+    finally:
+        for name, module in left_out.items():
+            setattr(model, name, module)
+
+
 @torch.no_grad()
 def _move(mean: nn.Module, now: nn.Module, decay: float) -> None:
     """The running mean a little towards the present weights; buffers are taken over."""
-    for kept, parameter in zip(mean.parameters(), now.parameters(), strict=True):
-        kept.lerp_(parameter.detach(), 1 - decay)
-    for old, buffer in zip(mean.buffers(), now.buffers(), strict=True):
-        old.copy_(buffer)
+    parameters, buffers = dict(now.named_parameters()), dict(now.named_buffers())
+    for name, kept in mean.named_parameters():
+        kept.lerp_(parameters[name].detach(), 1 - decay)
+    for name, old in mean.named_buffers():
+        old.copy_(buffers[name])
 
 
 class Pace:

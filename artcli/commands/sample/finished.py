@@ -18,6 +18,7 @@ from artcli.pretrained import find
 from artcli.pretrained import vqgan as vqgan_files
 from artcli.training import runs
 from artcli.training.runs import Loaded
+from artcli.training.spec import RunSpec
 
 SIDE, LARGEST = 256, 1024  # pixels that a VQGAN works at: it takes any size, and its file names none
 _FILES = (vqgan_files.FILE, diffusion_files.FILE)
@@ -42,7 +43,7 @@ def load(run: Path, device: torch.device, *, size: tuple[int, int] | None = None
 
 
 def _loaded(model: Any, name: str, run: Path) -> Loaded:
-    return Loaded(model.eval(), name, model.config, [], {"data": {}}, weights.fingerprint(model), run)
+    return Loaded(model.eval(), model.config, RunSpec(name), None, weights.fingerprint(model), run)
 
 
 def _file(run: Path) -> Path | None:

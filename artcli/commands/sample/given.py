@@ -29,7 +29,7 @@ class Given(NamedTuple):
 def preparation_of(loaded: "Loaded") -> Preparation:
     """What was done to the training pictures, without their masks, which belong to them alone."""
     known = {field.name for field in fields(Preparation)}
-    told = {k: v for k, v in loaded.description["data"].get("preparation", {}).items() if k in known}
+    told = {k: v for k, v in loaded.spec.data.preparation.items() if k in known}
     told = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()} | {"size": int(loaded.config.size)}
     if int(loaded.config.channels) == 1:
         told["color"] = "grey"

@@ -60,8 +60,7 @@ def page(entries: list[dict[str, str]], about: dict[str, Any], recipe: dict[str,
 
 def _about(session: "Session") -> dict[str, Any]:
     loaded = session.sampler.loaded
-    step = loaded.description.get("step")
-    return {"model": loaded.name, "run": str(loaded.run), "step": step, "weights": loaded.fingerprint}
+    return {"model": loaded.name, "run": str(loaded.run), "step": loaded.step, "weights": loaded.fingerprint}
 
 
 def _warn(session: "Session", data: Any, rows: list[int]) -> None:

@@ -93,7 +93,7 @@ class Session:
         chosen = {} if self.request.options.checkpoint is None else {"checkpoint_name": self.request.options.checkpoint}
         loaded = finished.load(run, self.device, size=self.request.size, **chosen)
         sampler = Sampler(loaded, self.device, self.stop, self.enlarger)
-        step = f", step {loaded.description['step']}" if "step" in loaded.description else ""
+        step = "" if loaded.step is None else f", step {loaded.step}"
         size, where = f"{sampler.side}x{sampler.side}{self.enlarger.note}", device.describe(self.device)
         self.console.info(f"sample: {sampler.title}{step}, {size}, {where}")
         return sampler

@@ -16,8 +16,8 @@ from artcli.console import Console
 from artcli.errors import UsageError, did_you_mean
 from artcli.training.registry import MODELS
 from artcli.training.source import NO_DATA
+from artcli.training.spec import PRECISIONS, DataSpec, RunSpec, TrainerSpec
 
-PRECISIONS = ("fp32", "bf16", "fp16")
 EXPORTS = ("onnx",)
 DATA, RUNS = "Data", "Run"
 
@@ -135,7 +135,7 @@ def train(
         for folder in (data, *(() if other is None else (other,))):
             _check(folder, console)
         return
-    options.one_of("--precision", precision, PRECISIONS)
+    options.one_of("--precision", precision, tuple(PRECISIONS))
     options.one_of("--color", color, ("rgb", "ycbcr", "grey"))
     options.one_of("--filter", filter, ("lanczos", "box"))
     if export is not None:
@@ -152,31 +152,31 @@ def train(
     if color == "grey":
         config = dataclasses.replace(config, channels=1)
     preparation = {"color": color, "filter": filter, **_crop(crop), **_cutout(cutout, masks)}
-    what = {
-        "model": model,
-        "preset": preset,
-        "seed": seed,
-        "steps": steps,
-        "epochs": epochs,
-        "version": __version__,
-        "command": shlex.join(["artgen", *sys.argv[1:]]),
-        "config": dataclasses.asdict(config),
-        "data": {
-            "path": NO_DATA if data_free else str(data.resolve()),
-            "name": "-".join(folder.resolve().name for folder in (data, other) if folder is not None),
-            **({} if other is None else {"other": str(other.resolve())}),
-            "val_fraction": val_fraction,
-            "balanced": balanced,
-            "preparation": preparation,
-            "augmentation": {"flip": flip, "zoom": zoom, "rotation": rotate},
-        },
-        "trainer": {"precision": precision, "accumulate": accumulate, "save_every": save_every, "keep": keep},
-    }
+    spec = RunSpec(
+        model=model,
+        preset=preset,
+        seed=seed,
+        steps=steps,
+        epochs=epochs,
+        version=__version__,
+        command=shlex.join(["artgen", *sys.argv[1:]]),
+        config=dataclasses.asdict(config),
+        data=DataSpec(
+            path=NO_DATA if data_free else str(data.resolve()),
+            name="-".join(folder.resolve().name for folder in (data, other) if folder is not None),
+            other=None if other is None else str(other.resolve()),
+            val_fraction=val_fraction,
+            balanced=balanced,
+            preparation=preparation,
+            augmentation={"flip": flip, "zoom": zoom, "rotation": rotate},
+        ),
+        trainer=TrainerSpec(precision, accumulate, save_every, keep),
+    )
     from artcli.commands.shared.loop import interruptible
 
     with interruptible() as stop, stop.at_once():  # the steps wait for a signal themselves
         train_run.carry_out(
-            backend, config, what, out,
+            backend, config, spec, out,
             accept_changes=accept_changes, limit=limit, patience=patience, device_name=device, track=track or [],
             onnx=export == "onnx", dry_run=dry_run, console=console, started=started,
         )  # fmt: skip

@@ -15,8 +15,9 @@ from artcli.commands.shared.loop import Stop, interruptible
 from artcli.console import Console, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
-from artcli.training import checkpoint, parallel, report, runs, samples, source, to_onnx, trackers, watch
+from artcli.training import checkpoint, finished, parallel, report, runs, samples, source, to_onnx, trackers, watch
 from artcli.training.clock import Clock
+from artcli.training.spec import RunSpec
 from artcli.training.trainer import Pace, Plan, Progress, Trainer
 
 ROOT = Path("runs")
@@ -26,7 +27,7 @@ REPORT_EVERY = 60  # seconds; most of its cost is encoding pictures
 def carry_out(
     backend: Any,
     config: Any,
-    what: dict[str, Any],
+    spec: RunSpec,
     out: Path | None,
     *,
     accept_changes: bool,
@@ -39,7 +40,7 @@ def carry_out(
     console: Console,
     started: float,
 ) -> None:
-    """Train from the description `what` to its end, or until the clock or the user stops it.
+    """Train what the description says to its end, or until the clock or the user stops it.
 
     limit: seconds for all of it, since `started`, as time.monotonic() has it.  patience: checkpoints without a lower
     held-out loss after which the run is finished, with the weights of the best.
@@ -47,16 +48,16 @@ def carry_out(
     """
     clock = Clock(limit, started)
     if onnx:
-        to_onnx.check(what["model"])
+        to_onnx.check(spec.model)
     device = devices.choose(device_name)
     parallel.start(device)
     console = console if parallel.rank() == 0 else Console(quiet=True)
-    pictures = source.open(backend, config, what, console.info, console.warn, clock.check_reading)
-    steps = source.steps(config, what, pictures)
-    run = runs.choose(out, ROOT, what, accept_changes=accept_changes)
-    console.info(f"train: {what['model']} on {what['data']['name']}, {steps} steps, seed {what['seed']}, to {run}")
+    pictures, spec = source.open(backend, config, spec, console.info, console.warn, clock.check_reading)
+    steps = source.steps(config, spec, pictures)
+    run = runs.choose(out, ROOT, spec, accept_changes=accept_changes)
+    console.info(f"train: {spec.model} on {spec.data.name}, {steps} steps, seed {spec.seed}, to {run}")
     console.info(f"train: {devices.describe(device)}{_processes()}")
-    precision = _precision(what["trainer"]["precision"], device)
+    precision = _precision(spec.trainer.precision, device)
     if precision == "bf16" and devices.fast_dtype(device) != torch.bfloat16:
         console.warn(
             f"this {device.type} emulates bf16, which takes many times longer; --precision fp32 is faster here"
@@ -66,15 +67,17 @@ def carry_out(
     plan = Plan(
         steps,
         config.batch,
-        what["seed"],
-        micro=what["trainer"]["accumulate"],
+        spec.seed,
+        micro=spec.trainer.accumulate,
         precision=precision,
         clip=getattr(config, "clip_gradient", 0.0),
     )
     with _alone(run):
         how: dict[str, Any] = {"clock": clock, "patience": patience, "onnx": onnx}
-        session = Session(backend, config, what, pictures, plan, run, device, console, **how)
-        tracked = trackers.Trackers(track if parallel.rank() == 0 else [], run, what, step=session.trainer.step)
+        session = Session(backend, config, spec, pictures, plan, run, device, console, **how)
+        tracked = trackers.Trackers(
+            track if parallel.rank() == 0 else [], run, spec.as_dict(), step=session.trainer.step
+        )
         try:
             session.train(tracked)
         finally:
@@ -114,12 +117,12 @@ class Session:
     """One start of a run: from its last checkpoint, or from nothing, towards its end."""
 
     def __init__(
-        self, backend, config, what, pictures, plan: Plan, run: Path, device, console: Console,
+        self, backend, config, spec: RunSpec, pictures, plan: Plan, run: Path, device, console: Console,
         *, clock: Clock, patience: int | None = None, onnx: bool = False,
     ):  # fmt: skip
-        self.what, self.pictures, self.run, self.console, self.onnx = what, pictures, run, console, onnx
+        self.spec, self.pictures, self.run, self.console, self.onnx = spec, pictures, run, console, onnx
         self.patience = patience
-        self.classes: list[str] = what["data"]["classes"]
+        self.classes = spec.data.classes
         self.device = device
         torch.manual_seed(plan.seed)
         model = backend.Model(config, len(self.classes))
@@ -158,7 +161,7 @@ class Session:
         if self.patience and not any(True for _ in self.pictures.validation(1, device=self.device, limit=1)):
             raise UsageError("--patience waits for the held-out loss, but no pictures are held out; see --val-fraction")
         if parallel.rank() == 0:
-            runs.remember(self.run, self.what)
+            runs.remember(self.run, self.spec)
             runs.cut_metrics(self.run, trainer.step)
         self._rehearse()
         with interruptible() as stop, self.console.progress("train", total) as bar:
@@ -182,8 +185,8 @@ class Session:
             return
         with self._writing():
             tensors, description = checkpoint.read(self.run / runs.BEST)
-            checkpoint.export(self.run / runs.WEIGHTS, tensors, self.what | {"step": description["step"]})
-            self.trainer.shown.load_state_dict(tensors)
+            checkpoint.export(self.run / runs.WEIGHTS, tensors, self.spec.as_dict() | {"step": description["step"]})
+            finished.load(self.trainer.shown, tensors)
             self._export()
             report.write(self.run)
         self.console.info(
@@ -226,7 +229,7 @@ class Session:
                 self.console.info(f"train: first step after {self.clock.spent:.1f} s")
             if number == 2:
                 self.console.info(f"train: about {duration(pace.left(now.step))} to go")
-            save = now.step % self.what["trainer"]["save_every"] == 0 or now.step == now.total
+            save = now.step % self.spec.trainer.save_every == 0 or now.step == now.total
             validation = self._look(stop) if save else {}
             if save or now.step % log_every == 0:
                 self._log(now.step, recent, pace, validation)
@@ -304,16 +307,16 @@ class Session:
         content = {
             "trainer": self.trainer.state(), "best": self.best, "stale": self.stale, "seconds": self._seconds(),
         }  # fmt: skip
-        description = self.what | {"step": step}
-        finished = step == self.trainer.plan.steps or validation is None
+        description = self.spec.as_dict() | {"step": step}
+        last = step == self.trainer.plan.steps or validation is None
         with self._writing(), self.clock.save():
             if better:
-                checkpoint.export(self.run / runs.BEST, shown.state_dict(), description)
-            checkpoint.export(self.run / runs.WEIGHTS, shown.state_dict(), description)
-            checkpoint.save(self.run, step, content, self.what["trainer"]["keep"])
+                checkpoint.export(self.run / runs.BEST, finished.state(shown), description)
+            checkpoint.export(self.run / runs.WEIGHTS, finished.state(shown), description)
+            checkpoint.save(self.run, step, content, self.spec.trainer.keep)
             if step == self.trainer.plan.steps:
                 self._export()
-            if finished or time.monotonic() - self.reported > REPORT_EVERY:
+            if last or time.monotonic() - self.reported > REPORT_EVERY:
                 report.write(self.run)
                 self.reported = time.monotonic()
 

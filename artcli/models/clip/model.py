@@ -24,6 +24,7 @@ from torch import nn
 from artcli import weights
 from artcli.errors import UsageError, did_you_mean
 from artcli.models.clip.data import ATTRIBUTES, ClipData, PictureBatch, TextBatch
+from artcli.nn.initialise import take_over
 from artcli.pretrained.clip import encode_tokens
 from artcli.training.colors import COLORS
 from artcli.training.contract import BATCH, Batch, Exported, Port, pictures
@@ -115,7 +116,8 @@ class Model(nn.Module):
         self.config = config
         self.clip: Any = open_clip.model.CLIP(**config.model_cfg())
         if config.start:
-            take_over(self.clip, config.start)
+            file = weights.find(config.start) / "open_clip_model.safetensors"
+            take_over(self.clip, weights.load_state(file), config.start)
         self.tokenize = open_clip.tokenizer.SimpleTokenizer(context_length=config.context_length)
         self.clip.visual.to(memory_format=torch.channels_last)
         self.averaged: nn.Module = copy.deepcopy(self.clip.visual).eval().requires_grad_(False)
@@ -294,18 +296,6 @@ def open_data(folder: Path, config: Config, seed: int) -> ClipData:
 def normalize(images: torch.Tensor) -> torch.Tensor:
     mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
     return (images - mean) / std
-
-
-def take_over(model: nn.Module, start: str) -> None:
-    """Give the model the weights of a finished one of the same sizes.
-
-    Raises UsageError when there is no such model or its sizes are others, WeightsError when its file is damaged.
-    """
-    state = weights.load_state(weights.find(start) / "open_clip_model.safetensors")
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise UsageError(f"start={start} has other sizes than these settings ask for") from error
 
 
 def random_in_ball(shape: torch.Size, radius: float, rng: torch.Generator) -> torch.Tensor:
