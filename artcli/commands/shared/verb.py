@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
@@ -123,7 +123,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _parameter(field: "Field[Any]", hint: Any) -> inspect.Parameter:
     kind, found = get_args(hint)[:2]
-    default = field.default
+    default = inspect.Parameter.empty if field.default is MISSING else field.default
     if isinstance(found, Setting):
         kind, default, found = _option(field.name, kind, default, found)
     elif get_origin(kind) is tuple:
