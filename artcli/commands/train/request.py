@@ -25,7 +25,8 @@ _DATA, _RUN = "Data", "Run"
 
 
 def _presets(ctx: typer.Context, incomplete: str) -> list[str]:
-    return complete.presets(str(ctx.params.get("model")), incomplete)
+    words = (ctx.params.get("model"), *ctx.args)  # args: the parser stops where the option's value is not there yet
+    return complete.presets(next((word for word in words if word in MODELS), ""), incomplete)
 
 
 @dataclass(frozen=True, kw_only=True)
