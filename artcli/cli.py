@@ -102,7 +102,7 @@ def main(
     """
 
 
-app.command("dream")(dream.dream)
+app.command("dream", cls=Command)(dream.dream)
 app.command("paint")(paint.paint)
 app.command("stylize")(stylize.stylize)
 app.command("cyclegan", cls=Command)(cyclegan.cyclegan)

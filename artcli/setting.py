@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+FILM, RUN = "Film", "Run"  # panels that engines and commands both fill
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -11,8 +13,9 @@ class Setting:
 
     help: one short line.  min, max: both allowed themselves.  choices: all that a text may be; several of them, with
     commas between, where the field is a tuple.  metavar: stands for the value in the help.  panel: the help's section,
-    the first one without.  default: shown instead of the field's own.  name: of the option, where it is not the
-    field's; flags: further ones.  parse: text to value, raises UsageError.
+    the first one without.  default: shown instead of the field's own.  key: the name in recipes, settings files and
+    options, where it is not the field's; name: of the option, where it is not the key's; flags: further ones.
+    parse: text to value, raises UsageError.
     """
 
     help: str
@@ -22,6 +25,7 @@ class Setting:
     metavar: str | None = None
     panel: str | None = None
     default: str = ""
+    key: str = ""
     name: str = ""
     flags: tuple[str, ...] = ()
     parse: Callable[[str], Any] | None = None

@@ -32,7 +32,7 @@ def steps_of(folder, monkeypatch):
     from artcli.commands.dream import run as dream_run
 
     seen = []
-    monkeypatch.setattr(dream_run, "run", lambda jobs, request, console, **_: seen.append(request.settings.steps))
+    monkeypatch.setattr(dream_run, "run", lambda request, console: seen.append(request.settings.steps))
 
     def steps(*args):
         result = CliRunner().invoke(app, ["dream", "a", *args])
@@ -86,6 +86,7 @@ def test_an_empty_variable_counts_as_unset(steps_of, monkeypatch):
         ("steps = 'many'", "--steps"),
         ("steps = 0", "--steps"),
         ("[dream]\noptimizer = 'adamm'", "Did you mean 'adam'?"),
+        ("[dream]\nloss = 3", "--loss '3' is not known"),
     ],
 )
 def test_a_mistake_in_a_settings_file(artgen, folder, text, says):

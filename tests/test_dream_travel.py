@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from artcli.backends.dream.travel import Camera, moved, travel
+from artcli.backends.dream.settings import Camera
+from artcli.backends.dream.travel import moved, travel
 from artcli.media import video
 from tests.conftest import one_error_line
 

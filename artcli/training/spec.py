@@ -4,10 +4,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Self
 
 from artcli.errors import UsageError
-from artcli.setting import Setting
+from artcli.setting import RUN, Setting
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's names for them
-_RUN = "Run"  # section of the help
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,12 @@ class DataSpec:
 class TrainerSpec:
     """precision: one of PRECISIONS.  accumulate: parts of a batch.  save_every: steps.  keep: checkpoints."""
 
-    precision: Annotated[str, Setting("Numbers that the net computes with.", choices=tuple(PRECISIONS), panel=_RUN)] = (
+    precision: Annotated[str, Setting("Numbers that the net computes with.", choices=tuple(PRECISIONS), panel=RUN)] = (
         "fp32"
     )
-    accumulate: Annotated[int, Setting("Compute a batch in N parts.", min=1, panel=_RUN)] = 1
-    save_every: Annotated[int, Setting("Steps between checkpoints.", min=1, metavar="N", panel=_RUN)] = 500
-    keep: Annotated[int, Setting("Checkpoints to keep.", min=1, panel=_RUN)] = 2
+    accumulate: Annotated[int, Setting("Compute a batch in N parts.", min=1, panel=RUN)] = 1
+    save_every: Annotated[int, Setting("Steps between checkpoints.", min=1, metavar="N", panel=RUN)] = 500
+    keep: Annotated[int, Setting("Checkpoints to keep.", min=1, panel=RUN)] = 2
 
 
 @dataclass(frozen=True)

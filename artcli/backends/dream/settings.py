@@ -1,7 +1,11 @@
-"""Defaults of dream, written once; no torch here, so that the command can show them in its help."""
+"""Settings of dream with all that users are told of them; no torch here, as the command shows them in its help."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from artcli.setting import FILM, Setting
+
+START, DRAWING = "Start", "Drawing"  # panels of the help
 DRAWERS = ("vqgan", "fft")
 STARTS = ("prior", "sketch", "codes", "range", "noise", "gradient")
 OPTIMIZERS = ("adam", "adamw", "radam")
@@ -26,21 +30,38 @@ class Settings:
     height: int = 256
     steps: int = 300
     drawer: str = "vqgan"
-    optimizer: str = "adam"
-    lr: float | None = None
-    cutouts: int = 24
-    cut_power: float = 1.0
-    augment: tuple[str, ...] = ("flip", "affine", "noise")
-    loss: str = "contrast"
-    init_weight: float = 0.0
-    init_decay: float = 1.0
+    optimizer: Annotated[str, Setting("Optimizer of the picture.", choices=OPTIMIZERS, panel=DRAWING)] = "adam"
+    lr: Annotated[
+        float | None,
+        Setting(
+            "Learning rate.", min=1e-6, max=1e6, default="0.05 for fft, 0.1 for vqgan; --init FILM half", panel=DRAWING
+        ),
+    ] = None
+    cutouts: Annotated[int, Setting("Crops per step.", min=1, panel=DRAWING)] = 24
+    cut_power: Annotated[float, Setting("Above 1: smaller crops.", min=0.01, max=100, panel=DRAWING)] = 1.0
+    augment: Annotated[
+        tuple[str, ...],
+        Setting(f"Of crops: none, or any of {', '.join(AUGMENTATIONS)}.", choices=AUGMENTATIONS, panel=DRAWING),
+    ] = ("flip", "affine", "noise")
+    loss: Annotated[str, Setting("How CLIP's distance from the words is measured.", choices=LOSSES, panel=DRAWING)] = (
+        "contrast"
+    )
+    init_weight: Annotated[
+        float, Setting("Pull towards the init picture; 1000 is strong.", min=0, max=1e9, panel=START)
+    ] = 0.0
+    init_decay: Annotated[float, Setting("Factor of that pull from step to step: 0.98.", min=0, max=1, panel=START)] = (
+        1.0
+    )
     start: str = "prior"
     hold: float = 1500.0
-    tileable: bool = False
-    low_res: int = 64
-    low_part: float | None = None
+    tileable: Annotated[bool, Setting("Edges that fit onto the opposite ones.")] = False
+    low_res: Annotated[int, Setting("Shorter side of the first stage; 0 for none.", min=0, panel=DRAWING)] = 64
+    low_part: Annotated[
+        float | None,
+        Setting("Part of the steps in the first stage.", min=0, max=1, default="0.8; 0.6 for fft", panel=DRAWING),
+    ] = None
     ema: float = 0.9
-    chunk: int = 64
+    chunk: Annotated[int, Setting("Crops at once; fewer need less memory.", min=1, panel=DRAWING)] = 64
 
     @property
     def small_part(self) -> float:
@@ -59,10 +80,15 @@ class Sketching:
     """How a prior draws.  candidates: pictures that CLIP picks from.  steps: of the solver.  guidance: how far beyond
     what the text alone says; 1 is the text alone.  strength: how much of a photograph is drawn anew, 0..1."""
 
-    candidates: int = 12
+    candidates: Annotated[int, Setting("Sketches of the prior that CLIP picks from.", min=1, max=64, panel=START)] = 12
     steps: int = 20
-    guidance: float = 4.0
-    strength: float = 0.7
+    guidance: Annotated[float, Setting("How closely a sketch follows the words.", min=0, max=30, panel=START)] = 4.0
+    strength: Annotated[
+        float,
+        Setting(
+            "With --init and --start prior: how much is drawn anew.", key="prior_strength", min=0.05, max=1, panel=START
+        ),
+    ] = 0.7
 
 
 @dataclass(frozen=True)
@@ -70,10 +96,26 @@ class Pace:
     """How a film is drawn anew: steps of the optimizer for each frame; steady, the part of a frame's start that is the
     frame before it, 0 to below 1."""
 
-    steps: int = 4
-    steady: float = 0.9
+    steps: Annotated[
+        int, Setting("Optimizer steps for each such frame, and of --init FILM.", key="frame_steps", min=1, panel=FILM)
+    ] = 4
+    steady: Annotated[float, Setting("How much less --init FILM flickers.", min=0, max=0.98, panel=FILM)] = 0.9
 
     @property
     def first(self) -> int:
         """Steps of the first frame: as many as the later ones have behind them on average."""
         return max(1, round(self.steps / (1 - self.steady)))
+
+
+@dataclass(frozen=True)
+class Camera:
+    """What happens to the picture from one frame of the film to the next.
+
+    zoom: factor, above 1 moves in.  pan: pixels to the right and down that the view moves.  rotate: degrees
+    clockwise.  steps: of the optimizer, for each frame.
+    """
+
+    zoom: float = 1.0
+    pan: tuple[float, float] = (0.0, 0.0)
+    rotate: float = 0.0
+    steps: int = 4

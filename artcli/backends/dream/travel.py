@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,25 +11,11 @@ import torch.nn.functional as F
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.prior import Prior
 from artcli.backends.dream.sequence import sequence
-from artcli.backends.dream.settings import Settings
+from artcli.backends.dream.settings import Camera, Settings
 from artcli.backends.dream.story import Story
 from artcli.backends.frame import Frame
 from artcli.nn.vqgan import VQGAN
 from artcli.pretrained.clip import Clip
-
-
-@dataclass(frozen=True)
-class Camera:
-    """What happens to the picture from one frame of the film to the next.
-
-    zoom: factor, above 1 moves in.  pan: pixels to the right and down that the view moves.  rotate: degrees
-    clockwise.  steps: of the optimizer, for each frame.
-    """
-
-    zoom: float = 1.0
-    pan: tuple[float, float] = (0.0, 0.0)
-    rotate: float = 0.0
-    steps: int = 4
 
 
 def travel(

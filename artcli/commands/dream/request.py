@@ -1,18 +1,134 @@
 """What a call of `artgen dream` asks for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Self
 
-from artcli.backends.dream.settings import Pace, Settings, Sketching
+import typer
+
+from artcli.backends.dream import prompts as prompt_syntax
+from artcli.backends.dream.settings import DRAWERS, DRAWING, START, STARTS, Camera, Pace, Settings, Sketching
 from artcli.commands.dream import film as dream_film
 from artcli.commands.dream.film import Reel, Source
-from artcli.commands.shared import enlarge
+from artcli.commands.shared import enlarge, naming, options, recipe, verb
+from artcli.commands.shared.common import Common, Enlarging
+from artcli.commands.shared.outputs import FILMS, PICTURES, film_suffix
 from artcli.commands.shared.target import Target
+from artcli.errors import UsageError
+from artcli.media import files
+from artcli.setting import FILM, Setting
 
-if TYPE_CHECKING:
-    from artcli.backends.dream.travel import Camera
+PROMPTS = "Prompts"  # a panel of the help
+VQGAN, PRIOR = "vqgan-mini", "diffusion-mini"
+PRESETS: dict[str, dict[str, Any]] = {
+    "bundled": {"clip": "clip-mini", "vqgan": VQGAN},
+    # What these two are known to draw best with (Crowson et al., 2022, and the tools that followed).
+    "official": {
+        "clip": "ViT-B-32-quickgelu/openai", "vqgan": "vqgan-imagenet-f16-16384", "loss": "spherical", "lr": 0.05,
+        "cutouts": 32, "augment": "flip,affine,perspective,jitter,noise",
+    },
+}  # fmt: skip
+
+
+def _preset(ctx: typer.Context, name: str | None) -> str | None:
+    """Make a preset's values the defaults of this run; flags beside it still win."""
+    if name is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **PRESETS[options.one_of("--preset", name, tuple(PRESETS))]}
+    return name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Enlarging, Common):
+    """The command line.  settings: as far as they are options; `Request.settings` are those that the drawing has."""
+
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="'text', 'text:weight', 'one | another:-0.5', 'a ^ then b'.")
+    ] = None
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            is_eager=True,
+            callback=_preset,
+            metavar="|".join(PRESETS),
+            autocompletion=lambda incomplete: [name for name in PRESETS if name.startswith(incomplete)],
+            help="Models, and what suits them; official: larger ones (1.3 GB).",
+        ),
+    ] = None
+    size: Annotated[str | None, Setting("Pixels.", metavar="S|WxH", default=f"{Settings.width}")] = None
+    steps: Annotated[
+        int | None, Setting("Optimizer steps.", min=1, default=f"{Settings.steps}; --init FILM {Pace().first}")
+    ] = None
+    seed: options.Seed = None
+    best_of: Annotated[int, Setting("Try N seeds briefly, draw CLIP's favourite.", min=1)] = 1
+    init: Annotated[Path | None, Setting("Start from this picture, or film; - for stdin.", metavar="FILE")] = None
+    mask: Annotated[Path | None, Setting("Change --init only where this is white.", metavar="FILE")] = None
+    prompts_file: Annotated[
+        Path | None,
+        Setting("A prompt per line, each its own picture.", metavar="FILE", name="--prompts", panel=PROMPTS),
+    ] = None
+    story: Annotated[
+        Path | None, Setting("Scenes of one picture, a line each; as 'a ^ b'.", metavar="FILE", panel=PROMPTS)
+    ] = None
+    image_prompt: Annotated[
+        tuple[str, ...],
+        typer.Option(metavar="FILE[:W]", help="Draw towards a picture (repeatable).", rich_help_panel=PROMPTS),
+    ] = ()
+    noise_prompt: Annotated[
+        tuple[str, ...],
+        typer.Option(metavar="SEED[:W]", help="Draw towards a random direction.", rich_help_panel=PROMPTS),
+    ] = ()
+    start: Annotated[
+        str | None,
+        Setting("What it begins with.", choices=STARTS, default=f"{Settings.start}, or --init", panel=START),
+    ] = None
+    prior: Annotated[
+        str | None, Setting("What sketches: a name, a run's folder, or none.", default=PRIOR, panel=START)
+    ] = None
+    sketching: Sketching = field(default_factory=Sketching)
+    drawer: Annotated[
+        str | None,
+        Setting(
+            "What is drawn: a VQGAN's codes, or frequencies.",
+            choices=DRAWERS,
+            default=f"{Settings.drawer}; fft with --init, --zoom, --pan, --rotate",
+            panel=DRAWING,
+        ),
+    ] = None
+    clip: Annotated[
+        str, Setting("Bundled name, ARCH/TAG of open_clip, hf-hub:NAME, folder or ARCH=FILE.", panel=DRAWING)
+    ] = "clip-mini"
+    vqgan: Annotated[str | None, Setting("A name, a checkpoint, or a run's folder.", default=VQGAN, panel=DRAWING)] = (
+        None
+    )
+    settings: Settings = field(default_factory=Settings)
+    feather: Annotated[float, Setting("Softness of the mask's edge, in pixels.", min=0, max=1000, panel=START)] = 8.0
+    zoom: Annotated[
+        float | None, Setting("Zoom by this factor per frame, such as 1.01.", min=0.5, max=2, panel=FILM)
+    ] = None
+    pan: Annotated[str | None, Setting("Move the view by so many pixels per frame.", metavar="X,Y", panel=FILM)] = None
+    rotate: Annotated[float | None, Setting("Turn by so many degrees per frame.", min=-90, max=90, panel=FILM)] = None
+    pace: Pace = field(default_factory=Pace)
+    fps: Annotated[
+        float | None,
+        Setting(
+            "Frames per second of a film.",
+            min=1,
+            max=120,
+            default=f"{dream_film.FPS:g}; --init FILM its own",
+            panel=FILM,
+        ),
+    ] = None
+    duration: options.Duration = None
+    save_every: options.SaveEvery = 0
+    time_limit: options.TimeLimit = None
+    preview: options.Preview = True
+    resume: options.Resume = False
+
+    @property
+    def moving(self) -> bool:
+        """Whether a camera moves."""
+        return (self.zoom, self.pan, self.rotate) != (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -27,45 +143,62 @@ class Job(Target):
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that all jobs of a call share.
+    """All jobs of a call, and what they share.
 
-    prior: what draws a sketch first, None for nothing.  source: the film that `init` is, if it is one, drawn anew at
-    `pace`.
+    prior: what draws a sketch first, None for nothing.  source: the film that --init is, if it is one, drawn anew.
+    time_limit: seconds.  recipe: None leaves it out of the files.
     """
 
+    jobs: tuple[Job, ...]
+    options: Options
     settings: Settings
     size: tuple[int, int] | None
-    image_prompts: tuple[str, ...]
-    noise_prompts: tuple[str, ...]
-    init: Path | None
-    mask: Path | None
-    feather: float
-    clip: str
     vqgan: str
     prior: str | None
-    sketching: Sketching
-    camera: "Camera | None"
+    camera: Camera | None
     source: Source | None
-    pace: Pace
-    enlargement: enlarge.Enlargement
-    device: str
-    weights_dirs: tuple[Path, ...]
-    offline: bool
-    best_of: int
     fps: float
-    duration: float | None
-    save_every: int
+    enlargement: enlarge.Enlargement
     time_limit: float | None
-    preview: bool
-    resume: bool
-    force: bool
     recipe: dict[str, Any] | None
     recorded_weights: Mapping[str, str]
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """As the command line would have it: {"prompt": "red car", "steps": 100}.  Raises UsageError."""
+        return cls.of(*verb.read("dream", Options, values))
+
+    @classmethod
+    def of(cls, ctx: typer.Context, asked: Options) -> Self:
+        """Raises UsageError for what cannot work."""
+        _check_init(asked)
+        start = _start(asked)
+        source = dream_film.find_source(asked.init, asked.out, asked.fps, asked.duration)
+        settings = _settings(asked, start, source)
+        _check_drawing(ctx, asked, settings)
+        lines = _lines(asked)
+        jobs = _jobs(lines, asked, source)
+        _check_film(asked, source, jobs)
+        return cls(
+            jobs=tuple(jobs),
+            options=asked,
+            settings=settings,
+            size=None if asked.size is None else options.size(asked.size),
+            vqgan=asked.vqgan or VQGAN,
+            prior=(asked.prior or PRIOR) if start == "prior" and lines != [""] and source is None else None,
+            camera=_camera(asked) if asked.moving else None,
+            source=source,
+            fps=asked.fps or dream_film.FPS,
+            enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler),
+            time_limit=options.seconds(asked.time_limit),
+            recipe=None if asked.no_metadata else recipe.make("dream", {**options.given(ctx), "steps": settings.steps}),
+            recorded_weights={} if asked.from_file is None else recipe.weights_of(asked.from_file),
+        )
 
     @property
     def ahead(self) -> int:
         """Steps of the prior, which come before the optimizer's."""
-        return 0 if self.prior is None else self.sketching.steps
+        return 0 if self.prior is None else self.options.sketching.steps
 
     @property
     def reel(self) -> Reel:
@@ -74,5 +207,118 @@ class Request:
         if self.source is not None:
             return dream_film.of_source(steps, self.source)
         if self.camera is not None:
-            return dream_film.of_camera(steps, self.fps, self.duration)
-        return dream_film.of_steps(steps, self.fps, self.duration)
+            return dream_film.of_camera(steps, self.fps, self.options.duration)
+        return dream_film.of_steps(steps, self.fps, self.options.duration)
+
+
+def _check_init(asked: Options) -> None:
+    for path in (asked.init, asked.mask):
+        if path is not None and str(path) != "-" and not path.is_file():
+            raise files.missing(path)
+    if asked.init is None and (asked.mask is not None or asked.settings.init_weight):
+        option = "--mask" if asked.mask else "--init-weight"
+        raise UsageError(f"{option} needs --init, the picture that it is about")
+
+
+def _start(asked: Options) -> str:
+    """What the drawing begins with, as settled by --start, --prior and --init together."""
+    start, prior = asked.start, asked.prior
+    if start is None:
+        return "sketch" if prior == "none" or (asked.init is not None and prior is None) else "prior"
+    if asked.init is not None and start != "prior":
+        raise UsageError(f"--start {start} says what the drawing begins with where there is no --init")
+    if start == "prior" and prior == "none":
+        raise UsageError("--start prior and --prior none do not go together: leave one out")
+    if start != "prior" and prior not in (None, "none"):
+        raise UsageError(f"--start {start} does without a prior: leave out --prior")
+    return start
+
+
+def _settings(asked: Options, start: str, source: Source | None) -> Settings:
+    """Those of the options, with what depends on several of them."""
+    # Frequencies keep a picture that is given as it is, codes only about.
+    given = asked.vqgan is None and (asked.init is not None or asked.moving)
+    return replace(
+        asked.settings,
+        steps=asked.steps or (Settings.steps if source is None else asked.pace.first),
+        drawer=asked.drawer or ("fft" if given else Settings.drawer),
+        start=start,
+        # A film's later frames are drawn at full size, and so is the first.
+        low_res=asked.settings.low_res if source is None else 0,
+    )
+
+
+def _check_drawing(ctx: typer.Context, asked: Options, settings: Settings) -> None:
+    """What belongs to one drawer, or to none of a photograph."""
+    if settings.start not in ("prior", "sketch") and settings.drawer != "vqgan":
+        raise UsageError(f"--start {settings.start} goes with --drawer vqgan")
+    if settings.tileable and asked.mask is not None:
+        raise UsageError("--tileable and --mask do not go together: a photograph's edges stay as they are")
+    if options.on_the_line(ctx, "vqgan") and settings.drawer != "vqgan":
+        raise UsageError("--vqgan goes with --drawer vqgan")
+
+
+def _lines(asked: Options) -> list[str]:
+    """The prompt lines of the batch, each checked; one empty line when only pictures or noise steer."""
+    if asked.story is not None and (asked.prompt is not None or asked.prompts_file is not None):
+        raise UsageError("--story goes without PROMPT and --prompts: its lines are the scenes")
+    if asked.prompt is not None and asked.prompts_file is not None:
+        raise UsageError("give either PROMPT or --prompts FILE, not both")
+    prompt = asked.prompt if asked.story is None else " ^ ".join(_read_lines(asked.story))
+    lines = [prompt or ""] if asked.prompts_file is None else _read_lines(asked.prompts_file)
+    if prompt is not None or asked.prompts_file is not None or not (asked.image_prompt or asked.noise_prompt):
+        for line in lines:
+            prompt_syntax.parse_story(line)
+    if lines == [""] and (asked.start == "prior" or asked.prior not in (None, "none")):
+        raise UsageError("a prior draws from words: give a PROMPT, or leave out --prior and --start prior")
+    return lines
+
+
+def _read_lines(path: Path) -> list[str]:
+    """What the lines of a file say, without comments."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise files.missing(path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as text: {error}") from error
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise UsageError(f"{path} has no prompts; write one per line")
+    return lines
+
+
+def _jobs(lines: list[str], asked: Options, source: Source | None) -> list[Job]:
+    """Every line with every seed, and where it goes."""
+    seeds = options.seeds(asked.seed)
+    if asked.best_of > 1:
+        seeds = seeds[:1]
+    suffix = ".png" if source is None else film_suffix(source.path)
+    count = len(lines) * len(seeds)
+    slugs = [files.slug(line) for line in lines]
+    jobs = []
+    targets = naming.places(slugs, asked.out, lambda slug: f"{slug}{suffix}", count=count, what="prompts")
+    for line, target in zip(lines, targets, strict=True):
+        if str(target) != "-":
+            files.check_extension(target, PICTURES + FILMS)
+        names = [files.numbered(target, seed) if len(seeds) > 1 else target for seed in seeds]
+        jobs += [Job(line, seed, name, source is not None) for seed, name in zip(seeds, names, strict=True)]
+    return jobs
+
+
+def _check_film(asked: Options, source: Source | None, jobs: list[Job]) -> None:
+    """What belongs to a picture, and means nothing for a film; and what makes one."""
+    if source is not None and asked.mask is not None:
+        raise UsageError(f"--mask belongs to one picture, and {source.path} is a film; leave it out")
+    if source is not None and asked.moving:
+        raise UsageError(f"--zoom, --pan and --rotate move a picture, and {source.path} is a film; leave them out")
+    if asked.moving and (asked.mask is not None or any(job.film is None for job in jobs)):
+        raise UsageError("--zoom, --pan and --rotate make a film (--out NAME.mp4, .webm or .gif), without --mask")
+
+
+def _camera(asked: Options) -> Camera:
+    try:
+        right, down = (float(part) for part in (asked.pan or "0,0").split(","))
+    except ValueError:
+        raise UsageError(f"--pan '{asked.pan}' has to be two numbers of pixels, such as 2,0") from None
+    return Camera(1.0 if asked.zoom is None else asked.zoom, (right, down), asked.rotate or 0.0, asked.pace.steps)

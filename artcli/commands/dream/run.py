@@ -36,36 +36,39 @@ if TYPE_CHECKING:
 DEFAULT_SIDE, LARGEST_INIT_SIDE = 256, 512
 
 
-def check(jobs: list[Job], request: Request, *, skip_existing: bool, console: Console) -> list[Job]:
-    """Refuse, before any compute, what could not be written; the jobs that are left to do."""
-    return target.check(
-        jobs,
-        lambda job: _snapshots(job, request),
-        label="dream",
-        resume=request.resume,
-        force=request.force,
-        skip_existing=skip_existing,
-        console=console,
-    )
-
-
-def run(jobs: list[Job], request: Request, console: Console, *, dry_run: bool, batch: bool = False) -> None:
+def run(request: Request, console: Console) -> None:
     """Load the models once, then draw job after job.
 
     A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
     """
-    jobs = device.my_share(jobs)
+    asked = request.options
+    jobs = device.my_share(list(request.jobs) if asked.dry_run else _left(request, console))
     if not jobs:
         return
     console.info(_headline(jobs, request))
     from artcli.commands.shared.loop import interruptible
 
+    batch = len(request.jobs) > 1
     with interruptible() as stop:
         with stop.at_once():
             studio = Studio(request, console)
-            if dry_run:
+            if asked.dry_run:
                 return one_by_one(jobs, studio.estimate, lambda job: job.out, console, batch=batch)
         one_by_one(jobs, lambda job: studio.draw(job, stop), lambda job: job.out, console, batch=batch)
+
+
+def _left(request: Request, console: Console) -> list[Job]:
+    """Refuse, before any compute, what could not be written; the jobs that are left to do."""
+    asked = request.options
+    return target.check(
+        request.jobs,
+        lambda job: _snapshots(job, request),
+        label="dream",
+        resume=asked.resume,
+        force=asked.force,
+        skip_existing=asked.skip_existing,
+        console=console,
+    )
 
 
 def _headline(jobs: Sequence[Job], request: Request) -> str:
@@ -74,7 +77,7 @@ def _headline(jobs: Sequence[Job], request: Request) -> str:
     seeds = f"seed {first.seed}" if len(jobs) == 1 else f"{len(jobs)} pictures"
     steps = counted(request.settings.steps, "step")
     if request.source is not None:
-        steps += f" for the first of {request.source.frames} frames, {request.pace.steps} for each other"
+        steps += f" for the first of {request.source.frames} frames, {request.options.pace.steps} for each other"
     return f"dream: {what}, {steps}, {seeds}, to {first.out}{' ...' if len(jobs) > 1 else ''}"
 
 
@@ -85,13 +88,14 @@ class Studio:
         from artcli.pretrained import clip
 
         self.request, self.console, self.told = request, console, set[str]()
+        asked = self.asked = request.options
         self.edit = self._read_init()
         width, height = self._size()
         self.settings = replace(request.settings, width=width, height=height)
-        self.device = device.choose(request.device)
-        where: dict[str, Any] = {"weights_dirs": request.weights_dirs, "offline": request.offline}
+        self.device = device.choose(asked.device)
+        where: dict[str, Any] = {"weights_dirs": asked.folders, "offline": asked.offline}
         self.enlarger = enlarge.load(request.enlargement, self.device, **where)
-        self.clip = clip.load(request.clip, self.device, **where)
+        self.clip = clip.load(asked.clip, self.device, **where)
         self.vqgan = self._load_vqgan()
         self.weights = {self.clip.name: weights.fingerprint(self.clip.model)}
         if self.vqgan is not None:
@@ -111,11 +115,11 @@ class Studio:
         if self.request.source is not None:
             source = self.request.source
             return canvas.Edit(canvas.Canvas(next(source.read(self._size_from(*source.size)))))
-        if self.request.init is None:
+        if self.asked.init is None:
             return None
-        photo = images.load("-" if str(self.request.init) == "-" else self.request.init)
-        if self.request.mask is not None:
-            found = canvas.edit(photo, images.load(self.request.mask), self.request.feather)
+        photo = images.load("-" if str(self.asked.init) == "-" else self.asked.init)
+        if self.asked.mask is not None:
+            found = canvas.edit(photo, images.load(self.asked.mask), self.asked.feather)
             return replace(found, exif=photo.exif)
         height, width = photo.rgb.shape[:2]
         size = self._size_from(width, height)
@@ -136,8 +140,8 @@ class Studio:
             self.request.vqgan,
             self.device,
             encodes=self._encodes(),
-            weights_dirs=self.request.weights_dirs,
-            offline=self.request.offline,
+            weights_dirs=self.asked.folders,
+            offline=self.asked.offline,
         )
         factor = model.sizes.factor
         if self.settings.tileable and (self.settings.width % factor or self.settings.height % factor):
@@ -149,7 +153,7 @@ class Studio:
 
         if self.request.prior is None:
             return None
-        where: dict[str, Any] = {"weights_dirs": self.request.weights_dirs, "offline": self.request.offline}
+        where: dict[str, Any] = {"weights_dirs": self.asked.folders, "offline": self.asked.offline}
         return diffusion_files.load(self.request.prior, self.device, **where)
 
     def _prior(self, job: Job) -> "Prior | None":
@@ -159,7 +163,7 @@ class Studio:
         if self.diffusion is None:
             return None
         words = prompt_syntax.parse_story(job.prompt)[0]
-        return Prior(self.diffusion, self.clip, words, self.request.sketching)
+        return Prior(self.diffusion, self.clip, words, self.asked.sketching)
 
     def _encodes(self) -> bool:
         """Whether pictures become codes, and not only codes pictures."""
@@ -170,7 +174,7 @@ class Studio:
         """(width, height) of what is drawn."""
         if self.edit is None:
             return self.request.size or (DEFAULT_SIDE, DEFAULT_SIDE)
-        if self.request.mask is not None and self.request.size is not None:
+        if self.asked.mask is not None and self.request.size is not None:
             raise UsageError("--size and --mask do not go together: an edited picture keeps its own size")
         return self.edit.canvas.photo.shape[2], self.edit.canvas.photo.shape[1]
 
@@ -180,7 +184,7 @@ class Studio:
         started = time.monotonic()
         self.enlarger.check(job.picture, *self._shown)
         targets = self._targets(job)
-        seed = self._best_seed(job, targets, stop) if self.request.best_of > 1 else job.seed
+        seed = self._best_seed(job, targets, stop) if self.asked.best_of > 1 else job.seed
         recipe = self._recipe(job, seed)
         unfinished = self._unfinished(job, seed)
         saved = self._saved(unfinished)
@@ -217,7 +221,7 @@ class Studio:
         source, camera, length = self.request.source, self.request.camera, self.request.reel.length
         if source is not None:
             film = source.read((self.settings.width, self.settings.height))
-            return restyle(targets, self.clip, self.settings, self.request.pace, film, length, **how)
+            return restyle(targets, self.clip, self.settings, self.asked.pace, film, length, **how)
         how |= {"canvas": self.edit.canvas if self.edit else None, "prior": self._prior(job)}
         if camera is not None:
             return travel(targets, self.clip, self.settings, camera, length, **how)
@@ -243,7 +247,7 @@ class Studio:
             film=film,
             preview=None if preview is None else lambda pixels: images.save(preview, pixels, alpha=self._alpha),
             snapshot=lambda step, pixels: images.save(job.at_step(step), pixels, alpha=self._alpha),
-            save_every=self.request.save_every,
+            save_every=self.asked.save_every,
             save_state=None if job.streamed else lambda state: unfinished.save(state=state),
             time_limit=self.request.time_limit,
         )
@@ -257,9 +261,9 @@ class Studio:
 
     def _preview(self, job: Job) -> Path | None:
         """Where the preview goes; None without one, and where a file of the user has its name."""
-        if not self.request.preview or job.streamed:
+        if not self.asked.preview or job.streamed:
             return None
-        if job.preview.exists() and not (self.request.force or self.request.resume):
+        if job.preview.exists() and not (self.asked.force or self.asked.resume):
             self.console.info(f"dream: {job.preview} exists, so there is no preview (--force replaces it)")
             return None
         self.console.info(f"dream: preview in {job.preview}")
@@ -289,8 +293,8 @@ class Studio:
         from artcli.backends.dream import steer
         from artcli.backends.dream.story import Story
 
-        other = [steer.image(self.clip, prompt_syntax.parse_one(line)) for line in self.request.image_prompts]
-        other += [steer.noise(self.clip, prompt_syntax.parse_one(line)) for line in self.request.noise_prompts]
+        other = [steer.image(self.clip, prompt_syntax.parse_one(line)) for line in self.asked.image_prompt]
+        other += [steer.noise(self.clip, prompt_syntax.parse_one(line)) for line in self.asked.noise_prompt]
         scenes = prompt_syntax.parse_story(job.prompt) if job.prompt else [[]]
         self._tell_words(job.prompt, scenes)
         return Story([steer.texts(self.clip, scene) + other for scene in scenes])
@@ -312,7 +316,7 @@ class Studio:
         canvas = self.edit.canvas if self.edit else None
         prior = self._prior(job)
         scores: dict[int, float] = {}
-        for seed in range(job.seed, job.seed + self.request.best_of):
+        for seed in range(job.seed, job.seed + self.asked.best_of):
             scores[seed] = try_seed(targets, self.clip, self.settings, seed, canvas, self.vqgan, prior)
             self.console.info(f"dream: trying seeds: {seed} reaches {scores[seed]:.3f}")
             if stop.requested:
@@ -326,7 +330,7 @@ class Studio:
         if self.request.recipe is None:
             return None
         parameters = {**self.request.recipe["parameters"], "prompt": job.prompt}
-        parameters["size"] = None if self.request.mask else f"{self.settings.width}x{self.settings.height}"
+        parameters["size"] = None if self.asked.mask else f"{self.settings.width}x{self.settings.height}"
         kept = {k: v for k, v in parameters.items() if v is not None and v != ""}
         made = {**self.request.recipe, "parameters": kept, "seed": seed, "weights": self.recorded}
         recipe_text.to_text(made)  # one that is too long shows before any compute
@@ -343,19 +347,19 @@ class Studio:
         return self.request.reel.open(job, self._shown, recipe, done, self.console)
 
     def _unfinished(self, job: Job, seed: int) -> Unfinished:
-        request = self.request
+        request, asked = self.request, self.asked
         what = {
             "prompt": job.prompt, "seed": seed, "settings": asdict(self.settings), "weights": self.weights,
-            "images": request.image_prompts, "noise": request.noise_prompts, "feather": request.feather,
-            "init": fingerprint(request.init), "mask": fingerprint(request.mask),
-            "film": job.film and (request.reel.fps, request.duration),
-            "prior": request.prior and asdict(request.sketching),
-            "camera": request.camera and asdict(request.camera), "pace": request.source and asdict(request.pace),
+            "images": asked.image_prompt, "noise": asked.noise_prompt, "feather": asked.feather,
+            "init": fingerprint(asked.init), "mask": fingerprint(asked.mask),
+            "film": job.film and (request.reel.fps, asked.duration),
+            "prior": request.prior and asdict(asked.sketching),
+            "camera": request.camera and asdict(request.camera), "pace": request.source and asdict(asked.pace),
         }  # fmt: skip
         return Unfinished(job.unfinished, what)
 
     def _saved(self, unfinished: Unfinished) -> Mapping[str, Any] | None:
-        saved = unfinished.load() if self.request.resume else None
+        saved = unfinished.load() if self.asked.resume else None
         if saved is not None:
             self.console.info(f"dream: going on from step {saved['state']['step']}")
         return saved
@@ -384,7 +388,7 @@ class Studio:
         full, sketch = seconds_per_step(0.0)
         total = self.settings.steps * (part * seconds_per_step(1.0)[0] + (1 - part) * full)
         total += 0 if prior is None else sketch / 2 * self.request.ahead
-        later = (self.request.camera or self.request.pace).steps
+        later = (self.request.camera or self.asked.pace).steps
         total += (self.request.reel.total - self.settings.steps - self.request.ahead) * later * full
         total += self.enlarger.seconds(*self._shown)
         memory = psutil.Process().memory_info().rss / 1e9
@@ -402,5 +406,5 @@ def _read_as(job: Job) -> dict[str, str]:
 
 def _snapshots(job: Job, request: Request) -> list[Path]:
     """The pictures that --save-every leaves beside the last one."""
-    every = request.save_every
+    every = request.options.save_every
     return [job.at_step(step) for step in range(every, request.reel.total, every)] if every else []

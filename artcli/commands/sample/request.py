@@ -15,11 +15,11 @@ from artcli.commands.shared.enlarge import AS_IS, Enlargement
 from artcli.commands.shared.outputs import FILMS
 from artcli.errors import UsageError
 from artcli.media import claims, files
-from artcli.setting import Setting
+from artcli.setting import FILM, Setting
 
 ALL = "all"  # as a class: each of them
 DRAWING = ("vqgan", "diffusion")  # kinds of weights that need no run to be sampled from
-_WAYS, _WORDS, _FILMS = "Other than random samples", "Models that draw from words", "Films"
+_WAYS, _WORDS = "Other than random samples", "Models that draw from words"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +98,12 @@ class Options(Enlarging, Making):
         float | None, Setting("How closely words are followed.", min=0, max=30, default="3", panel=_WORDS)
     ] = None
 
-    fps: Annotated[float, Setting("Frames per second of a film.", min=1, max=120, panel=_FILMS)] = 30.0
+    fps: options.Fps = 30.0
     duration: Annotated[
         float | None,
         Setting(
             "Length of the film.", min=0.1, max=3600, metavar="SECONDS", default="2 a stop; walk 12; sweep 4",
-            panel=_FILMS,
+            panel=FILM,
         ),
     ] = None  # fmt: skip
 

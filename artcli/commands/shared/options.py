@@ -11,6 +11,9 @@ from artcli import network
 from artcli.commands.shared.enlarge import AS_IS, FACTORS, Enlargement
 from artcli.errors import UsageError
 from artcli.media import files
+from artcli.setting import FILM, RUN
+
+FILES = "Files and weights"  # a panel
 
 MIN_SIDE, MAX_SIDE = 32, 8192
 MAX_SEED = 2**31 - 1
@@ -22,8 +25,7 @@ def _read_recipe(ctx: typer.Context, file: Path | None) -> Path | None:
         from artcli.commands.shared import recipe
 
         known = [parameter.name or "" for parameter in ctx.command.params]
-        recorded = recipe.parameters_of(file, ctx.command.name or "", known)
-        ctx.default_map = {**(ctx.default_map or {}), **recorded, **(ctx.obj or {})}
+        ctx.default_map = {**(ctx.default_map or {}), **recipe.parameters_of(file, ctx.command.name or "", known)}
     return file
 
 
@@ -47,28 +49,62 @@ Out = Annotated[
         help="Output; a batch's folder or 'dir/*.jpg'. - for stdout.",
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace outputs that exist.")]
-SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave alone what exists already (batches).")]
-Recursive = Annotated[bool, typer.Option("--recursive", help="Subfolders, too; --out mirrors them.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Print results as JSON lines.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would run and what it costs; write nothing.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace outputs that exist.", rich_help_panel=FILES)]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave alone what exists already (batches).", rich_help_panel=FILES)
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", help="Subfolders, too; --out mirrors them.", rich_help_panel=FILES)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.", rich_help_panel=RUN)]
+Json = Annotated[bool, typer.Option("--json", help="Print results as JSON lines.", rich_help_panel=RUN)]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", "-n", help="Say what would run and what it costs; write nothing.", rich_help_panel=RUN),
+]
 Seed = Annotated[str | None, typer.Option("--seed", metavar="INT|A-B", help="Seed, or a range for several pictures.")]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cuda, cuda:1, mps or cpu.")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="auto, cuda, cuda:1, mps or cpu.", rich_help_panel=RUN)
+]
 WeightsDirs = Annotated[
     list[Path] | None,
-    typer.Option("--weights", metavar="DIR", help="Search this folder for weights first (repeatable)."),
+    typer.Option(
+        "--weights", metavar="DIR", help="Search this folder for weights first (repeatable).", rich_help_panel=FILES
+    ),
 ]
-Offline = Annotated[bool, typer.Option("--offline", callback=_leave_network, help="Never use the network.")]
-NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Neither recipe nor the photo's EXIF in the outputs.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", callback=_leave_network, help="Never use the network.", rich_help_panel=FILES)
+]
+NoMetadata = Annotated[
+    bool,
+    typer.Option("--no-metadata", help="Neither recipe nor the photo's EXIF in the outputs.", rich_help_panel=FILES),
+]
 TimeLimit = Annotated[
-    str | None, typer.Option("--time-limit", metavar="TIME", help="Stop and save after this long: 90, 90s, 5m, 1h30m.")
+    str | None,
+    typer.Option(
+        "--time-limit", metavar="TIME", help="Stop and save after this long: 90, 90s, 5m, 1h30m.", rich_help_panel=RUN
+    ),
 ]
 SaveEvery = Annotated[
     int,
-    typer.Option("--save-every", metavar="N", min=0, help="Also save the picture every N steps (0: only at the end)."),
+    typer.Option(
+        "--save-every",
+        metavar="N",
+        min=0,
+        help="Also save the picture every N steps (0: only at the end).",
+        rich_help_panel=RUN,
+    ),
 ]
-Fps = Annotated[float, typer.Option("--fps", min=1, max=120, help="Frames per second of a film.")]
+Preview = Annotated[
+    bool,
+    typer.Option(
+        "--preview/--no-preview", help="Keep NAME.preview.png up to date during the run.", rich_help_panel=RUN
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with an interrupted run of the same command.", rich_help_panel=RUN)
+]
+Fps = Annotated[float, typer.Option("--fps", min=1, max=120, help="Frames per second of a film.", rich_help_panel=FILM)]
 Duration = Annotated[
     float | None,
     typer.Option(
@@ -77,6 +113,7 @@ Duration = Annotated[
         min=0.1,
         max=86_400,
         help="Length of the film.  [default: every step; --init FILM all]",
+        rich_help_panel=FILM,
     ),
 ]
 Upscale = Annotated[
@@ -86,7 +123,10 @@ Upscale = Annotated[
 Upscaler = Annotated[
     str | None,
     typer.Option(
-        "--upscaler", metavar="NAME", help="Net for that: a name, a file or a run's folder.  [default: upscaler]"
+        "--upscaler",
+        metavar="NAME",
+        help="Net for that: a name, a file or a run's folder.  [default: upscaler]",
+        rich_help_panel=FILES,
     ),
 ]
 FromFile = Annotated[
@@ -97,6 +137,7 @@ FromFile = Annotated[
         is_eager=True,
         callback=_read_recipe,
         help="Run again what made FILE; flags change it.",
+        rich_help_panel=FILES,
     ),
 ]
 
@@ -167,11 +208,7 @@ def one_of(option: str, value: str, known: tuple[str, ...]) -> str:
 def on_the_line(ctx: typer.Context, *parameters: str) -> str:
     """Those that this call names itself, as `--these, --options`: settings files and records may hold what is meant
     for other calls."""
-    here = [
-        name
-        for name in parameters
-        if name in (ctx.obj or {}) or getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"
-    ]
+    here = [name for name in parameters if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
     return ", ".join(f"--{name.replace('_', '-')}" for name in here)
 
 

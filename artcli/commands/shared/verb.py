@@ -59,29 +59,32 @@ def build(kind: type[Options], values: Mapping[str, Any]) -> Options:
     for field, hint in _own_first(kind):
         if is_dataclass(hint):
             made[field.name] = build(hint, values)  # type: ignore[arg-type]
-        elif field.name in values:
-            made[field.name] = _value(hint, values[field.name])
+        elif get_origin(hint) is Annotated and (key := _key(field, hint)) in values:
+            made[field.name] = _value(hint, values[key])
     return kind(**made)
 
 
 def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typer.Context, Options]:
     """The options of a verb from a mapping, checked and converted as those of a command line are.
-
-    The context's obj is the mapping: what is in it counts as on the line.
     Raises UsageError for a name that the verb does not have, and for a value that does not fit.
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: None))
+    found: list[Options] = []
+    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: found.append(options)))
     made = typer.main.get_command(app)
     known = [parameter.name for parameter in made.params if parameter.name]
     for given in values:
         if given not in known:
             raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, known)}")
+    context = typer.Context(made, info_name=name)
     try:
-        context = made.make_context(name, [], obj=dict(values), default_map=dict(values))
+        with context.scope(cleanup=False):  # values count as said on the line: what --from records comes behind them
+            for parameter in sorted(made.params, key=lambda each: not each.is_eager):
+                parameter.handle_parse_result(context, values, [])
+            made.invoke(context)
     except typer.BadParameter as error:
         raise UsageError(error.format_message()) from error
-    return context, build(kind, context.params)  # type: ignore[return-value]
+    return context, found[0]
 
 
 def _place(parameter: inspect.Parameter) -> tuple[bool, bool]:
@@ -108,6 +111,12 @@ def _flat(kind: Any) -> Iterator[tuple["Field[Any]", Any]]:
             yield field, hint
 
 
+def _key(field: "Field[Any]", hint: Any) -> str:
+    """The name of a field's parameter."""
+    found = get_args(hint)[1]
+    return (isinstance(found, Setting) and found.key) or field.name
+
+
 def _value(hint: Any, value: Any) -> Any:
     """As the dataclass has it: a tuple of what was given several times, or with commas between."""
     kind, found = get_args(hint)[:2]
@@ -125,11 +134,11 @@ def _parameter(field: "Field[Any]", hint: Any) -> inspect.Parameter:
     kind, found = get_args(hint)[:2]
     default = inspect.Parameter.empty if field.default is MISSING else field.default
     if isinstance(found, Setting):
-        kind, default, found = _option(field.name, kind, default, found)
+        kind, default, found = _option(_key(field, hint), kind, default, found)
     elif get_origin(kind) is tuple:
         kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]
     return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found]
+        _key(field, hint), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found]
     )
 
 
@@ -143,7 +152,8 @@ def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any
         kind = str | None if default is None else str
         how |= _chosen(flag, told.choices, several)
     elif told.parse is not None:
-        how["parser"] = told.parse
+        parse = told.parse
+        how["parser"] = lambda value: parse(str(value))  # a settings file may hold a number
     text = f"{told.help}  [default: {told.default}]" if told.default else told.help
     shown = not told.default
     return kind, default, typer.Option(flag, *told.flags, help=text, show_default=shown, **how)
@@ -152,7 +162,8 @@ def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any
 def _chosen(flag: str, choices: tuple[str, ...], several: bool) -> dict[str, Any]:
     """Checks one of some words, or several with commas between; help shows them, and completion offers them."""
 
-    def check(text: str) -> str:
+    def check(value: object) -> str:
+        text = str(value)  # a settings file may hold a number
         for word in _words(text) if several else (text,):
             checks.one_of(flag, word, choices)
         return text

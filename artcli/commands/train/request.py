@@ -16,12 +16,12 @@ from artcli.commands.shared import complete, options, verb
 from artcli.commands.shared.common import Quiet
 from artcli.console import Console
 from artcli.errors import UsageError
-from artcli.setting import Setting
+from artcli.setting import RUN, Setting
 from artcli.training.registry import MODELS
 from artcli.training.source import NO_DATA
 from artcli.training.spec import DataSpec, RunSpec, TrainerSpec
 
-_DATA, _RUN = "Data", "Run"
+_DATA = "Data"
 
 
 def _presets(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -62,9 +62,6 @@ class Options(Quiet):
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the model (repeatable)."),
     ] = ()
     seed: Annotated[int, Setting("Seed of the whole run.", min=0)] = 0
-    time_limit: options.TimeLimit = None
-    device: options.Device = "auto"
-    offline: options.Offline = False
 
     check: Annotated[bool, Setting("Only look at the data and say what is in it.", panel=_DATA)] = False
     val_fraction: Annotated[float, Setting("Part that is held out.", min=0, max=0.9, panel=_DATA)] = 0.1
@@ -78,20 +75,23 @@ class Options(Quiet):
     rotate: Annotated[float, Setting("Turn by up to this, in degrees.", min=0, max=180, panel=_DATA)] = 0.0
     balanced: Annotated[bool, Setting("Draw every class equally often.", panel=_DATA)] = False
 
+    time_limit: options.TimeLimit = None
+    device: options.Device = "auto"
+    offline: options.Offline = False
     trainer: TrainerSpec = field(default_factory=TrainerSpec)
     patience: Annotated[
         int | None,
         Setting(
             "Finish with the best weights when N checkpoints brought no lower held-out loss.",
-            min=1, metavar="N", panel=_RUN,
+            min=1, metavar="N", panel=RUN,
         ),
     ] = None  # fmt: skip
     track: Annotated[
         tuple[str, ...],
-        typer.Option("--track", metavar="NAME", help="tensorboard or wandb, when installed.", rich_help_panel=_RUN),
+        typer.Option("--track", metavar="NAME", help="tensorboard or wandb, when installed.", rich_help_panel=RUN),
     ] = ()
-    export: Annotated[str | None, Setting("Files for other programs, when done.", choices=("onnx",), panel=_RUN)] = None
-    accept_changes: Annotated[bool, Setting("Go on with other settings than before.", panel=_RUN)] = False
+    export: Annotated[str | None, Setting("Files for other programs, when done.", choices=("onnx",), panel=RUN)] = None
+    accept_changes: Annotated[bool, Setting("Go on with other settings than before.", panel=RUN)] = False
 
     def console(self) -> Console:
         return Console(quiet=self.quiet, json_lines=self.as_json, notes=False)
