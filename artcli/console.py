@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from artcli.durations import duration
+
 PLAIN_LINE_EVERY = 5.0  # seconds between progress lines where there is no terminal
 
 
@@ -140,13 +142,3 @@ def columns(cells: Sequence[Sequence[str]]) -> list[str]:
 def counted(number: int, what: str) -> str:
     """`1 picture`, `2 pictures`."""
     return f"{number} {what}{'s' * (number != 1)}"
-
-
-def duration(seconds: float) -> str:
-    """`42s`, `3m20s` or `2h05m`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artcli.commands.shared import options, recipe
-from artcli.console import duration
+from artcli.durations import duration
 from artcli.errors import UsageError
 
 sides = st.integers(options.MIN_SIDE, options.MAX_SIDE)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from artcli.durations import duration
 from artcli.training.report import axes, chart, curves, pictures
 from artcli.training.report.folder import Metric
 from artcli.training.report.markup import Markup, tag
@@ -163,7 +164,7 @@ def test_short_numbers(value, text):
 
 @pytest.mark.parametrize("seconds, text", [(41.6, "42 s"), (200, "3 min 20 s"), (7530, "2 h 05 min"), (0, "0 s")])
 def test_durations(seconds, text):
-    assert axes.duration(seconds) == text
+    assert duration(seconds, spaced=True) == text
 
 
 # --- markup ----------------------------------------------------------------------------------------------------------

@@ -26,8 +26,6 @@ def hide(monkeypatch, *packages):
 class Fake:
     """A tracker that remembers, and fails in the methods it is told to."""
 
-    name = "tensorboard"
-
     def __init__(self, *fails):
         self.fails, self.calls = fails, []
 
@@ -45,22 +43,22 @@ def start(monkeypatch, tmp_path):
     """Trackers whose packages count as installed and that are the fakes given by name."""
 
     def make(config=None, step=0, **fakes):
-        monkeypatch.setattr(trackers, "_missing", lambda packages: [])
+        monkeypatch.setattr(trackers, "_missing", lambda package: False)
         for name, fake in fakes.items():
-            monkeypatch.setitem(trackers._STARTERS, name, lambda run, step, fake=fake: fake)
+            monkeypatch.setitem(trackers._STARTERS, name, lambda run, step, fake=fake: fake.start() or fake)
         return Trackers(list(fakes), tmp_path, config or {}, step=step)
 
     return make
 
 
 def test_import_loads_nothing_heavy():
-    code = "import sys, artcli.training.trackers; print({'torch', 'numpy', 'accelerate'} & set(sys.modules))"
+    code = "import sys, artcli.training.trackers; print({'torch', 'numpy', 'tensorboard', 'wandb'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch, tmp_path):
-    hide(monkeypatch, "wandb", "accelerate")
-    with pytest.raises(UsageError, match=r"^wandb is not installed; get it with: pip install accelerate wandb$"):
+    hide(monkeypatch, "wandb", "tensorboard")
+    with pytest.raises(UsageError, match=r"^wandb is not installed; get it with: pip install wandb$"):
         Trackers(["wandb"], tmp_path, {})
     assert trackers.available() == []
     assert list(tmp_path.iterdir()) == []
@@ -82,8 +80,8 @@ def test_tables_become_names_and_only_numbers_are_recorded(start):
         {"train": {"loss": 0.5, "note": "x"}, "rate": {"main": 1}, "ok": True, "none": None}, 7
     )
     calls = {method: (args, options) for method, args, options in fake.calls}
-    assert calls["store_init_configuration"][0] == ({"config.lr": 0.1, "config.widths": "[1, 2]", "seed": 3},)
-    assert calls["log"] == (({"train/loss": 0.5, "rate/main": 1},), {"step": 7})
+    assert calls["settings"][0] == ({"config.lr": 0.1, "config.widths": "[1, 2]", "seed": 3},)
+    assert calls["log"] == (({"train/loss": 0.5, "rate/main": 1}, 7), {})
 
 
 def test_a_run_that_goes_on_does_not_repeat_its_settings(start):
@@ -92,21 +90,21 @@ def test_a_run_that_goes_on_does_not_repeat_its_settings(start):
     assert [method for method, _, _ in fake.calls] == ["start"]
 
 
-@pytest.mark.parametrize("method", ["log", "log_images", "finish"])
+@pytest.mark.parametrize("method", ["log", "image", "close"])
 def test_one_that_fails_is_let_go_and_the_other_stays(start, tmp_path, method):
     bad, good = Fake(method), Fake()
     both = start(tensorboard=bad, wandb=good)
     picture = photograph(tmp_path / "grid.png")
     lines = both.log({"loss": 1.0}, 1) + both.image("samples", picture, 1) + both.log({"loss": 2.0}, 2) + both.close()
     assert lines == ["tensorboard stopped (OSError: [Errno 28] no space left); the training goes on without it"]
-    assert [name for name, _, _ in good.calls][-4:] == ["log", "log_images", "log", "finish"]
+    assert [name for name, _, _ in good.calls][-4:] == ["log", "image", "log", "close"]
 
 
 def test_one_that_cannot_start_stops_those_before_it(start):
     first = Fake()
     with pytest.raises(UsageError, match=r"wandb cannot start .*WANDB_MODE=offline"):
         start(tensorboard=first, wandb=Fake("start"))
-    assert first.calls[-1][0] == "finish"
+    assert first.calls[-1][0] == "close"
 
 
 def test_a_picture_that_cannot_be_read_is_a_line(start, tmp_path):
@@ -117,7 +115,7 @@ def test_a_picture_that_cannot_be_read_is_a_line(start, tmp_path):
 # --- the real ones ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not installed("accelerate", "tensorboard"), reason="TensorBoard or accelerate is not installed")
+@pytest.mark.skipif(not installed("tensorboard"), reason="TensorBoard is not installed")
 def test_tensorboard_reads_what_was_written(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -134,6 +132,8 @@ def test_tensorboard_reads_what_was_written(tmp_path):
     loss = found.Scalars("train/loss")
     assert [event.step for event in loss] == list(range(1, 11))
     assert [event.value for event in loss] == pytest.approx([1 / step for step in range(1, 11)])
+    assert b"config.lr" in found.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert {path.parent.name for path in run.rglob("*tfevents*")} == {"tensorboard"}, "settings are of the run itself"
     image = found.Images("samples")[-1]
     assert (image.step, image.width, image.height) == (10, 40, 30)
 
@@ -150,7 +150,7 @@ assert tracker.image("samples", run / "grid.png", 3) == [] == tracker.close()
 """
 
 
-@pytest.mark.skipif(not installed("accelerate", "wandb"), reason="wandb or accelerate is not installed")
+@pytest.mark.skipif(not installed("wandb"), reason="wandb is not installed")
 @pytest.mark.parametrize("mode", ["offline", None])
 def test_wandb_without_an_account_stays_on_the_machine(tmp_path, mode):
     """A process of its own, with a home that holds no account: it must neither ask nor write to standard output."""

@@ -1,9 +1,8 @@
 """What a model that can be trained looks like to the trainer, to `artgen sample` and to `--export onnx`.
 
 A backend file holds `Config` (a frozen dataclass whose defaults are the first preset), `PRESETS` (name to Config) and
-`Model(config, classes)`, a plain nn.Module with the methods below.  `SIDES` in the file says that it learns from two
-kinds of pictures: "paired" or "unpaired"; its batches are a `Pair`.  There is no base class: what a model lacks it
-does not offer, and the verb says so.
+`Model(config, classes)`, a plain nn.Module with the methods below.  There is no base class: what a model lacks it does
+not offer, and the verb says so.
 """
 
 import math
@@ -120,27 +119,44 @@ class Model(Protocol):
         """Named mean losses of held-out pictures; "loss", the lower the better, decides which weights are the best."""
         ...
 
-    # What else the trainer uses where a model has it:
-    #   metrics: dict[str, float]           further numbers of the last step for the log (kl, codes in use)
-    #   learning_rate(step, total)          factor of each optimizer's rate, {name: factor}; constant without it
-    #   study(data)                         called once with the data, before anything is trained
-    #   begin(step)                         called before each step, for models whose steps differ
-    #   after_step(step)                    called when all optimizers of a step have stepped
-    #   average: float                      decay of the running mean of the weights that samples are drawn from
-    #   training_only: tuple[str, ...]      modules that only training needs, such as critics: None in the running mean,
-    #                                       and not in the weights that are exported
-    #   worst_step(total) -> int            the step that needs the most memory (a lazy regulariser's first)
-    #   fit(batches: Iterator[Batch])       look at training pictures before samples are drawn (latent statistics)
-    #   show(batch) -> pictures             (R * B, C, H, W), rows of what becomes of the pictures of a held-out batch
-    #   export(folder)                      write the finished model in another program's format
-    #   exports() -> dict[str, Exported]    the parts that are one pass forward, for --export onnx
-    #   warnings() -> list[str]             what looks wrong (dead codes, a collapsed posterior), with advice
-    # and of its file:
-    #   SIDES                               see above
-    #   DATA_FREE                           it makes its own data where none is given
-    #   open_data(path, config, seed)       data of its own kind, or None for pictures as all others learn from
-    #   needs_words(config, pictures)       it learns from `Batch.texts`; raises UsageError where there have to be some
-    # Settings that the trainer reads: clip_gradient, the largest norm; start, weights to go on from.
+
+# What else `artgen train` uses where it is there; a test compares these lists with what the code looks up.
+
+OF_A_MODEL = {
+    "study": "(data): called once with the data, before anything is trained",
+    "learning_rate": "(step, total) -> {optimizer: factor} of its rate; constant without it",
+    "begin": "(step): called before each step, for models whose steps differ",
+    "after_step": "(step): called when all optimizers of a step have stepped",
+    "metrics": "{name: number} of the last step for the log, besides the losses (kl, codes in use)",
+    "worst_step": "(total) -> int: the step that needs the most memory (a lazy regulariser's first)",
+    "average": "float: decay of the running mean of the weights that samples are drawn from",
+    "training_only": "names of modules that only training needs, such as critics: they are None in the running mean, "
+    "and not in the weights that are exported",
+    "fit": "(batches): look at training pictures before samples are drawn (latent statistics)",
+    "generate": "see Generator: a grid of samples",
+    "reconstruct": "see Generator: held-out pictures above what they become, where there is no `show`",
+    "show": "(batch) -> pictures (R * B, C, H, W), rows of what becomes of the pictures of a held-out batch",
+    "warnings": "() -> [str]: what looks wrong (dead codes, a collapsed posterior), with advice",
+    "export": "(folder): write the finished model in another program's format",
+    "exports": "() -> {name: Exported}: the parts that are one pass forward, for --export onnx",
+}
+OF_ITS_FILE = {
+    "PRESETS": "{name: Config}",
+    "SIDES": "it learns from two kinds of pictures, paired or unpaired; its batches are a Pair",
+    "DATA_FREE": "it makes its own data where none are given",
+    "open_data": "(path, config, seed) -> data of its own kind, or None for pictures as all others learn from",
+    "needs_words": "(config, pictures): it learns from `Batch.texts`; raises UsageError where there have to be some",
+}
+OF_ITS_SETTINGS = {
+    "clip_gradient": "float: largest norm of the gradients of an optimizer, 0 for any",
+    "start": "str: weights to go on from, none where it is empty",
+    "steps": "int: length of a run, which --steps and --epochs cannot change then",
+}
+OF_ITS_DATA = {  # besides `batch` and `validation`, see trainer.Source
+    "images": "(N, H, W, C) uint8: all pictures, which say how much samples can differ",
+    "preparation": "data.Preparation: its colour space is that of the pictures that the model draws",
+    "steps_per_epoch": "(batch) -> steps; without it there are no epochs",
+}
 
 
 class Generator(Protocol):

@@ -1,4 +1,4 @@
-"""TensorBoard and Weights & Biases, when asked for and installed, through accelerate's trackers.
+"""TensorBoard and Weights & Biases, when asked for and installed.
 
 A run never depends on them: everything is in metrics.jsonl, and a tracker that fails is let go with one line about it.
 """
@@ -8,18 +8,21 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from artcli.errors import UsageError, did_you_mean
 from artcli.media import files
 
-PACKAGES = {"tensorboard": ("accelerate", "tensorboard"), "wandb": ("accelerate", "wandb")}
+if TYPE_CHECKING:
+    import numpy as np
+
+PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb"}
 PROJECT = "artgen"
 
 
 def available() -> list[str]:
     """The trackers whose packages are installed."""
-    return [name for name, packages in PACKAGES.items() if not _missing(packages)]
+    return [name for name, package in PACKAGES.items() if not _missing(package)]
 
 
 def check(names: list[str]) -> None:
@@ -28,12 +31,24 @@ def check(names: list[str]) -> None:
         if name not in PACKAGES:
             known = ", ".join(PACKAGES)
             raise UsageError(f"no tracker '{name}'; there are: {known}.{did_you_mean(name, list(PACKAGES))}")
-        if missing := _missing(PACKAGES[name]):
-            raise UsageError(f"{name} is not installed; get it with: pip install {' '.join(missing)}")
+        if _missing(PACKAGES[name]):
+            raise UsageError(f"{name} is not installed; get it with: pip install {PACKAGES[name]}")
 
 
-def _missing(packages: tuple[str, ...]) -> list[str]:
-    return [package for package in packages if importlib.util.find_spec(package) is None]
+def _missing(package: str) -> bool:
+    return importlib.util.find_spec(package) is None
+
+
+class Tracker(Protocol):
+    """One of them, started."""
+
+    def settings(self, values: dict[str, bool | int | float | str]) -> None: ...
+    def log(self, numbers: dict[str, float], step: int) -> None: ...
+    def image(self, name: str, pixels: "np.ndarray", step: int) -> None:
+        """pixels: uint8 (H, W, 3)."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Trackers:
@@ -49,18 +64,15 @@ class Trackers:
         Raises UsageError for a tracker that is not known, not installed or cannot start.
         """
         check(names)
-        self.running: dict[str, Any] = {}
+        self.running: dict[str, Tracker] = {}
         for name in dict.fromkeys(names):
             try:
-                tracker = _STARTERS[name](run, step)
-                tracker.main_process_only = False  # accelerate would ask for its own idea of the processes
-                tracker.start()
+                self.running[name] = _STARTERS[name](run, step)
                 if step == 0:
-                    tracker.store_init_configuration(_plain(flat(config, ".")))
+                    self.running[name].settings(_plain(flat(config, ".")))
             except Exception as error:  # of many kinds, wandb's own among them
                 self.close()
                 raise UsageError(f"{name} cannot start ({_line(error)}){_HINTS.get(name, '')}") from error
-            self.running[name] = tracker
 
     def log(self, values: dict[str, Any], step: int) -> list[str]:
         """Record numbers, tables in tables ({"train": {"loss": 1}} is train/loss); what is no number is passed over.
@@ -72,7 +84,7 @@ class Trackers:
             for name, value in flat(values, "/").items()
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
-        return self._each(lambda tracker: tracker.log(numbers, step=step)) if numbers else []
+        return self._each(lambda tracker: tracker.log(numbers, step)) if numbers else []
 
     def image(self, name: str, path: Path, step: int) -> list[str]:
         """Record a picture file.  Returns a line about each tracker that failed, or about a file that is no picture."""
@@ -83,19 +95,18 @@ class Trackers:
         from artcli.media import images
 
         try:
-            pixels = np.rint(images.load(path).rgb * 255).astype(np.uint8)[None]  # (1, H, W, 3)
+            pixels = np.rint(images.load(path).rgb * 255).astype(np.uint8)
         except UsageError as error:
             return [str(error)]
-        layout = {"tensorboard": {"dataformats": "NHWC"}}
-        return self._each(lambda tracker: tracker.log_images({name: pixels}, step=step, **layout.get(tracker.name, {})))
+        return self._each(lambda tracker: tracker.image(name, pixels, step))
 
     def close(self) -> list[str]:
         """Finish them all.  Returns a line about each that failed."""
-        lines = self._each(lambda tracker: tracker.finish())
+        lines = self._each(lambda tracker: tracker.close())
         self.running = {}
         return lines
 
-    def _each(self, act: Callable[[Any], Any]) -> list[str]:
+    def _each(self, act: Callable[[Tracker], None]) -> list[str]:
         lines = []
         for name, tracker in list(self.running.items()):
             try:
@@ -109,29 +120,58 @@ class Trackers:
 # --- the trackers ----------------------------------------------------------------------------------------------------
 
 
-def _tensorboard(run: Path, step: int) -> Any:
-    from accelerate.tracking import TensorBoardTracker
+class _TensorBoard:
+    def __init__(self, run: Path, step: int):
+        from torch.utils.tensorboard import SummaryWriter
 
-    _state()
-    # A run that goes on repeats the steps after its checkpoint: what was logged of them is hidden.
-    return TensorBoardTracker("tensorboard", run, purge_step=step + 1 if step else None)
+        # A run that goes on repeats the steps after its checkpoint: what was logged of them is hidden.
+        self.writer = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
+
+    def settings(self, values: dict[str, bool | int | float | str]) -> None:
+        from torch.utils.tensorboard.summary import hparams
+
+        for part in hparams(values, {}):  # the writer's own add_hparams would make another run of them
+            self.writer.file_writer.add_summary(part)  # type: ignore[attr-defined]
+
+    def log(self, numbers: dict[str, float], step: int) -> None:
+        for name, value in numbers.items():
+            self.writer.add_scalar(name, value, step)
+        self.writer.flush()
+
+    def image(self, name: str, pixels: "np.ndarray", step: int) -> None:
+        self.writer.add_image(name, pixels, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self.writer.close()
 
 
-def _wandb(run: Path, step: int) -> Any:
-    import wandb
-    from accelerate.tracking import WandBTracker
+class _WandB:
+    def __init__(self, run: Path, step: int):
+        import wandb
 
-    _state()
-    mode = os.environ.get("WANDB_MODE") or ("online" if _has_account(wandb) else "offline")
-    return WandBTracker(
-        PROJECT,
-        name=run.resolve().name,
-        dir=str(run),
-        id=_identity(run),
-        mode=mode,
-        resume="allow" if mode == "online" else None,
-        settings=wandb.Settings(console="off", silent=True),  # standard output belongs to the command
-    )
+        mode: Any = os.environ.get("WANDB_MODE") or ("online" if _has_account(wandb) else "offline")
+        self.wandb = wandb
+        self.run = wandb.init(
+            project=PROJECT,
+            name=run.resolve().name,
+            dir=str(run),
+            id=_identity(run),
+            mode=mode,
+            resume="allow" if mode == "online" else None,
+            settings=wandb.Settings(console="off", silent=True),  # standard output belongs to the command
+        )
+
+    def settings(self, values: dict[str, bool | int | float | str]) -> None:
+        self.run.config.update(values, allow_val_change=True)
+
+    def log(self, numbers: dict[str, float], step: int) -> None:
+        self.run.log(numbers, step=step)
+
+    def image(self, name: str, pixels: "np.ndarray", step: int) -> None:
+        self.run.log({name: self.wandb.Image(pixels)}, step=step)
+
+    def close(self) -> None:
+        self.run.finish()
 
 
 def _has_account(wandb: Any) -> bool:
@@ -154,14 +194,7 @@ def _identity(run: Path) -> str:
     return identity
 
 
-def _state() -> None:
-    """accelerate's trackers log, and its logger refuses to work before this."""
-    from accelerate.state import PartialState
-
-    PartialState()
-
-
-_STARTERS = {"tensorboard": _tensorboard, "wandb": _wandb}
+_STARTERS: dict[str, Callable[[Path, int], Tracker]] = {"tensorboard": _TensorBoard, "wandb": _WandB}
 _HINTS = {"wandb": "; WANDB_MODE=offline keeps everything on this machine"}
 
 

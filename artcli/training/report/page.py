@@ -8,8 +8,9 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+from artcli.durations import duration
 from artcli.training.report import chart, curves, pictures
-from artcli.training.report.axes import duration, short
+from artcli.training.report.axes import short
 from artcli.training.report.folder import Run, is_number, table
 from artcli.training.report.markup import Markup, join, tag
 from artcli.training.report.pictures import Grid
@@ -118,7 +119,7 @@ def _figures(run: Run) -> Markup | None:
     if run.rows:
         epoch = run.rows[-1].get("epoch")
         passes = f"{short(epoch)} epochs" if is_number(epoch) and math.isfinite(epoch) else ""
-        found.append(("Time", duration(run.seconds), passes))
+        found.append(("Time", duration(run.seconds, spaced=True), passes))
     if speed := run.curve("", "images_per_second").points:
         middle = sorted(value for _, value in speed)[len(speed) // 2]
         found.append(("Images per second", short(float(f"{middle:.3g}")), "median"))
