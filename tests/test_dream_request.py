@@ -100,3 +100,15 @@ def test_every_preset_sets_options_that_there_are(folder):
     for name, values in dream_request.PRESETS.items():
         parameters = Request.from_values({"prompt": "a", "preset": name}).recipe["parameters"]
         assert values.items() <= parameters.items()
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_the_help_fits_and_has_what_people_use_first_in_front(invoke, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = invoke("dream", "--help").stdout
+    assert max(map(len, text.splitlines())) <= columns
+    sections = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert sections == ["Arguments", "Options", "Prompts", "Start", "Drawing", "Film", "Run", "Files and weights"]
+    first = text.split("Options:")[1].split("Prompts:")[0]
+    assert first.count("\n  -") == 11
+    assert "noise|gradient" in text  # the last of the choices, on a line of its own where it is narrow

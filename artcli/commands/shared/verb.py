@@ -1,6 +1,8 @@
 """A verb's options are the fields of a dataclass, and are written nowhere else."""
 
 import inspect
+import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -17,7 +19,11 @@ Options = TypeVar("Options")
 
 
 class Command(TyperCommand):
-    """Shows options in sections, those without one first."""
+    """Shows options in sections, those without one first; as wide as the terminal, up to 80 columns."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.width = min(formatter.width, max(30, shutil.get_terminal_size().columns - 2))  # Click: at least 50
+        super().format_help(ctx, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
@@ -25,11 +31,22 @@ class Command(TyperCommand):
             record = parameter.get_help_record(ctx)
             if record is not None:
                 usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
-                sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
+                said = _fitted(record[0], formatter.width - 2), record[1]
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(said)
         for title, records in sections.items():
             if records:
                 with formatter.section(title):
-                    formatter.write_dl(records)
+                    formatter.write_dl(records, col_max=max(4, min(30, formatter.width - 30)))
+
+
+def _fitted(option: str, width: int) -> str:
+    """An option and its choices, a|b|c, on as many lines as they need."""
+    lines = [""]
+    for part in re.split(r"(?<=[| ])", option):
+        if lines[-1] and len(lines[-1] + part.rstrip()) > width:
+            lines.append("    ")
+        lines[-1] += part
+    return "\n  ".join(line.rstrip() for line in lines)
 
 
 def verb(kind: type[Options]) -> Callable[[Callable[[typer.Context, Options], None]], Callable[..., None]]:
