@@ -239,12 +239,6 @@ def test_a_black_mask(dream, folder):
     assert "black everywhere" in refused(dream("a", "-q", "--init", "photo.png", "--mask", "mask.png"), 2)
 
 
-def test_size_and_mask_together(dream, folder):
-    photograph(folder / "photo.png", (80, 56))
-    Image.new("L", (80, 56), 255).save(folder / "mask.png")
-    assert "--size and --mask" in refused(dream("a", "-q", "--init", "photo.png", "--mask", "mask.png"), 2)
-
-
 def test_a_corrupt_init_picture(dream, folder):
     whole = photograph(folder / "photo.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[:200])

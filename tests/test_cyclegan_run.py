@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from artcli.backends import translate
-from artcli.media import ffmpeg, record, video
+from artcli.backends import translate, upscale
+from artcli.media import ffmpeg, images, record, video
 from artcli.nn.translators import Sizes, Translator
 from tests.batches import seeded
 from tests.conftest import one_error_line, photograph, snapshot
@@ -116,6 +116,35 @@ def test_strength(cyclegan):
         cyclegan("photo.png", "--strength", strength, "-o", f"{name}.png")
     assert np.array_equal(pixels("none.png"), pixels("photo.png"))
     assert np.abs(2 * pixels("half.png") - pixels("photo.png") - pixels("all.png")).max() <= 2
+
+
+def test_the_net_works_at_a_size_and_the_picture_keeps_its_own(cyclegan, tiny_translator, monkeypatch):
+    seen, real = [], translate.translate
+    monkeypatch.setattr(translate, "translate", lambda image, *how: seen.append(image.shape[1:]) or real(image, *how))
+    for name, size in (("half", 50), ("own", 100), ("double", 200)):
+        said = cyclegan("photo.png", "--size", size, "-n").stderr
+        assert (f"drawn at {size}x{size * 7 // 10}" in said) == (size != 100)
+        cyclegan("photo.png", "--size", size, "-o", f"{name}.png")
+        assert Image.open(f"{name}.png").size == (100, 70)
+    assert seen == [(35, 50), (70, 100), (140, 200)]
+    cyclegan("photo.png", "-o", "plain.png")
+    assert np.array_equal(pixels("own.png"), pixels("plain.png"))
+    net = Translator(Sizes(width=4, blocks=1)).eval()
+    net.load_state_dict(torch.load(tiny_translator))
+    shown = torch.from_numpy(pixels("photo.png").transpose(2, 0, 1) / 255).float()
+    drawn = translate.whole(images.resize(shown, (50, 35)), net)
+    wanted = upscale.upscale(drawn, upscale.load("upscaler", torch.device("cpu")), 2).permute(1, 2, 0).mul(255).numpy()
+    assert np.abs(pixels("half.png") - wanted).max() <= 1, "strokes come back sharp"
+    cyclegan("--from", "half.png", "-o", "again.png", model=None)
+    assert Path("again.png").read_bytes() == Path("half.png").read_bytes()
+    assert "upscaler" in record.read(Path("half.png"))["weights"]
+
+
+def test_strength_and_colours_are_the_whole_photos_at_any_working_size(cyclegan):
+    cyclegan("photo.png", "--size", 32, "--strength", 0, "-o", "none.png")
+    assert np.array_equal(pixels("none.png"), pixels("photo.png"))
+    cyclegan("photo.png", "--size", 32, "--upscale", 2, "-o", "large.png")
+    assert Image.open("large.png").size == (200, 140)
 
 
 def test_keeping_colours(cyclegan):
@@ -261,8 +290,9 @@ def film(folder):
     return path
 
 
-def test_films_keep_their_sound_and_length(cyclegan, film):
-    facts = json.loads(cyclegan("film.mp4", "--json").stdout)
+@pytest.mark.parametrize("more", [[], ["--size", 32]])
+def test_films_keep_their_sound_and_length(cyclegan, film, more):
+    facts = json.loads(cyclegan("film.mp4", "--json", *more).stdout)
     made = Path("film-cyclegan.mp4")
     assert facts["paths"] == [str(made)] and facts["frames"] == 10 and facts["flicker"] > 0 and facts["finished"]
     assert video.has_sound(made) and video.probe(made).size == (48, 32)

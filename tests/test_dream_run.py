@@ -219,6 +219,29 @@ def test_outside_the_mask_every_byte_stays(edited):
     assert changed[soft > 200].mean() > 0.9
 
 
+def test_an_edit_at_another_size(invoke, tiny_clip, folder):
+    """As if photo and mask had that size; the record says it."""
+    photo = photograph(folder / "photo.png", (200, 140))
+    box = np.zeros((140, 200), np.uint8)
+    box[40:80, 60:120] = 255
+    Image.fromarray(box).save("mask.png")
+    how = ["--clip", tiny_clip, "--drawer", "fft", "--seed", 1, "--steps", 4, "--cutouts", 4, "--feather", 0]
+    flags = ["--init", "photo.png", "--mask", "mask.png", "--size", "100x70"]
+    assert invoke("dream", "red car", *flags, *how, "--out", "a.png").exit_code == 0
+    before, mask, after = (
+        np.asarray(Image.open(path).resize((100, 70), Image.Resampling.LANCZOS))
+        for path in (photo, "mask.png", "a.png")
+    )
+    changed = np.abs(after.astype(int) - before).max(2)
+    assert Image.open("a.png").size == (100, 70)
+    assert changed[mask == 0].max() <= 1 and (changed[mask == 255] > 1).mean() > 0.9
+    assert invoke("dream", "--from", "a.png", "--out", "b.png").exit_code == 0
+    assert Path("b.png").read_bytes() == Path("a.png").read_bytes()
+    Image.new("L", (100, 70), 255).save("small.png")
+    refused = invoke("dream", "car", "--init", "photo.png", "--mask", "small.png", "--size", "100x70", *how, "-q")
+    assert refused.exit_code == 2 and "make them the same size" in one_error_line(refused.stderr)
+
+
 def test_the_film_of_an_edit_shows_the_whole_picture(edited):
     info = video.probe(Path("a.mp4"))
     assert info.size == (200, 140)

@@ -2,16 +2,22 @@
 
 import os
 import signal
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from artcli.backends.dream import begin
 from artcli.backends.stylize import optimise
 from artcli.backends.stylize.schedule import Stage
 from artcli.backends.stylize.settings import PRESETS
+from artcli.commands.sample import session
+from artcli.commands.sample.generator import Sampler
 from artcli.commands.shared.loop import interruptible
 from artcli.errors import UsageError
-from artcli.media import decode, images
+from artcli.media import decode, images, video
+from artcli.training import source
 from tests.conftest import one_error_line, photograph
 from tests.test_cyclegan_run import tiny_translator  # noqa: F401  (a fixture)
 
@@ -24,8 +30,12 @@ def huge(folder):
     return "huge.png"
 
 
-def call(verb, translator):
+def call(verb, translator, clip=None):
     return {
+        "dream": ["dream", "red car", "--init", "huge.png", "--clip", clip, "--drawer", "fft", "--cutouts", 2],
+        "dream --size": ["dream", "red car", "--clip", clip, "--prior", "none", "--size", 4096, "--cutouts", 2],
+        "sample": ["sample", "vqgan-mini", "--reconstruct", "huge.png"],
+        "train": ["train", "autoencoder", ".", "--set", "size=16"],
         "stylize": ["stylize", "huge.png", "style.png", "--time-limit", "1h", "--size", 8000],
         "stylize --fast": ["stylize", "huge.png", "style.png", "--fast", "--size", 1200],
         "cyclegan": ["cyclegan", "huge.png", "--model", translator],
@@ -33,17 +43,58 @@ def call(verb, translator):
     }[verb]
 
 
-@pytest.mark.parametrize("verb", ["stylize", "stylize --fast", "cyclegan", "paint"])
-def test_a_dry_run_of_a_huge_photo_does_not_read_its_pixels(invoke, huge, monkeypatch, tiny_translator, verb):  # noqa: F811
+@pytest.mark.parametrize("verb", ["dream", "dream --size", "sample", "stylize", "stylize --fast", "cyclegan", "paint"])
+def test_a_dry_run_of_a_huge_photo_does_not_read_its_pixels(
+    invoke,
+    huge,
+    monkeypatch,
+    tiny_translator,  # noqa: F811
+    tiny_clip,
+    verb,
+):
     original, tried = images.load, []
     judge = optimise._seconds_of_a_step
     monkeypatch.setattr(
         images, "load", lambda source, *more: original(source, *more) if source.stem == "style" else 1 / 0
     )
     monkeypatch.setattr(optimise, "_seconds_of_a_step", lambda *a: tried.append(a[3]) or judge(*a))
-    result = invoke(*call(verb, tiny_translator), "-n")
+    drawn = begin.begin
+    monkeypatch.setattr(begin, "begin", lambda *a, **k: tried.append(max(a[2].width, a[2].height)) or drawn(*a, **k))
+    result = invoke(*call(verb, tiny_translator, tiny_clip), "-n")
     assert result.exit_code == 0, result.stderr
-    assert "would write" in result.stderr and all(side <= 1100 for side in tried)
+    assert "would write" in result.stderr and all(side <= (256 if "dream" in verb else 1100) for side in tried)
+    assert tried or verb not in ("dream", "dream --size")
+
+
+def test_a_dry_run_of_a_film_does_not_read_its_frames(invoke, folder, monkeypatch, tiny_clip):
+    with video.VideoWriter(folder / "film.mp4", (48, 32), 10) as writer:
+        for _ in range(7):
+            writer.write(np.zeros((32, 48, 3), np.uint8))
+    monkeypatch.setattr(video, "read_frames", lambda *args: 1 / 0)
+    flags = ["--clip", tiny_clip, "--drawer", "fft", "--cutouts", 2, "--steps", 3, "--frame-steps", 1, "-n"]
+    assert "for the first of 7 frames" in invoke("dream", "red car", "--init", "film.mp4", *flags).stderr
+
+
+@pytest.mark.parametrize(("pace", "tried"), [(0.0, [1, 16]), (1.0, [1])])
+def test_a_slow_generator_is_tried_with_one_picture(invoke, folder, monkeypatch, pace, tried):
+    """pace: seconds that every look at the clock takes."""
+    seen, now = [], [0.0]
+    monkeypatch.setattr(Sampler, "generate", lambda self, rows: seen.append(self.at_once) or iter(()))
+    monkeypatch.setattr(Sampler, "can", lambda self, ability: ability == "samples")
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: now.append(now[-1] + pace) or now[-1]))
+    result = invoke("sample", "diffusion-mini", "--prompt", "red car", "-n")
+    assert result.exit_code == 0, result.stderr
+    assert seen == tried
+
+
+def test_a_dry_run_of_a_training_reads_a_few_pictures_only(invoke, folder, monkeypatch):
+    for number in range(3):
+        photograph(folder / f"{number}.png", (20, 20))
+    monkeypatch.setattr(source.time, "monotonic", iter(range(0, 10_000, 6)).__next__)
+    result = invoke("train", "autoencoder", ".", "--set", "size=16", "-n")
+    assert result.exit_code == 0, result.stderr
+    assert "dry run: autoencoder on" in result.stderr and "3 pictures" in result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["0.png", "1.png", "2.png"]
 
 
 def test_trying_stays_within_its_budget(monkeypatch):
@@ -74,8 +125,16 @@ def test_the_size_from_the_header(folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("verb", ["stylize", "cyclegan", "paint"])
-def test_a_signal_while_loading_stops_at_once(invoke, huge, monkeypatch, tiny_translator, verb, number):  # noqa: F811
+@pytest.mark.parametrize("verb", ["dream", "sample", "train", "stylize", "cyclegan", "paint"])
+def test_a_signal_while_loading_stops_at_once(
+    invoke,
+    huge,
+    monkeypatch,
+    tiny_translator,  # noqa: F811
+    tiny_clip,
+    verb,
+    number,
+):
     from artcli import device
 
     def choose(name):
@@ -83,7 +142,7 @@ def test_a_signal_while_loading_stops_at_once(invoke, huge, monkeypatch, tiny_tr
         raise AssertionError("it went on")
 
     monkeypatch.setattr(device, "choose", choose)
-    result = invoke(*call(verb, tiny_translator), "-n", "-q")
+    result = invoke(*call(verb, tiny_translator, tiny_clip), "-n", "-q")
     assert result.exit_code == 130 and "interrupted" in one_error_line(result.stderr)
 
 
@@ -92,6 +151,15 @@ def test_a_signal_while_steps_are_planned_stops_at_once(invoke, folder, huge, mo
     result = invoke("stylize", "style.png", "style.png", "--time-limit", "1h", "-o", "out.png", "-q")
     assert result.exit_code == 130 and "interrupted" in one_error_line(result.stderr)
     assert sorted(path.name for path in folder.iterdir()) == ["huge.png", "style.png"]
+
+
+@pytest.mark.parametrize("planned", ["try_seed", "_sketch"])
+def test_a_signal_before_the_first_step_of_a_dream_stops_at_once(invoke, folder, monkeypatch, tiny_clip, planned):
+    monkeypatch.setattr(begin, planned, lambda *args: os.kill(os.getpid(), signal.SIGTERM))
+    more = ["--best-of", 2] if planned == "try_seed" else ["--prior", "diffusion-mini"]
+    result = invoke("dream", "red car", "--clip", tiny_clip, "--size", 32, *more, "-o", "out.mp4", "-q")
+    assert result.exit_code == 130 and "interrupted" in one_error_line(result.stderr)
+    assert not list(folder.iterdir())
 
 
 def test_what_is_awaited_and_what_is_not():

@@ -4,6 +4,7 @@ No traceback, no file of the user lost or changed, nothing half written, no firs
 ODD_CALLS=300 tries as many; `-v` shows what was tried.
 """
 
+import json
 import os
 import random
 import shutil
@@ -16,6 +17,7 @@ from PIL import Image, ImageOps
 
 from artcli.media import images, video
 from artcli.nn.vqgan import VQGAN, Sizes
+from artcli.training import checkpoint
 from tests import odd_files
 from tests.conftest import DELAYS, delays, one_error_line, snapshot
 from tests.test_cyclegan_run import tiny_translator  # noqa: F401  (a fixture)
@@ -29,10 +31,24 @@ OUTPUTS = (
 )  # fmt: skip
 MORE = ([], [], ["--size", 32], ["--no-metadata"], ["--force"], ["--json"], ["--skip-existing"], ["--dry-run"])
 TINY = ["--seed", 1]
+TRAIN = ["--set", "size=16", "--set", "width=4", "--set", "batch=2", "--steps", 1, *TINY]
 DREAM = ["--drawer", "fft", "--steps", 2, "--frame-steps", 1, "--cutouts", 2, "--prior", "none", *TINY]
-VERBS = ("paint", "cyclegan", "stylize", "fast", "style", "init", "mask", "image-prompt", "reconstruct", "between")
+VERBS = (
+    "paint",
+    "cyclegan",
+    "stylize",
+    "fast",
+    "style",
+    "init",
+    "mask",
+    "image-prompt",
+    "reconstruct",
+    "between",
+    "train",
+)
 BATCHES = ("paint", "cyclegan", "stylize", "fast", "reconstruct")  # which take several inputs
 WRITES_FILMS = (".gif", ".mp4", ".webm")
+OF_TRAINING = ([], ["--json"], ["--dry-run"], ["--check"])
 FOUND = {"photos": 2, "twin": 2}  # pictures that a batch takes
 FIRST = "its first frame is taken"
 
@@ -41,6 +57,13 @@ def plan(number):
     """The verb, its source, the output and other flags of a call; the first calls go through all sources in turn."""
     draw = random.Random(number)
     verb = VERBS[number % len(VERBS)]
+    if verb == "train":  # which makes a folder, whatever its name, and takes all that a folder holds
+        return (
+            verb,
+            draw.choice(odd_files.SOURCES + odd_files.FOLDERS * 4),
+            draw.choice(OUTPUTS),
+            draw.choice(OF_TRAINING),
+        )
     sources = odd_files.SOURCES + odd_files.FOLDERS * (verb in BATCHES)
     return verb, draw.choice(sources), draw.choice(OUTPUTS), draw.choice(MORE)
 
@@ -78,6 +101,7 @@ def lines(tmp_path_factory, tiny_painter, tiny_clip, tiny_translator, decoder, n
         "mask": lambda source: [*dream, "--init", "plain.png", "--mask", source],
         "image-prompt": lambda source: [*dream, "--size", 32, "--image-prompt", source],
         "reconstruct": lambda source: ["sample", vqgan, "--size", 32, "--reconstruct", source],
+        "train": lambda source: ["train", "autoencoder", source, *TRAIN],
         "between": lambda source: ["sample", vqgan, "--size", 32, "--between", "plain.png", source],
     }
 
@@ -98,11 +122,14 @@ def test_a_right_result_or_one_clear_line(invoke, folder, odd, lines, call):
     replaced = {out} if "--force" in more and result.exit_code == 0 and "--dry-run" not in more else set()
     assert "Traceback" not in result.stderr
     assert changed <= replaced, "files of the user"
-    assert not [name for name in after if ".part" in name or ".lock" in name], "left behind"
+    left = [name for name in after if ".part" in name or ".lock" in name]
+    assert not left or (verb == "train" and Path(left[0]).name == ".lock" and len(left) == 1), "left behind"
     if result.exit_code:
         check_refusal(result, source, new)
-    elif "--dry-run" in more:
+    elif "--dry-run" in more or "--check" in more:
         assert not new
+    elif verb == "train":
+        check_run(result, source, out, more, new)
     else:
         check_results(result, call, new | {name for name in replaced if name in before})
 
@@ -136,6 +163,16 @@ def check_results(result, call, written):
     if source in FOUND and not skips and verb != "reconstruct":
         assert len(written) == FOUND[source]
         assert ("--recursive" in result.stderr) == (source == "photos")
+
+
+def check_run(result, source, out, more, new):
+    """One folder with whole weights, of the pictures there are."""
+    (weights,) = json.loads(result.stdout)["paths"] if "--json" in more else result.stdout.splitlines()
+    run = Path(weights).parent
+    assert out is None or run == Path(out)
+    assert all(run in Path(name).parents for name in new) and checkpoint.read(Path(weights))[1]["step"] == 1
+    assert source not in odd_files.BAD and source not in odd_files.FILMS
+    assert source != "mixed" or "left out bad.png" in result.stderr
 
 
 def check_likeness(source, more, written):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from artcli.backends.paint import choose, layers, palette
 from artcli.backends.paint.settings import Settings
@@ -132,6 +133,35 @@ def test_quality_mode_is_closer_with_fewer_strokes():
     most = 4 * sum(layers.patches((120, 72), p) for p in layers.plan((120, 72), Settings(mode="quality")))
     assert len(careful) < most
     assert distance(picture, careful) < distance(picture, fast)
+
+
+class Gappy(Squares):
+    """Leaves a stripe between its squares bare, as a dry brush does."""
+
+    def __call__(self, targets, canvases):
+        shapes, logits = super().__call__(targets, canvases)
+        return shapes - (0, 0, 0.3, 0, 0), logits
+
+
+def test_quality_mode_leaves_no_gaps_where_the_photo_is_even():
+    picture = np.full((72, 120, 3), (40, 80, 160), np.uint8)
+    far = {}
+    for mode in ("fast", "quality"):
+        steps = list(layers.paint(picture, Gappy(), Settings(mode=mode), FLAT, (1.0, 0.0, 0.0)))
+        result = raster.rasterise(Painting((120, 72), steps[-1].strokes, FLAT, (1.0, 0.0, 0.0))).astype(int)
+        far[mode] = (np.abs(result - picture).max(2) > 60).mean()
+    assert far["fast"] > 0.05 and far["quality"] < 0.005
+
+
+def test_the_dots_of_a_dithered_picture_are_its_tones():
+    grey = np.linspace(30, 220, 96)[None].repeat(64, 0)
+    dithered = np.asarray(Image.fromarray(grey.astype(np.uint8)).convert("1").convert("RGB"))
+    tones = layers.undithered(dithered).astype(float)
+    assert np.abs(dithered - grey[..., None]).mean() > 80 and np.abs(tones - grey[..., None]).mean() < 20
+    drawing = np.full((64, 96, 3), 255, np.uint8)
+    drawing[20:22] = drawing[:, 40] = 0  # lines are no dots
+    for other in (drawing, photo(), dithered.repeat(2, 0).repeat(2, 1), drawing[:2], drawing[:, :1]):
+        assert layers.undithered(other) is other
 
 
 def test_more_strokes_are_always_closer_and_never_more_than_asked_for():

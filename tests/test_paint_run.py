@@ -220,6 +220,15 @@ def test_other_ways_to_write_a_mask(paint, folder, kind):
     assert usual == other != plain
 
 
+@pytest.mark.parametrize("more", [[], ["--size", 80]])
+def test_a_dithered_picture_is_painted_in_its_tones(paint, folder, more):
+    grey = np.linspace(90, 160, 100)[None].repeat(70, 0).astype(np.uint8)
+    Image.fromarray(grey).convert("1").save("bits.png")
+    paint("bits.png", "-o", "a.png", "-q", *more)
+    seen = pixels("a.png")
+    assert seen.min() > 40 and seen.max() < 215, "strokes in the colour of a dot"
+
+
 # --- batches and streams --------------------------------------------------------------------------------------------
 
 

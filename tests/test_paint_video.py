@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from artcli.backends.paint.moving import Moving
 from artcli.backends.paint.settings import Settings
@@ -53,6 +54,28 @@ def paint(invoke, tiny_painter):
 
 def visible(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("size", [48, 96, 144])
+def test_a_film_at_another_size(paint, film, size):
+    """Smaller frames are shrunk before they are painted, larger ones get the strokes of the film's own size."""
+    planned = paint("film.mp4", "--size", size, "-n").stderr
+    paint("film.mp4", "--size", size, "-o", "a.mp4")
+    made = video.probe(Path("a.mp4"))
+    assert (made.size, made.fps, len(list(video.read_frames(Path("a.mp4"))))) == ((size, size * 2 // 3), 12, COUNT)
+    work = [int(text.split(" patches")[0].split()[-1]) for text in (planned, paint("film.mp4", "-n").stderr)]
+    assert (work[0] < work[1]) == (size < 96)
+
+
+def test_larger_frames_have_the_same_strokes_and_keep_what_stands_still():
+    sizes = [(96, 64), (192, 128)]
+    both = [Moving(Squares(), Settings(detail=2), FLAT, None, None, size) for size in sizes]
+    usual, large = ([moving.paint(frame) for frame in frames()] for moving in both)
+    for one, other in zip(usual, large, strict=True):
+        shrunk = np.asarray(Image.fromarray(other).resize((96, 64), Image.Resampling.BOX))
+        assert other.shape == (128, 192, 3) and np.abs(one.astype(int) - shrunk).mean() < 4
+    for number, (one, other) in enumerate(pairwise(large)):
+        assert (one != other)[:, 2 * (60 + 6 * number) :].any(2).mean() < 0.02, "ahead of the disc nothing has happened"
 
 
 def test_what_does_not_move_keeps_its_strokes():

@@ -203,6 +203,10 @@ def test_the_limit_holds_for_all_of_a_start(monkeypatch):
     with clock.save():
         now[0] += 1
     assert clock.saving == 30, "one with a report comes again"
+    with clock.look():
+        now[0] += 8
+    assert not clock.last_step(48.0 - 8) and clock.last_step(42.0, looks=True) and not clock.last_step(32, looks=True)
+    now[0] -= 8
     assert not clock.overdue()
     clock.check_reading(1, 2)
     now[0] += 81

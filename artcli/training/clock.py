@@ -18,14 +18,15 @@ class Clock:
         self.limit, self.started = limit, started
         self.saving = 1.0 + 4 * bytes / _WRITTEN  # seconds that the longest save took
         self.saved = False
+        self.looking = 0.0  # seconds that the longest look at held-out pictures and samples took
 
     @property
     def spent(self) -> float:
         return time.monotonic() - self.started
 
-    def last_step(self, step: float) -> bool:
-        """Whether one more step of so many seconds, and the saving after it, would end too late."""
-        return self.limit is not None and self.spent + step + self.saving > self.limit
+    def last_step(self, step: float, looks: bool = False) -> bool:
+        """Whether one more step of so many seconds, the look after it if there is one, and the saving end too late."""
+        return self.limit is not None and self.spent + step + looks * self.looking + self.saving > self.limit
 
     def overdue(self) -> bool:
         """Whether what has begun has to be given up."""
@@ -39,10 +40,17 @@ class Clock:
         took = time.monotonic() - began
         self.saving, self.saved = max(took, self.saving) if self.saved else took, True
 
+    @contextmanager
+    def look(self) -> Iterator[None]:
+        """Remember how long it takes."""
+        began = time.monotonic()
+        yield
+        self.looking = max(self.looking, time.monotonic() - began)
+
     def check_reading(self, done: int, total: int) -> None:
         """Raises ArtgenError when the pictures are not read in time: nothing can be kept of that."""
         if self.overdue():
             raise ArtgenError(
-                f"--time-limit was over when {done} of {total} pictures were read; read them once without it, which "
-                "--dry-run does too: later starts find them prepared"
+                f"--time-limit was over when {done} of {total} pictures were read; start once without it: later starts "
+                "find them prepared"
             )

@@ -34,6 +34,12 @@ class Canvas:
         """What the drawing begins with, (3, H, W) in 0..1."""
         return self.photo if self.sketch is None else self.sketch
 
+    def resized(self, width: int, height: int) -> "Canvas":
+        """Photograph and mask at another size."""
+        photo, mask = (None if t is None else resize(t[None], height, width)[0] for t in (self.photo, self.mask))
+        assert photo is not None
+        return Canvas(photo, mask)
+
     def compose(self, drawn: torch.Tensor) -> torch.Tensor:
         """(1, 3, h, w) drawn over the photograph at the same size."""
         if self.mask is None:
@@ -84,26 +90,31 @@ def whole(rgb: np.ndarray, alpha: np.ndarray | None = None) -> Edit:
     return Edit(Canvas(torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).float(), shown), alpha=alpha)
 
 
-def edit(photo: images.Picture, mask: images.Picture, feather: float) -> Edit:
+def edit(photo: images.Picture, mask: images.Picture, feather: float, size: tuple[int, int] | None = None) -> Edit:
     """Change a photograph inside the white part of a mask, seen with a margin around it.
 
-    feather: deviation of the Gaussian that softens the edge, in pixels.
+    feather: deviation of the Gaussian that softens the edge, in pixels.  size: (width, height) of the result; None for
+    the photograph's.
     Raises UsageError when the mask has another size than the photograph, or is black everywhere.
     """
     height, width = photo.rgb.shape[:2]
     if mask.rgb.shape != photo.rgb.shape:
         found = f"{mask.rgb.shape[1]}x{mask.rgb.shape[0]}"
         raise UsageError(f"the mask is {found}, the picture {width}x{height}; make them the same size")
-    soft = _soften(images.as_mask(mask), feather)
+    whole_rgb, alpha, wanted = photo.rgb, photo.alpha, images.as_mask(mask)
+    if size not in (None, (width, height)):
+        whole_rgb, wanted = images.resize(whole_rgb, size), images.resize(wanted, size)
+        alpha = None if alpha is None else images.resize(alpha, size)
+    soft = _soften(wanted, feather)
     if not soft.any():
         raise UsageError("the mask is black everywhere; paint white what is to change")
     left, top, right, bottom = _window(soft)
-    rgb = np.ascontiguousarray(photo.rgb[top:bottom, left:right])
+    rgb = np.ascontiguousarray(whole_rgb[top:bottom, left:right])
     canvas = Canvas(
         torch.from_numpy(rgb).permute(2, 0, 1).float(), torch.from_numpy(soft[top:bottom, left:right].copy())[None]
     )
-    original = np.floor(photo.rgb * 255 + 0.5).astype(np.uint8)
-    return Edit(canvas, original, (left, top), photo.alpha)
+    original = np.floor(whole_rgb * 255 + 0.5).astype(np.uint8)
+    return Edit(canvas, original, (left, top), alpha)
 
 
 def _soften(mask: np.ndarray, feather: float) -> np.ndarray:

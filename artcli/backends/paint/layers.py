@@ -4,6 +4,7 @@ In each layer the photo is cut into square patches, half as long as in the layer
 the painter's 32 pixels; the painter sees what the photo has there and what is painted so far.  The last layer is
 painted twice, the second time with patches that lie across the borders of the first.  (The authors' program draws
 every stroke of that second time, whether its net wants it or not, for it forgets to ask; here the net is asked.)
+In quality mode, gaps that the net passes over are filled at the end.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from artcli.backends.paint import choose
 from artcli.backends.paint.settings import Settings
@@ -31,6 +32,11 @@ _SMALLEST = 4.0  # pixels of the photo that a patch of an added layer may have
 _THINNEST = 0.02  # of a patch
 _MOVED = 8  # mean change of a patch, of 255, from which on it is painted again; below is noise
 _DRAWN = 0.5  # part of a patch's strokes that is expected to be drawn
+_CELL = 6  # side of the squares that are looked at for gaps, in pixels that the painter sees
+_GAP = 12  # how far a cell's mean is from the photo's, of 255, where something earlier shows through
+_FEW_COLORS = 16  # that a dithered picture has at most
+_DOTS = 0.1  # part of its pixels that differ from their neighbours on both sides
+_DOT_BLUR = 1.5  # pixels
 # Patches are painted in four rounds, so that no stroke meets one of its neighbours' in the middle of a round.
 _ROUNDS = np.array([[0, 3], [2, 1]])  # by row % 2 and column % 2
 
@@ -104,16 +110,20 @@ def paint(
     size = (photo.shape[1], photo.shape[0])
     passes = plan(size, settings, painter.strokes)
     easel = Easel(photo, brush, ground)
-    strokes = Strokes.none()
-    for number, now in enumerate(passes, 1):
-        found = seen(easel, now, painter, settings)
+
+    def add(found: Strokes) -> None:
         found = found[wanted(found, size, settings, mask, passes[-1].layer)]
         if settings.mode == "quality":
             found = found[np.argsort(choose.errors(found, easel.target, brush, easel.scale), kind="stable")]
             found = found[choose.helpful(found, easel.target, easel.canvas, brush, easel.scale)]
-        strokes = strokes + found
         easel.add(found)
-        yield Step(number, len(passes), strokes)
+
+    for number, now in enumerate(passes, 1):
+        add(seen(easel, now, painter, settings))
+        if settings.mode == "quality" and number == len(passes):
+            for shift in (0, _CELL // 2):
+                add(gaps(easel, now.layer, settings, shift))
+        yield Step(number, len(passes), easel.strokes)
 
 
 class Easel:
@@ -149,6 +159,23 @@ def shrunk(photo: Image.Image, size: tuple[int, int]) -> Array:
     """(H, W, 3) uint8: areas averaged; where the photo has too few pixels, between them."""
     smaller = size[0] < photo.width
     return np.asarray(photo.resize(size, Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR))
+
+
+def undithered(photo: Array) -> Array:
+    """The tones of a dithered picture, whose dots a painter would take for details; any other one as it is.
+
+    photo: (H, W, 3) uint8.
+    """
+    height, width = photo.shape[:2]
+    step = max(1, min(height, width) // 256)
+    some = photo[::step, ::step].reshape(-1, 3)
+    if min(height, width) < 3 or len(np.unique(some, axis=0)) > _FEW_COLORS:
+        return photo
+    across, down = ((np.diff(photo, axis=axis) != 0).any(2) for axis in (1, 0))
+    dots = (across[1:-1, 1:] & across[1:-1, :-1]) | (down[1:, 1:-1] & down[:-1, 1:-1])
+    if dots.mean() < _DOTS:
+        return photo
+    return np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(_DOT_BLUR)))
 
 
 def seen(easel: Easel, now: Pass, painter: Looks, settings: Settings, moved: Array | None = None) -> Strokes:
@@ -190,6 +217,31 @@ def seen(easel: Easel, now: Pass, painter: Looks, settings: Settings, moved: Arr
     placed[:, :4] /= easel.scale
     many = np.ones(len(placed))
     return Strokes.make(placed, rgb, now.layer * many, settings.opacity * many, 1 / (1 + np.exp(-logits)))
+
+
+def gaps(easel: Easel, layer: int, settings: Settings, shift: int) -> Strokes:
+    """A stroke for each cell where an earlier layer or the ground shows through, in pixels of the photo.
+
+    The painter was trained with strokes that cover well: what a dry brush leaves between its streaks is too little for
+    it to see.  shift: of the cells from the upper left corner, in pixels of the easel.
+    """
+    target, canvas = _cells(easel.target, shift), _cells(easel.canvas.pixels(), shift)
+    wanted_tone = target.mean((2, 3))
+    off = np.abs(canvas.mean((2, 3)) - wanted_tone).max(-1)
+    row, column = np.nonzero(off > np.maximum(_GAP, 2 * target.std((2, 3)).max(-1)))  # not where it is a detail
+    many = np.ones(len(row))
+    places = (np.stack((column, row), 1) + 0.5) * _CELL - shift
+    sides = many[:, None] * (2 * _CELL, 1.4 * _CELL)
+    shapes = np.column_stack((places / easel.scale, sides / easel.scale, 0.5 * many if shift else 0 * many))
+    return Strokes.make(shapes, wanted_tone[row, column] / 255, layer * many, settings.opacity * many, many)
+
+
+def _cells(picture: Array, shift: int) -> Array:
+    """(rows, columns, _CELL, _CELL, 3) float32, the first ones beginning `shift` pixels outside."""
+    rest = [-(length + shift) % _CELL for length in picture.shape[:2]]
+    padded = np.pad(picture, ((shift, rest[0]), (shift, rest[1]), (0, 0)), mode="symmetric").astype(np.float32)
+    height, width = padded.shape[:2]
+    return padded.reshape(height // _CELL, _CELL, width // _CELL, _CELL, 3).transpose(0, 2, 1, 3, 4)
 
 
 def _mark(moved: Array, x: Array, y: Array, side: float) -> None:

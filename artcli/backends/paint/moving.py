@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from artcli.backends.paint import layers
 from artcli.backends.paint.settings import Settings
-from artcli.media import raster
+from artcli.media import images, raster
 from artcli.media.brushes import Brush
 
 Array = np.ndarray[Any, Any]
@@ -18,21 +19,33 @@ Color = tuple[float, float, float]
 class Moving:
     """Paints each frame over the one before: only patches that have changed since they were painted get new strokes.
 
-    ground: the first frame's canvas; None for its mean colour.  mask: as in `layers.paint`.
+    ground: the first frame's canvas; None for its mean colour.  mask: as in `layers.paint`.  size: (width, height) of
+    what is painted; frames that are larger are shrunk first, and those that are smaller get larger strokes.
     """
 
     def __init__(
-        self, painter: layers.Looks, settings: Settings, brush: Brush, ground: Color | None, mask: Array | None = None
+        self,
+        painter: layers.Looks,
+        settings: Settings,
+        brush: Brush,
+        ground: Color | None,
+        mask: Array | None = None,
+        size: tuple[int, int] | None = None,
     ):
         self.painter, self.settings, self.brush, self.ground, self.mask = painter, settings, brush, ground, mask
+        self.size = size
         self.painting: Array | None = None  # (H, W, 3) uint8
-        self.model: Array | None = None  # likewise, what each place was painted from
+        self.model: Array | None = None  # what each place was painted from, at most of that size
 
     def paint(self, frame: Array) -> Array:
-        """The frame, (H, W, 3) uint8, painted."""
+        """The frame, (H, W, 3) uint8, painted, at `size`."""
+        frame = layers.undithered(frame)
+        shown = self.size or (frame.shape[1], frame.shape[0])
+        if max(shown) < max(frame.shape[:2]):
+            frame = images.resize(frame, shown)
         size = (frame.shape[1], frame.shape[0])
         ground = self.ground or tuple((frame.mean((0, 1)) / 255).tolist())
-        base = raster.Canvas(size, ground).pixels() if self.painting is None else self.painting
+        base = raster.Canvas(shown, ground).pixels() if self.painting is None else self.painting
         moved = self._moved(frame)
         easel = layers.Easel(frame, self.brush, ground, base)
         passes = layers.plan(size, self.settings, self.painter.strokes)
@@ -40,10 +53,11 @@ class Moving:
             found = layers.seen(easel, now, self.painter, self.settings, moved)
             easel.add(found[layers.wanted(found, size, self.settings, self.mask, passes[-1].layer)])
         canvas = raster.Canvas.of(base)
-        canvas.draw(easel.strokes, self.brush, 1.0)
+        canvas.draw(easel.strokes, self.brush, max(shown) / max(size))
         anew = (moved == 255)[..., None]
+        anew_shown = np.asarray(Image.fromarray(moved).resize(shown, Image.Resampling.NEAREST))[..., None] == 255
         # Broad strokes that reach into what stands still would lie over its details, so they end where that begins.
-        self.painting = np.where(anew, canvas.pixels(), base)
+        self.painting = np.where(anew_shown, canvas.pixels(), base)
         self.model = np.where(anew, frame, frame if self.model is None else self.model)
         return self.painting
 

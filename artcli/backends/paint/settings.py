@@ -10,7 +10,8 @@ PACES = ("change", "strokes")
 class Settings:
     """How a photo becomes strokes.
 
-    mode: fast, or quality (layer by layer on two grids; strokes sorted by error, those that help not left out).
+    mode: fast, or quality (layer by layer on two grids; strokes sorted by error, those that help not left out, gaps
+    filled).
     strokes: at most so many, where they help most; None for all that the painter sees.  detail: above 1 for smaller
     strokes.  min_stroke: shortest stroke, in pixels of what is painted.  layers: only the first, coarse ones; None for
     all.  opacity: of each stroke, 0..1.

@@ -29,6 +29,15 @@ class Options(Enlarging, Common):
         str | None, Setting("AtoB or BtoA.", metavar="WAY", default="the model's own", parse=lambda text: _way(text))
     ] = None
     strength: Annotated[float, Setting("Below 1 a part of the photo stays.", min=0, max=1)] = 1.0
+    size: Annotated[
+        int | None,
+        Setting(
+            "Longer side at which the net works: small gives large strokes. The result keeps the picture's size.",
+            min=32,
+            max=8192,
+            metavar="S",
+        ),
+    ] = None
     keep_color: Annotated[bool, Setting("Only brightness changes, colours stay the photo's.")] = False
     tile: Annotated[
         int, Setting("Large pictures in parts; smaller need less memory.", min=128, max=8192, metavar="PX")

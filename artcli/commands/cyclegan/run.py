@@ -69,7 +69,10 @@ class Studio:
         how: dict[str, Any] = {"as_in_training": not asked.evaluated, "dropout": not asked.no_dropout}
         self.translator = translators.load(asked.model, place, direction=asked.direction, **how, **where)
         self.net = self.translator.net
-        self.weights = {self.translator.name: self.translator.fingerprint, **self.enlarger.weights}
+        self.back = enlarge.Enlarger()
+        if asked.size is not None:  # which pictures come back from by the upscaler, so that strokes stay sharp
+            self.back = enlarge.load(enlarge.Enlargement(2, request.enlargement.net), place, **where)
+        self.weights = {self.translator.name: self.translator.fingerprint, **self.enlarger.weights, **self.back.weights}
         tell_other_weights(self.weights, request.recorded_weights, console.warn)
         way = f" {self.translator.direction}" if self.translator.direction else ""
         what = f"{self.translator.name}{way} ({self.net.sizes.describe()}{self._mode()}){self.enlarger.note}"
@@ -118,7 +121,7 @@ class Studio:
         from artcli.backends import translate
         from artcli.media import images
 
-        steps = translate.translate(image, self.net, self.asked.tile, self.asked.dropout_seed)
+        steps = translate.translate(self._worked_on(image), self.net, self.asked.tile, self.asked.dropout_seed)
         first = next(steps)
         with self.console.progress("cyclegan", first.total) as progress:
             for step in chain([first], steps):
@@ -127,9 +130,32 @@ class Studio:
                     raise Interrupted(f"interrupted at part {step.done} of {step.total} of {name}; it was not written")
         return images.from_tensor(self._mixed(image, step.image()))
 
+    def _working(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) at which the net works on a picture of this size."""
+        factor = (self.asked.size or max(width, height)) / max(width, height)
+        return max(1, round(width * factor)), max(1, round(height * factor))
+
+    def _worked_on(self, image: "torch.Tensor") -> "torch.Tensor":
+        """(3, H, W) in 0..1 at the size at which the net works."""
+        from artcli.media import images
+
+        size = self._working(image.shape[2], image.shape[1])
+        return image if size == (image.shape[2], image.shape[1]) else images.resize(image, size)
+
+    def _brought_back(self, drawn: "torch.Tensor", width: int, height: int) -> "torch.Tensor":
+        """What was drawn, (3, h, w) in 0..1, at the picture's size."""
+        from artcli.backends import upscale
+        from artcli.media import images
+
+        while self.back.net is not None and max(drawn.shape[1:]) < max(width, height):
+            drawn = upscale.upscale(drawn, self.back.net, self.back.factor)
+        return drawn if drawn.shape[1:] == (height, width) else images.resize(drawn, (width, height))
+
     def _mixed(self, image: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
+        """Both (3, H, W) in 0..1, `drawn` as large as the net worked on it."""
         from artcli.backends import translate
 
+        drawn = self._brought_back(drawn, image.shape[2], image.shape[1])
         if self.asked.keep_color:
             drawn = translate.keep_color(image, drawn)
         return drawn if self.asked.strength == 1 else image.lerp(drawn, self.asked.strength)
@@ -172,7 +198,9 @@ class Studio:
             before, made = None, None
             for number, image in enumerate(video.read_tensors(source), 1):
                 if made is None or before is None or not image.equal(before):
-                    for step in translate.translate(image, self.net, self.asked.tile, self.asked.dropout_seed):
+                    for step in translate.translate(
+                        self._worked_on(image), self.net, self.asked.tile, self.asked.dropout_seed
+                    ):
                         drawn = step.image
                     made = self._mixed(image, drawn())
                 before = image
@@ -198,16 +226,19 @@ class Studio:
         else:
             (width, height) = decode.size_of(job.source)
             frames, enlarger = 1, self.enlarger
+        work = self._working(width, height)
         part = torch.rand(3, _TRIED, _TRIED)
         translate.whole(part, self.net)
         started = time.monotonic()
         translate.whole(part, self.net)
-        seconds = (time.monotonic() - started) * width * height * frames / _TRIED**2
-        whole = width * height <= translate.WHOLE * self.asked.tile**2
+        seconds = (time.monotonic() - started) * work[0] * work[1] * frames / _TRIED**2
+        whole = work[0] * work[1] <= translate.WHOLE * self.asked.tile**2
         seconds *= 1.0 if whole else 1.4  # tiles overlap
         seconds += enlarger.seconds(width, height)
+        seconds += self.back.seconds(width, height) * frames / 2 if max(work) < max(width, height) else 0.0
         across, down = enlarger.size(width, height)
         memory = (psutil.Process().memory_info().rss + 60 * across * down) / 1e9
         what = f"{f'{frames} frames of ' if job.film else ''}{width}x{height}{enlarger.note}"
+        what += f", drawn at {work[0]}x{work[1]}" if work != (width, height) else ""
         self.console.info(f"dry run: {what}, about {duration(seconds)}, {memory:.1f} GB; would write")
         self.console.result([job.out], dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))

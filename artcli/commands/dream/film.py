@@ -26,12 +26,17 @@ FPS = 30.0
 
 @dataclass(frozen=True)
 class Source:
-    """A film to draw anew.  size: (width, height).  fps: at which it is read.  duration: its first seconds, or all."""
+    """A film to draw anew.
+
+    size: (width, height).  fps: at which it is read.  duration: its first seconds, or all.  exact: whether its frames
+    are counted, or taken from the length that it says it has.
+    """
 
     path: Path
     size: tuple[int, int]
     fps: float
     duration: float | None = None
+    exact: bool = True
 
     @cached_property
     def frames(self) -> int:
@@ -39,6 +44,9 @@ class Source:
         from artcli.media import video
 
         most = None if self.duration is None else _frames(self.duration, self.fps)
+        if not self.exact:
+            about = video.frame_count(self.path, video.VideoInfo(self.size, self.fps))
+            return about if most is None else min(about, most)
         return sum(1 for _ in islice(video.read_frames(self.path, self.fps), most))
 
     def read(self, size: tuple[int, int]) -> "Iterator[torch.Tensor]":
@@ -48,9 +56,12 @@ class Source:
         return islice(video.read_tensors(self.path, size, self.fps), self.frames)
 
 
-def find_source(init: Path | None, out: Path | None, fps: float | None, duration: float | None) -> Source | None:
+def find_source(
+    init: Path | None, out: Path | None, fps: float | None, duration: float | None, *, exact: bool = True
+) -> Source | None:
     """The film that --init names, if it names one; an animation is one where a film is made of it.
 
+    exact: see `Source`.
     Raises UsageError: it cannot be read, or what is made of it is no film.
     """
     from artcli.media import video
@@ -61,7 +72,7 @@ def find_source(init: Path | None, out: Path | None, fps: float | None, duration
     if named and out is not None and out.suffix.lower() not in MOVING:
         raise UsageError(f"{init} is a film, and so is what is made of it: give --out NAME.mp4, or --init a picture")
     info = video.probe(init)
-    return Source(init, info.size, info.fps if fps is None else fps, duration)
+    return Source(init, info.size, info.fps if fps is None else fps, duration, exact)
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ class Request:
         """Raises UsageError for what cannot work."""
         _check_init(asked)
         start = _start(asked)
-        source = dream_film.find_source(asked.init, asked.out, asked.fps, asked.duration)
+        source = dream_film.find_source(asked.init, asked.out, asked.fps, asked.duration, exact=not asked.dry_run)
         settings = _settings(asked, start, source)
         _check_drawing(ctx, asked, settings)
         lines = _lines(asked)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from artcli.pretrained.diffusion import Diffusion
 
 DEFAULT_SIDE, LARGEST_INIT_SIDE = 256, 512
+_TRIED = 256  # pixels of the longer side of what a dry run draws
 
 
 def run(request: Request, console: Console) -> None:
@@ -82,14 +84,17 @@ def _headline(jobs: Sequence[Job], request: Request) -> str:
 
 
 class Studio:
-    """The loaded models and the settled size; draws jobs one after another."""
+    """The loaded models and the settled size; draws jobs one after another.
+
+    A dry run only estimates them, for which no more than the size of an init picture is read.
+    """
 
     def __init__(self, request: Request, console: Console):
         from artcli.pretrained import clip
 
         self.request, self.console, self.told = request, console, set[str]()
         asked = self.asked = request.options
-        self.edit = self._read_init()
+        self.edit = self._blank_init() if asked.dry_run and asked.mask is None else self._read_init()
         width, height = self._size()
         self.settings = replace(request.settings, width=width, height=height)
         self.device = device.choose(asked.device)
@@ -108,6 +113,22 @@ class Studio:
         what = f"{width}x{height}{self.enlarger.note}, {self.clip.name} ({self.clip.side} px)"
         console.info(f"dream: {what}, {device.describe(self.device)}")
 
+    def _blank_init(self) -> "Edit | None":
+        """Grey, of the size that the init picture or film would have."""
+        import numpy as np
+
+        from artcli.backends.dream import canvas
+        from artcli.media import decode
+
+        source, init = self.request.source, self.asked.init
+        if source is not None:
+            width, height = self._size_from(*source.size)
+        elif init is None or str(init) == "-":
+            return self._read_init()
+        else:
+            width, height = self._size_from(*decode.size_of(init))
+        return canvas.whole(np.full((height, width, 3), 0.5, np.float32))
+
     def _read_init(self) -> "Edit | None":
         from artcli.backends.dream import canvas
         from artcli.media import images
@@ -119,7 +140,7 @@ class Studio:
             return None
         photo = images.load("-" if str(self.asked.init) == "-" else self.asked.init)
         if self.asked.mask is not None:
-            found = canvas.edit(photo, images.load(self.asked.mask), self.asked.feather)
+            found = canvas.edit(photo, images.load(self.asked.mask), self.asked.feather, self.request.size)
             return replace(found, exif=photo.exif)
         height, width = photo.rgb.shape[:2]
         size = self._size_from(width, height)
@@ -174,17 +195,16 @@ class Studio:
         """(width, height) of what is drawn."""
         if self.edit is None:
             return self.request.size or (DEFAULT_SIDE, DEFAULT_SIDE)
-        if self.asked.mask is not None and self.request.size is not None:
-            raise UsageError("--size and --mask do not go together: an edited picture keeps its own size")
         return self.edit.canvas.photo.shape[2], self.edit.canvas.photo.shape[1]
 
     # one job --------------------------------------------------------------------------------------------------
 
     def draw(self, job: Job, stop: "Stop") -> None:
         started = time.monotonic()
-        self.enlarger.check(job.picture, *self._shown)
-        targets = self._targets(job)
-        seed = self._best_seed(job, targets, stop) if self.asked.best_of > 1 else job.seed
+        with stop.at_once():
+            self.enlarger.check(job.picture, *self._shown)
+            targets = self._targets(job)
+            seed = self._best_seed(job, targets) if self.asked.best_of > 1 else job.seed
         recipe = self._recipe(job, seed)
         unfinished = self._unfinished(job, seed)
         saved = self._saved(unfinished)
@@ -251,7 +271,9 @@ class Studio:
             save_state=None if job.streamed else lambda state: unfinished.save(state=state),
             time_limit=self.request.time_limit,
         )
-        return follow(frames, watch, stop)
+        with stop.at_once():  # a sketch, or codes of an init picture, come before it
+            first = next(frames)
+        return follow(chain([first], frames), watch, stop)
 
     def _to_pixels(self, image: "torch.Tensor") -> "np.ndarray":
         from artcli.media import images
@@ -310,7 +332,7 @@ class Studio:
             for note in self.clip.unheard(text):
                 self.console.warn(note)
 
-    def _best_seed(self, job: Job, targets: "Story", stop: "Stop") -> int:
+    def _best_seed(self, job: Job, targets: "Story") -> int:
         from artcli.backends.dream.begin import try_seed
 
         canvas = self.edit.canvas if self.edit else None
@@ -319,8 +341,6 @@ class Studio:
         for seed in range(job.seed, job.seed + self.asked.best_of):
             scores[seed] = try_seed(targets, self.clip, self.settings, seed, canvas, self.vqgan, prior)
             self.console.info(f"dream: trying seeds: {seed} reaches {scores[seed]:.3f}")
-            if stop.requested:
-                break
         best = max(scores, key=lambda seed: scores[seed])
         self.console.info(f"dream: seed {best} looks best")
         return best
@@ -330,7 +350,8 @@ class Studio:
         if self.request.recipe is None:
             return None
         parameters = {**self.request.recipe["parameters"], "prompt": job.prompt}
-        parameters["size"] = None if self.asked.mask else f"{self.settings.width}x{self.settings.height}"
+        keeps = self.asked.mask is not None and self.request.size is None  # the photo's own size, which may be any
+        parameters["size"] = None if keeps else "x".join(map(str, self._shown))
         kept = {k: v for k, v in parameters.items() if v is not None and v != ""}
         made = {**self.request.recipe, "parameters": kept, "seed": seed, "weights": self.recorded}
         recipe_text.to_text(made)  # one that is too long shows before any compute
@@ -367,35 +388,47 @@ class Studio:
     # dry run --------------------------------------------------------------------------------------------------
 
     def estimate(self, job: Job) -> None:
-        """Time two steps of each stage and say what the whole would cost."""
+        """Time two steps of each stage, of large pictures at small sizes, and say what the whole would cost."""
         import psutil
 
-        from artcli.backends.dream.begin import begin
-
-        canvas = self.edit.canvas if self.edit else None
         targets, prior = self._targets(job), self._prior(job)
         if prior is not None:
             prior.how = replace(prior.how, steps=2)
-
-        def seconds_per_step(part: float) -> tuple[float, float]:
-            """Of the optimizer at the small size (1) or the full one (0); and of the prior's two steps."""
-            trial, marks = replace(self.settings, steps=3, low_part=part), [time.monotonic()]
-            for _ in begin(targets, self.clip, trial, canvas=canvas, vqgan=self.vqgan, prior=prior):
-                marks.append(time.monotonic())
-            return marks[-1] - marks[-2], marks[1] - marks[0]
-
         part = self.settings.small_part if self.settings.starts_small else 0
-        full, sketch = seconds_per_step(0.0)
-        total = self.settings.steps * (part * seconds_per_step(1.0)[0] + (1 - part) * full)
+        full, sketch = self._seconds_per_step(targets, prior, 0.0)
+        if (pixels := self.settings.width * self.settings.height) > _TRIED**2:  # CLIP's part does not grow with them
+            less = self._seconds_per_step(targets, None, 0.0, _TRIED // 2)[0]
+            full += max(0.0, full - less) / (_TRIED**2 * 3 / 4) * (pixels - _TRIED**2)
+        small = self._seconds_per_step(targets, None, 1.0)[0] if part else 0.0
+        total = self.settings.steps * (part * small + (1 - part) * full)
         total += 0 if prior is None else sketch / 2 * self.request.ahead
         later = (self.request.camera or self.asked.pace).steps
         total += (self.request.reel.total - self.settings.steps - self.request.ahead) * later * full
-        total += self.enlarger.seconds(*self._shown)
+        total = min(total, self.request.time_limit or total) + self.enlarger.seconds(*self._shown)
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: seed {job.seed}, about {duration(total)}, {memory:.1f} GB; would write")
         self.console.result(
             job.outputs, dry_run=True, **_read_as(job), seconds=round(total, 1), memory_gb=round(memory, 2)
         )
+
+    def _seconds_per_step(
+        self, targets: "Story", prior: "Prior | None", part: float, side: int = _TRIED
+    ) -> tuple[float, float]:
+        """Of the optimizer at the small size (part 1) or the full one (0), and of the prior's two steps.
+
+        side: pixels of the longer side at most.
+        """
+        from artcli.backends.dream.begin import begin
+
+        width, height = self.settings.width, self.settings.height
+        if max(width, height) > side:  # in multiples of a code's pixels
+            width, height = (max(32, round(length * side / max(width, height) / 32) * 32) for length in (width, height))
+        trial = replace(self.settings, steps=3, low_part=part, width=width, height=height)
+        how: dict[str, Any] = {"canvas": self.edit and self.edit.canvas.resized(width, height), "vqgan": self.vqgan}
+        marks = [time.monotonic()]
+        for _ in begin(targets, self.clip, trial, prior=prior, **how):
+            marks.append(time.monotonic())
+        return marks[-1] - marks[-2], marks[1] - marks[0]
 
 
 def _read_as(job: Job) -> dict[str, str]:

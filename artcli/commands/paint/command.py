@@ -20,7 +20,7 @@ DEFAULT = Settings()
 # What decides which strokes there are; it has no meaning for strokes that are there already.
 _OF_PREDICTION = ("model", "mode", "strokes", "detail", "min_stroke", "layers", "opacity", "detail_mask")
 # What a painted film has no use for.
-_OF_PICTURES = ("strokes", "mode", "palette", "size", "gif", "mp4", "webm", "duration", "fps", "pace", "strokes_out",
+_OF_PICTURES = ("strokes", "mode", "palette", "gif", "mp4", "webm", "duration", "fps", "pace", "strokes_out",
                 "svg", "each_layer")  # fmt: skip
 PAINT, FILM = "Painting", "Film"
 

@@ -107,8 +107,9 @@ class Studio:
         assert isinstance(job.source, Path)
         started = time.monotonic()
         ground = self.background if isinstance(self.background, tuple) else None
-        mask = self._mask(video.probe(job.source).size)
-        moving = Moving(self.painter, self.request.settings, self.brush or Brush.find(self.painter.brush), ground, mask)
+        size = video.probe(job.source).size
+        mask, brush = self._mask(self._painted(size)), self.brush or Brush.find(self.painter.brush)
+        moving = Moving(self.painter, self.request.settings, brush, ground, mask, self._sized(size))
         path, recipe = job.films[0], self._recipe(job)
         if not self.request.resume:  # frames of a run that starts over must never get into this one
             shutil.rmtree(job.unfinished, ignore_errors=True)
@@ -129,6 +130,7 @@ class Studio:
         what = {
             "source": sha256_of(source), "settings": asdict(request.settings), "weights": self.painter.fingerprint,
             "brush": request.brush, "background": request.background, "mask": str(request.detail_mask),
+            "size": request.size,
         }  # fmt: skip
         return json.dumps(what, sort_keys=True)
 
@@ -141,7 +143,7 @@ class Studio:
 
         picture = _load(job.source)
         alpha, average, exif = picture.alpha, _average(picture), picture.exif
-        photo = _opaque(picture, average)
+        photo = layers.undithered(_opaque(picture, average))  # before its dots are shrunk to greys
         del picture  # its floats are four times as large as the bytes
         size = self._painted((photo.shape[1], photo.shape[0]))
         if size != (photo.shape[1], photo.shape[0]):
@@ -166,7 +168,11 @@ class Studio:
 
     def _painted(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size at which a photo of this one is painted: a larger --size only enlarges the strokes."""
-        factor = min(1.0, (self.request.size or max(size)) / max(size))
+        return self._sized(size) if (self.request.size or max(size)) < max(size) else size
+
+    def _sized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size of what is made from a photo or a film of this one."""
+        factor = (self.request.size or max(size)) / max(size)
         return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
     def _mask(self, size: tuple[int, int]) -> "np.ndarray | None":
@@ -276,7 +282,7 @@ class Studio:
             self.console.result(outputs, dry_run=True, strokes=len(painting.strokes))
             return
         source, settings = self._size_of(job), self.request.settings
-        size = source if job.moves else self._painted(source)
+        size = self._painted(source)
         passes = layers.plan(size, settings, self.painter.strokes)
         count = sum(layers.patches(size, each) for each in passes)
         blank = np.zeros((_TRIED, layers.PATCH, layers.PATCH, 3), np.uint8)

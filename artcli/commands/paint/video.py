@@ -37,7 +37,7 @@ def paint(
     info = video.probe(source)
     start = _restore(folder, key, moving)
     total = sum(1 for _ in video.read_frames(source))
-    film = films.open_film(path, info.size, info.fps, total, total, recipe, folder, sound=source)
+    film = films.open_film(path, moving.size or info.size, info.fps, total, total, recipe, folder, sound=source)
     if start:
         console.info(f"paint: going on from frame {start}")
         films.replay(film, folder, start, console)

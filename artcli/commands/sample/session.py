@@ -19,6 +19,7 @@ from artcli.errors import Interrupted, UsageError
 from artcli.media import images, recipe_text
 
 Item = TypeVar("Item")
+_TRYING = 2.0  # seconds that a dry run may take for a batch
 
 
 class Work(NamedTuple):
@@ -195,9 +196,13 @@ class Session:
             for ability, work in {"samples": sampler.generate, "reconstruct": sampler.reconstruct}.items():
                 if not sampler.can(ability):
                     continue
-                for _ in range(2):  # the first batch also pays for the start
-                    started = time.monotonic()
-                    for _ in work(range(count) if ability == "samples" else nothing):  # type: ignore[operator]
+                for tried in (1, count):  # the first batch also pays for the start
+                    sampler.at_once, started = tried, time.monotonic()
+                    for _ in work(range(tried) if ability == "samples" else nothing[:tried]):  # type: ignore[operator]
                         pass
-                return (time.monotonic() - started) / count
+                    seconds = (time.monotonic() - started) / tried
+                    if seconds * count > _TRYING:
+                        break
+                sampler.at_once = count
+                return seconds
         raise UsageError(f"{self.sampler.title} can do nothing that sample offers.")

@@ -1,7 +1,7 @@
 """What `artgen train` does once it knows what to train: open the data, go on or begin, save, report."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
@@ -14,7 +14,7 @@ from artcli import device as devices
 from artcli.commands.shared.loop import Stop, interruptible
 from artcli.commands.train import configure
 from artcli.commands.train.request import Request
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
 from artcli.training import checkpoint, finished, parallel, report, runs, samples, source, to_onnx, trackers, watch
@@ -45,10 +45,15 @@ def carry_out(backend: Any, config: Any, request: Request, console: Console) -> 
     device = devices.choose(asked.device)
     parallel.start(device)
     console = console if parallel.rank() == 0 else Console(quiet=True)
-    pictures, spec = source.open(backend, config, spec, console.info, console.warn, clock.check_reading)
+    check = _tried(time.monotonic()) if asked.dry_run else clock.check_reading
+    try:
+        pictures, spec = source.open(backend, config, spec, console.info, console.warn, check)
+    except _Tried as found:
+        return console.info(f"dry run: {spec.model} on {spec.data.name}, {devices.describe(device)}; {found}")
     steps = source.steps(config, spec, pictures)
     run = runs.choose(asked.out, ROOT, spec, accept_changes=asked.accept_changes)
-    console.info(f"train: {spec.model} on {spec.data.name}, {steps} steps, seed {spec.seed}, to {run}")
+    long = counted(steps, "step")
+    console.info(f"train: {spec.model} on {spec.data.name}, {long}, seed {spec.seed}, to {run}")
     console.info(f"train: {devices.describe(device)}{_processes()}")
     plan = _plan(spec, config, steps, device, console)
     if asked.dry_run:
@@ -77,6 +82,22 @@ def _plan(spec: RunSpec, config: Any, steps: int, device: torch.device, console:
         )
     clip = getattr(config, "clip_gradient", 0.0)
     return Plan(steps, config.batch, spec.seed, micro=spec.trainer.accumulate, precision=precision, clip=clip)
+
+
+class _Tried(Exception):
+    """A dry run has seen enough of how pictures are read."""
+
+
+def _tried(began: float) -> Callable[[int, int], None]:
+    """For `source.open`, which asks after some seconds for the first time."""
+
+    def check(done: int, total: int) -> None:
+        if done == 0:
+            raise _Tried(f"{total} pictures have to be read, or another start is reading them")
+        seconds = (time.monotonic() - began) * total / done
+        raise _Tried(f"reading {total} pictures, which only the first start does, takes about {duration(seconds)}")
+
+    return check
 
 
 def _processes() -> str:
@@ -156,7 +177,7 @@ class Session:
                 if self.patience and now.step < total and parallel.any_of(self._settled(), self.device):
                     self._settle()
                     break
-                late = self.clock.last_step(self.pace.seconds)
+                late = self.clock.last_step(self.pace.seconds, looks=self._saves(now.step + 1, total))
                 if parallel.any_of(stop.requested or late, self.device) and now.step < total:
                     return self._stop(now.step, total, stop)
         self._deliver()
@@ -216,8 +237,11 @@ class Session:
                 self.console.info(f"train: first step after {self.clock.spent:.1f} s")
             if number == 2:
                 self.console.info(f"train: about {duration(pace.left(now.step))} to go")
-            save = now.step % self.spec.trainer.save_every == 0 or now.step == now.total
-            validation = self._look(stop) if save else {}
+            save = self._saves(now.step, now.total)
+            validation = {}
+            if save:
+                with self.clock.look():
+                    validation = self._look(stop)
             if save or now.step % log_every == 0:
                 self._log(now.step, recent, pace, validation)
                 recent = []
@@ -225,6 +249,10 @@ class Session:
                 self.save(validation)
             bar.update(now.step, _note(now.losses, pace))
             yield now
+
+    def _saves(self, step: int, total: int) -> bool:
+        """Whether the model is looked at and saved after this step."""
+        return step % self.spec.trainer.save_every == 0 or step == total
 
     def _stop(self, step: int, total: int, stop: Stop) -> None:
         self.save()
