@@ -13,6 +13,7 @@ from artcli.commands.cyclegan import command as cyclegan
 from artcli.commands.dream import command as dream
 from artcli.commands.paint import command as paint
 from artcli.commands.sample import command as sample
+from artcli.commands.sample import lists
 from artcli.commands.shared.verb import Command
 from artcli.commands.stylize import command as stylize
 from artcli.commands.train import command as train
@@ -105,8 +106,8 @@ app.command("dream", cls=Command)(dream.dream)
 app.command("paint", cls=Command)(paint.paint)
 app.command("stylize", cls=Command)(stylize.stylize)
 app.command("cyclegan", cls=Command)(cyclegan.cyclegan)
-app.command("train")(train.train)
-app.command("sample", cls=sample.Command)(sample.sample)
+app.command("train", cls=Command)(train.train)
+app.command("sample", cls=lists.Command)(sample.sample)
 app.command("models")(models.models)
 app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)

@@ -12,7 +12,7 @@ from artcli.backends.dream import begin
 from artcli.backends.stylize import optimise
 from artcli.backends.stylize.schedule import Stage
 from artcli.backends.stylize.settings import PRESETS
-from artcli.commands.sample import run as session
+from artcli.commands.sample import session
 from artcli.commands.sample.generator import Sampler
 from artcli.commands.shared.loop import interruptible
 from artcli.errors import UsageError

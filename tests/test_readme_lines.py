@@ -20,7 +20,7 @@ LINES = [line[line.index("artgen ") :] for block in BLOCKS for line in block.spl
 WORK = {
     "dream.run": ("Studio", "one_by_one"), "paint.run": ("find", "load_and_work"),
     "cyclegan.run": ("find", "load_and_work"), "shared.outputs": ("load_and_work",),
-    "sample.command": ("_run",), "train.run": ("carry_out",),
+    "sample.session": ("run",), "train.run": ("carry_out",),
 }  # fmt: skip
 RUNS = ("RUN", "RUN2", "RUN3")
 LISTS = ("doctor", "models", "weights")  # verbs that load no model and are run in full

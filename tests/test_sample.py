@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from artcli.commands.sample import sheet
-from artcli.commands.sample.command import spread
+from artcli.commands.sample.lists import spread
 from artcli.errors import ArtgenError
 from artcli.media import images, record
 from tests import sample_fake
@@ -342,7 +342,7 @@ def test_help_loads_nothing_heavy():
     code = "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['sample', '-h'])"
     code += "; import sys; print(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not set(done.stdout.split()) & {"torch", "numpy", "PIL", "artcli.commands.sample.run"}
+    assert not set(done.stdout.split()) & {"torch", "numpy", "PIL", "artcli.commands.sample.session"}
 
 
 # --- options that take several values -------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from artcli import weights
+from artcli.commands.shared import complete
 from artcli.console import Console, columns
 from artcli.errors import UsageError, WeightsError
 from artcli.weights import Weight, human
@@ -20,6 +21,10 @@ Folders = Annotated[
     typer.Option("--weights", metavar="DIR", help="Search this folder first (repeatable; also $ARTGEN_WEIGHTS)."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
+
+
+def _names(incomplete: str) -> list[str]:
+    return complete.weights(incomplete)
 
 
 @app.command("list")
@@ -64,7 +69,9 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 @app.command("get")
 def get(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names from `artgen weights list`.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="Names from `artgen weights list`.", autocompletion=_names)
+    ],
     force: Annotated[bool, typer.Option("--force", "-f", help="Download again what is there already.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the paths and errors.")] = False,
 ) -> None:
@@ -89,7 +96,10 @@ def _download(weight: Weight, force: bool, console: Console) -> Path:
 
 @app.command("verify")
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Default: all on this machine.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Default: all on this machine.", autocompletion=_names),
+    ] = None,
     folders: Folders = None,
     as_json: AsJson = False,
 ) -> None:
@@ -121,6 +131,6 @@ def _verdict(weight: Weight, folders: list[Path]) -> tuple[str | None, str | Non
 
 
 @app.command("path")
-def path(name: Annotated[str, typer.Argument(metavar="NAME")], folders: Folders = None) -> None:
+def path(name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_names)], folders: Folders = None) -> None:
     """Print where weights are; exit 3 if they are not on this machine."""
     typer.echo(weights.find(name, weights_dirs=folders or [], fetch=False))

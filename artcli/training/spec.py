@@ -1,9 +1,10 @@
 """What a run is: its model, its data and every setting, as run.toml and the description of exported weights say it."""
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from artcli.errors import UsageError
+from artcli.setting import RUN, Setting
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's names for them
 
@@ -49,10 +50,12 @@ class DataSpec:
 class TrainerSpec:
     """precision: one of PRECISIONS.  accumulate: parts of a batch.  save_every: steps.  keep: checkpoints."""
 
-    precision: str = "fp32"
-    accumulate: int = 1
-    save_every: int = 500
-    keep: int = 2
+    precision: Annotated[str, Setting("Numbers that the net computes with.", choices=tuple(PRECISIONS), panel=RUN)] = (
+        "fp32"
+    )
+    accumulate: Annotated[int, Setting("Compute a batch in N parts.", min=1, panel=RUN)] = 1
+    save_every: Annotated[int, Setting("Steps between checkpoints.", min=1, metavar="N", panel=RUN)] = 500
+    keep: Annotated[int, Setting("Checkpoints to keep.", min=1, panel=RUN)] = 2
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from artcli.training.data.augment import to_rgb
 from artcli.training.data.prepare import in_color
 
 if TYPE_CHECKING:
-    from artcli.commands.sample.run import Session
+    from artcli.commands.sample.session import Session
 
 COLUMNS = 8
 BETWEEN_SECTIONS = 12  # pixels
@@ -136,7 +136,7 @@ def _samples(session: "Session") -> tuple[list[sheet.Array], dict[str, Any]]:
 
     def rows(sampler: Sampler) -> tuple[list[Row], Any]:
         seeds = session.request.seeds[: _columns(session)]
-        drawn = torch.stack(list(sampler.generate(seeds, (), session.request.truncation)))
+        drawn = torch.stack(list(sampler.generate(seeds, (), session.request.options.truncation)))
         shown = [[sampler.pixels(picture) for picture in drawn]]
         try:
             data = runs.dataset_of(sampler.loaded)
@@ -169,7 +169,7 @@ def _per_model(
 
 
 def _columns(session: "Session") -> int:
-    return session.request.columns or COLUMNS
+    return session.request.options.columns or COLUMNS
 
 
 def _width(session: "Session") -> int:

@@ -9,7 +9,7 @@ from artcli.console import counted
 from artcli.errors import ArtgenError
 
 if TYPE_CHECKING:
-    from artcli.commands.sample.run import Session
+    from artcli.commands.sample.session import Session
 
 
 def count(session: "Session") -> int:
@@ -27,10 +27,10 @@ def _grid(session: "Session") -> None:
     request, sampler = session.request, session.sampler
     jobs = request.jobs(session.classes)
     rows_of_classes = len(request.seeds) if len(session.classes) > 1 else None
-    columns = request.columns or rows_of_classes or sheet.near_square(len(jobs))
+    columns = request.options.columns or rows_of_classes or sheet.near_square(len(jobs))
     sheet.check(*sheet.size(len(jobs), columns, sampler.size))
     recipe = session.recipe()
-    pictures = sampler.generate([j.seed for j in jobs], [j.class_name for j in jobs], request.truncation)
+    pictures = sampler.generate([j.seed for j in jobs], [j.class_name for j in jobs], request.options.truncation)
     drawn = [sampler.pixels(picture) for picture in session.watched(pictures, len(jobs))]
     facts = {"classes": session.classes} if session.classes else {}
     session.save(request.out, sheet.grid(drawn, columns), recipe, seeds=list(request.seeds), columns=columns, **facts)
@@ -40,10 +40,10 @@ def _grid(session: "Session") -> None:
 def _files(session: "Session") -> None:
     request, sampler = session.request, session.sampler
     jobs = device.my_share(request.jobs(session.classes))
-    left = [job for job in jobs if not (request.skip_existing and job.path.exists())]
+    left = [job for job in jobs if not (request.options.skip_existing and job.path.exists())]
     if len(left) < len(jobs):
         session.console.info(f"sample: {len(jobs) - len(left)} of {len(jobs)} exist already")
-    pictures = sampler.generate([j.seed for j in left], [j.class_name for j in left], request.truncation)
+    pictures = sampler.generate([j.seed for j in left], [j.class_name for j in left], request.options.truncation)
     failed = 0
     for job, picture in zip(left, session.watched(pictures, len(left)), strict=True):
         failed += not _saved(session, job, sampler.pixels(picture))

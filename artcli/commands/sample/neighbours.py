@@ -11,7 +11,7 @@ from artcli.commands.sample import examples, sheet
 from artcli.commands.sample.generator import Sampler
 
 if TYPE_CHECKING:
-    from artcli.commands.sample.run import Session
+    from artcli.commands.sample.session import Session
 
 COARSE = 16  # pixels: detail that lies a pixel aside must not count as different
 AT_ONCE = 512  # training pictures in memory
@@ -37,12 +37,12 @@ def make(session: "Session") -> None:
 
     request, sampler = session.request, session.sampler
     measures = measures_of(sampler)
-    columns = request.columns or TRIPLES
+    columns = request.options.columns or TRIPLES
     _check_size(len(request.seeds), columns, 1 + len(measures), sampler.size)
     recipe = session.recipe()
     data = runs.dataset_of(sampler.loaded)
     drawn_classes = session.cycled(len(request.seeds))
-    samples = torch.stack(list(sampler.generate(request.seeds, drawn_classes, request.truncation)))
+    samples = torch.stack(list(sampler.generate(request.seeds, drawn_classes, request.options.truncation)))
     found = nearest(sampler, samples, data, measures, session)
     _say(session, found)
     drawn = []

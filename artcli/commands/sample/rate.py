@@ -14,7 +14,7 @@ from artcli.errors import UsageError
 from artcli.media import files, images, recipe_text
 
 if TYPE_CHECKING:
-    from artcli.commands.sample.run import Session
+    from artcli.commands.sample.session import Session
 
 TEMPLATE = Path(__file__).with_name("rate.html")
 MOST = 500  # of each kind; nobody scores more
@@ -73,7 +73,7 @@ def _warn(session: "Session", data: Any, rows: list[int]) -> None:
 
 def _generated(session: "Session") -> list[dict[str, str]]:
     seeds = session.request.seeds
-    pictures = session.sampler.generate(seeds, session.cycled(len(seeds)), session.request.truncation)
+    pictures = session.sampler.generate(seeds, session.cycled(len(seeds)), session.request.options.truncation)
     watched = session.watched(pictures, len(seeds))
     return [_entry(session, "generated", f"seed {s}", p) for s, p in zip(seeds, watched, strict=True)]
 

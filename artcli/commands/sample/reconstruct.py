@@ -7,7 +7,7 @@ from artcli.commands.sample import given, sheet
 from artcli.console import counted
 
 if TYPE_CHECKING:
-    from artcli.commands.sample.run import Session
+    from artcli.commands.sample.session import Session
 
 COLUMNS = 8
 BETWEEN_PAIRS = 8  # pixels, so that it shows which two rows belong together
@@ -19,7 +19,7 @@ def count(session: "Session") -> int:
 
 def make(session: "Session") -> None:
     request, sampler = session.request, session.sampler
-    columns = min(request.columns or COLUMNS, len(request.pictures))
+    columns = min(request.options.columns or COLUMNS, len(request.pictures))
     width, height = sheet.size(len(request.pictures), columns, sampler.size)
     sheet.check(width, 2 * height + BETWEEN_PAIRS * (len(request.pictures) // columns + 1))
     recipe = session.recipe()

@@ -3,15 +3,109 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
+
+import typer
 
 from artcli import device, weights
+from artcli.commands.sample import modes
+from artcli.commands.shared import complete, naming, options, recipe, verb
+from artcli.commands.shared.common import Enlarging, Making
 from artcli.commands.shared.enlarge import AS_IS, Enlargement
+from artcli.commands.shared.outputs import FILMS
 from artcli.errors import UsageError
 from artcli.media import claims, files
+from artcli.setting import FILM, Setting
 
 ALL = "all"  # as a class: each of them
 DRAWING = ("vqgan", "diffusion")  # kinds of weights that need no run to be sampled from
+_WAYS, _WORDS = "Other than random samples", "Models that draw from words"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Enlarging, Making):
+    """The command line."""
+
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN",
+            help="A run, a VQGAN or diffusion model: folder, file or name.",
+            autocompletion=lambda incomplete: complete.runs(incomplete) + complete.weights(incomplete, *DRAWING),
+        ),
+    ] = None
+    seed: Annotated[str | None, Setting("First seed, or exactly these seeds.", metavar="INT|A-B")] = None
+    count: Annotated[
+        int | None, Setting("Pictures, from a first seed on.", min=1, max=10_000, metavar="N", default="36 in a grid")
+    ] = None
+    columns: Annotated[int | None, Setting("Pictures in a row.", min=1, metavar="N")] = None
+    size: Annotated[str | None, Setting("Pixels of each picture.", metavar="S|WxH", default="the model's")] = None
+    classes: Annotated[
+        tuple[str, ...], typer.Option("--class", metavar="NAME", help="Draw this class (repeatable), or all.")
+    ] = ()
+    prompts: Annotated[
+        tuple[str, ...], typer.Option("--prompt", metavar="TEXT", help="Draw what this says (repeatable).")
+    ] = ()
+    truncation: Annotated[
+        float | None, Setting("Below 1: more usual, less varied pictures.", min=0, max=2, metavar="T")
+    ] = None
+    separate: Annotated[bool, Setting("A file per picture, as with --out FOLDER.")] = False
+    checkpoint: Annotated[str | None, Setting("best: the lowest loss.", metavar="NAME", default="the newest")] = None
+
+    reconstruct: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--reconstruct",
+            metavar="PICTURES...",
+            help="These above, what the model makes of them below.",
+            rich_help_panel=_WAYS,
+        ),
+    ] = ()
+    interpolate: Annotated[bool, Setting("From seed to seed, as a film; as a .png, step by step.", panel=_WAYS)] = False
+    between: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--between",
+            metavar="PICTURES...",
+            help="Interpolate between these instead of seeds.",
+            rich_help_panel=_WAYS,
+        ),
+    ] = ()
+    loop: Annotated[bool, Setting("Interpolate back to the start.", panel=_WAYS)] = False
+    walk: Annotated[bool, Setting("A film of an endless walk for each seed.", panel=_WAYS)] = False
+    sweep: Annotated[
+        int | None,
+        Setting("Latent number N from -3 to 3 deviations: sheet or film.", min=0, metavar="N", panel=_WAYS),
+    ] = None
+    neighbours: Annotated[bool, Setting("Beside each sample the nearest training picture.", panel=_WAYS)] = False
+    compare: Annotated[
+        tuple[Path, ...],
+        typer.Option(
+            "--compare",
+            metavar="RUNS...",
+            help="One sheet of what this and other runs have learned.",
+            rich_help_panel=_WAYS,
+            autocompletion=lambda incomplete: complete.runs(incomplete),
+        ),
+    ] = ()
+    rate: Annotated[bool, Setting("A page to score real and generated pictures on, unlabelled.", panel=_WAYS)] = False
+
+    negative: Annotated[
+        tuple[str, ...],
+        typer.Option("--negative", metavar="TEXT", help="Keep away from this (repeatable).", rich_help_panel=_WORDS),
+    ] = ()
+    guidance: Annotated[
+        float | None, Setting("How closely words are followed.", min=0, max=30, default="3", panel=_WORDS)
+    ] = None
+
+    fps: options.Fps = 30.0
+    duration: Annotated[
+        float | None,
+        Setting(
+            "Length of the film.", min=0.1, max=3600, metavar="SECONDS", default="2 a stop; walk 12; sweep 4",
+            panel=FILM,
+        ),
+    ] = None  # fmt: skip
 
 
 class Job(NamedTuple):
@@ -26,46 +120,78 @@ class Job(NamedTuple):
 class Request:
     """Everything that shapes the result of a call.
 
-    mode: a key of `session.MODES`.  runs: the model's, and those it is compared with.  out: the file to write.
+    mode: a key of `modes.MODES`.  runs: the model's, and those it is compared with.  out: the file to write.
     seeds: consecutive; none where they decide nothing.
     separate: a file per picture, named after `out`.  size: (width, height) of every picture, None for the model's.
     enlargement: what becomes of a picture of that size.
-    columns, truncation, duration: None for what suits the mode.  dimension: of the latents, for a sweep.
-    prompts, negative, guidance: for models that are told in words.
     pictures: to reconstruct.  between: to interpolate.  recipe: the record's fixed part, None for no record.
+    options: as asked for, but for those that mean nothing in this mode.
     """
 
     mode: str
     runs: tuple[Path, ...]
     out: Path
     seeds: tuple[int, ...]
-    separate: bool = False
-    columns: int | None = None
-    size: tuple[int, int] | None = None
-    classes: tuple[str, ...] = ()
-    truncation: float | None = None
-    prompts: tuple[str, ...] = ()
-    negative: tuple[str, ...] = ()
-    guidance: float | None = None
-    pictures: tuple[Path | files.Stdio, ...] = ()
-    between: tuple[Path, ...] = ()
-    enlargement: Enlargement = AS_IS
-    film: bool = False
-    loop: bool = False
-    dimension: int = 0
-    fps: float = 30.0
-    duration: float | None = None
-    checkpoint: str | None = None
-    device: str = "auto"
-    force: bool = False
-    skip_existing: bool = False
-    recipe: Mapping[str, Any] | None = None
-    recorded_weights: Mapping[str, str] | None = None
+    separate: bool
+    film: bool
+    size: tuple[int, int] | None
+    pictures: tuple[Path | files.Stdio, ...]
+    between: tuple[Path, ...]
+    options: Options
+    enlargement: Enlargement
+    recipe: Mapping[str, Any] | None
+    recorded_weights: Mapping[str, str]
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """As the command line would have it: {"run": "runs/0001-vae-flowers", "count": 9}.  Raises UsageError."""
+        return cls.of(*verb.read("sample", Options, values))
+
+    @classmethod
+    def of(cls, ctx: typer.Context, given: Options) -> Self:
+        """Raises UsageError for what cannot work."""
+        if given.run is None:
+            raise UsageError("name the run to sample from first: artgen sample RUN ... (artgen train makes runs)")
+        mode = modes.chosen(given)
+        way = "between" if mode == "interpolate" and given.between else mode
+        asked = modes.only_meant(ctx, given, way)
+        out, separate = _place(mode, given.run, given)
+        film = out.suffix.lower() in FILMS
+        if not film and options.on_the_line(ctx, "duration"):
+            raise UsageError(f"--duration is the length of a film, and {out} is none: use {', '.join(FILMS)}.")
+        enlargement = options.enlargement(ctx, given.upscale, given.upscaler, out if film else None)
+        made = cls(
+            mode=mode,
+            runs=(given.run, *given.compare),
+            out=out,
+            seeds=() if way in modes.NOT_RANDOM else modes.seeds(mode, asked),
+            separate=separate,
+            film=film,
+            size=None if given.size is None else options.size(given.size),
+            pictures=tuple(files.expand_inputs(given.reconstruct)),
+            between=_between(mode, given.between),
+            options=asked,
+            enlargement=AS_IS if film or asked.upscale is None else enlargement,
+            recipe=None if given.no_metadata else _recorded(ctx),
+            recorded_weights={} if given.from_file is None else recipe.weights_of(given.from_file),
+        )
+        _check_runs(made.runs)
+        return made
 
     @property
     def ability(self) -> str:
         """What the model has to be able to do: a key of `generator.ABILITIES`."""
         return "--between" if self.mode == "interpolate" and self.between else self.mode
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Each once."""
+        return tuple(dict.fromkeys(self.options.classes))
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Each once."""
+        return tuple(dict.fromkeys(self.options.prompts))
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -101,7 +227,7 @@ class Request:
         Of several processes each looks at its own share only: the others may have begun to write theirs.
         """
         mine = device.my_share(self.outputs(classes))
-        claims.take(mine, force=self.force, skip_existing=self.skip_existing)
+        claims.take(mine, force=self.options.force, skip_existing=self.options.skip_existing)
 
 
 def _numbered(path: Path, seed: int, class_name: str | None) -> Path:
@@ -109,7 +235,35 @@ def _numbered(path: Path, seed: int, class_name: str | None) -> Path:
     return files.numbered(named, seed)
 
 
-def check_runs(runs: Sequence[Path]) -> None:
+def _place(mode: str, run: Path, asked: Options) -> tuple[Path, bool]:
+    """The file to write, and whether it stands for one per picture."""
+    out = asked.out
+    into_folder = naming.is_folder(out, 2 if asked.separate else 1)
+    target = modes.target(mode, run, files.Folder(out) if out is not None and into_folder else out)
+    separate = mode == "samples" and (asked.separate or into_folder)
+    if separate and str(target) == "-":
+        raise UsageError("--out - takes one picture; --separate needs a folder or a name to number")
+    return target, separate
+
+
+def _between(mode: str, between: Sequence[str]) -> tuple[Path, ...]:
+    found = [path for name in between for path in files.expand_inputs([name])]  # one may be a stop twice
+    if between and "-" in found:
+        raise UsageError("--between takes files, not -")
+    if between and len(found) < 2:
+        raise UsageError(f"--between needs two pictures or more; {' '.join(between)} is one")
+    if mode == "compare" and len(found) > 2:
+        raise UsageError(f"--compare interpolates between two pictures; --between has {len(found)}")
+    return tuple(Path(path) for path in found)
+
+
+def _recorded(ctx: typer.Context) -> dict[str, Any]:
+    """The record's fixed part.  A count is not in it: the seeds are, all of them."""
+    given = {k: v for k, v in options.given(ctx).items() if k != "count" and v is not False and v not in ([], ())}
+    return recipe.make("sample", given)
+
+
+def _check_runs(runs: Sequence[Path]) -> None:
     """Raises UsageError for a run that is not there; what is in it is for the loader to judge."""
     for run in runs:
         if files.kind(run) == "missing" and not _draws(str(run)):

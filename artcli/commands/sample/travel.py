@@ -9,7 +9,7 @@ from artcli.console import counted
 from artcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from artcli.commands.sample.run import Session
+    from artcli.commands.sample.session import Session
 
 STRIP_COLUMNS, SWEEP_COLUMNS = 8, 7
 LEG_SECONDS, WALK_SECONDS, SWEEP_SECONDS = 2.0, 12.0, 4.0
@@ -27,16 +27,16 @@ def count(session: "Session") -> int:
 
 def _legs(session: "Session") -> int:
     stops = len(session.request.between or session.request.seeds)
-    return stops if session.request.loop else stops - 1
+    return stops if session.request.options.loop else stops - 1
 
 
 def _columns(session: "Session") -> int:
-    return session.request.columns or (SWEEP_COLUMNS if session.request.mode == "sweep" else STRIP_COLUMNS)
+    return session.request.options.columns or (SWEEP_COLUMNS if session.request.mode == "sweep" else STRIP_COLUMNS)
 
 
 def _frames(session: "Session", seconds: float) -> int:
     request = session.request
-    return max(2, round((request.duration or seconds) * request.fps))
+    return max(2, round((request.options.duration or seconds) * request.options.fps))
 
 
 # --- between seeds or pictures -------------------------------------------------------------------------------------
@@ -46,13 +46,13 @@ def interpolate(session: "Session") -> None:
     request, sampler = session.request, session.sampler
     recipe = session.recipe()
     stops = _stops(session)
-    at = paths.through(stops, sampler.model.blend, loop=request.loop)
+    at = paths.through(stops, sampler.model.blend, loop=request.options.loop)
     facts: Facts = (
         {"between": [str(path) for path in request.between]} if request.between else {"seeds": list(request.seeds)}
     )
     if request.film:
         total = _frames(session, _legs(session) * LEG_SECONDS)
-        _film(session, at, paths.along(total, closed=request.loop), recipe, facts)
+        _film(session, at, paths.along(total, closed=request.options.loop), recipe, facts)
         return
     legs, columns = _legs(session), _columns(session)
     sheet.check(*sheet.size(legs * columns, columns, sampler.size))
@@ -64,7 +64,7 @@ def interpolate(session: "Session") -> None:
 def _stops(session: "Session") -> torch.Tensor:
     request, sampler = session.request, session.sampler
     if not request.between:
-        return sampler.latents(request.seeds, request.truncation)
+        return sampler.latents(request.seeds, request.options.truncation)
     found = given.read_stops(request.between, sampler.preparation, session.console)
     return sampler.encode(found.pictures).to(session.device)
 
@@ -75,21 +75,23 @@ def _stops(session: "Session") -> torch.Tensor:
 def walk(session: "Session") -> None:
     request = session.request
     recipe = session.recipe()
-    at = paths.walk(session.sampler, request.seeds, request.duration or WALK_SECONDS, request.truncation)
+    at = paths.walk(
+        session.sampler, request.seeds, request.options.duration or WALK_SECONDS, request.options.truncation
+    )
     total = _frames(session, WALK_SECONDS)
     _film(session, at, paths.along(total, closed=True), recipe, {"seeds": list(request.seeds)})
 
 
 def sweep(session: "Session") -> None:
     request, sampler = session.request, session.sampler
-    numbers = sampler.latents([0]).shape[1]
-    if request.dimension >= numbers:
+    dimension, numbers = request.options.sweep or 0, sampler.latents([0]).shape[1]
+    if dimension >= numbers:
         raise UsageError(
-            f"--sweep {request.dimension}: the latents of {sampler.title} have {numbers} dimensions, 0 to {numbers - 1}"
+            f"--sweep {dimension}: the latents of {sampler.title} have {numbers} dimensions, 0 to {numbers - 1}"
         )
     recipe = session.recipe()
-    at = paths.sweep(sampler, request.seeds, request.dimension, request.truncation)
-    facts: Facts = {"seeds": list(request.seeds), "dimension": request.dimension}
+    at = paths.sweep(sampler, request.seeds, dimension, request.options.truncation)
+    facts: Facts = {"seeds": list(request.seeds), "dimension": dimension}
     if request.film:
         _film(session, at, paths.to_and_fro(_frames(session, SWEEP_SECONDS)), recipe, facts)
         return
@@ -104,7 +106,7 @@ def sweep(session: "Session") -> None:
 def _film(session: "Session", at: paths.At, positions: list[float], recipe: Facts | None, facts: Facts) -> None:
     sampler = session.sampler
     abreast = 1 if session.request.mode == "interpolate" else len(session.request.seeds)
-    columns = session.request.columns or sheet.near_square(abreast)
+    columns = session.request.options.columns or sheet.near_square(abreast)
     size = sheet.size(abreast, columns, sampler.size)
     sheet.check(*size)
 

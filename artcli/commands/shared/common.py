@@ -20,17 +20,23 @@ class Quiet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common(Quiet):
-    """Of every verb that makes pictures with weights."""
+class Making(Quiet):
+    """Of every verb that makes pictures."""
 
     out: options.Out = None
     from_file: options.FromFile = None
     device: options.Device = "auto"
-    weights_dirs: options.WeightsDirs = None
     offline: options.Offline = False
     force: options.Force = False
     skip_existing: options.SkipExisting = False
     no_metadata: options.NoMetadata = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Making):
+    """Of every verb that searches for weights to make them with."""
+
+    weights_dirs: options.WeightsDirs = None
 
     @property
     def folders(self) -> tuple[Path, ...]:

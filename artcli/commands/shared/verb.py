@@ -4,7 +4,7 @@ import inspect
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
@@ -83,7 +83,6 @@ def build(kind: type[Options], values: Mapping[str, Any]) -> Options:
 
 def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typer.Context, Options]:
     """The options of a verb from a mapping, checked and converted as those of a command line are.
-
     Raises UsageError for a name that the verb does not have, and for a value that does not fit.
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -150,7 +149,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _parameter(field: "Field[Any]", hint: Any) -> inspect.Parameter:
     kind, found = get_args(hint)[:2]
-    default = field.default
+    default = inspect.Parameter.empty if field.default is MISSING else field.default
     if isinstance(found, Setting):
         kind, default, found = _option(_key(field, hint), kind, default, found)
     elif get_origin(kind) is tuple:

@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 
 from artcli import device as devices
 from artcli.commands.shared.loop import Stop, interruptible
+from artcli.commands.train import configure
+from artcli.commands.train.request import Request
 from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
@@ -24,71 +26,62 @@ ROOT = Path("runs")
 REPORT_EVERY = 60  # seconds; most of its cost is encoding pictures
 
 
-def carry_out(
-    backend: Any,
-    config: Any,
-    spec: RunSpec,
-    out: Path | None,
-    *,
-    accept_changes: bool,
-    limit: float | None,
-    patience: int | None,
-    device_name: str,
-    track: list[str],
-    onnx: bool,
-    dry_run: bool,
-    console: Console,
-    started: float,
-) -> None:
-    """Train what the description says to its end, or until the clock or the user stops it.
+def run(request: Request, console: Console) -> None:
+    """Train to the end of the run, or until the clock or the user stops it.
 
-    limit: seconds for all of it, since `started`, as time.monotonic() has it.  patience: checkpoints without a lower
-    held-out loss after which the run is finished, with the weights of the best.
-    onnx: export the finished model, also one that was finished before.
+    Raises UsageError for what the model or the data cannot do, ArtgenError for what fails, Interrupted after Ctrl-C.
     """
-    clock = Clock(limit, started)
+    backend, config = configure.model_of(request.options)
+    with interruptible() as stop, stop.at_once():  # the steps wait for a signal themselves
+        carry_out(backend, config, request, console)
+
+
+def carry_out(backend: Any, config: Any, request: Request, console: Console) -> None:
+    """Open the data, go on or begin.  backend: the model's module.  config: its settings."""
+    asked, spec, clock = request.options, request.spec(config), Clock(request.limit, request.started)
+    onnx = asked.export == "onnx"
     if onnx:
         to_onnx.check(spec.model)
-    device = devices.choose(device_name)
+    device = devices.choose(asked.device)
     parallel.start(device)
     console = console if parallel.rank() == 0 else Console(quiet=True)
+    check = _tried(time.monotonic()) if asked.dry_run else clock.check_reading
     try:
-        check = _tried(time.monotonic()) if dry_run else clock.check_reading
         pictures, spec = source.open(backend, config, spec, console.info, console.warn, check)
     except _Tried as found:
         return console.info(f"dry run: {spec.model} on {spec.data.name}, {devices.describe(device)}; {found}")
     steps = source.steps(config, spec, pictures)
-    run = runs.choose(out, ROOT, spec, accept_changes=accept_changes)
+    run = runs.choose(asked.out, ROOT, spec, accept_changes=asked.accept_changes)
     long = counted(steps, "step")
     console.info(f"train: {spec.model} on {spec.data.name}, {long}, seed {spec.seed}, to {run}")
     console.info(f"train: {devices.describe(device)}{_processes()}")
-    precision = _precision(spec.trainer.precision, device)
-    if precision == "bf16" and devices.fast_dtype(device) != torch.bfloat16:
-        console.warn(
-            f"this {device.type} emulates bf16, which takes many times longer; --precision fp32 is faster here"
-        )
-    if dry_run:
+    plan = _plan(spec, config, steps, device, console)
+    if asked.dry_run:
         return
-    plan = Plan(
-        steps,
-        config.batch,
-        spec.seed,
-        micro=spec.trainer.accumulate,
-        precision=precision,
-        clip=getattr(config, "clip_gradient", 0.0),
-    )
     with _alone(run):
-        how: dict[str, Any] = {"clock": clock, "patience": patience, "onnx": onnx}
+        how: dict[str, Any] = {"clock": clock, "patience": asked.patience, "onnx": onnx}
         session = Session(backend, config, spec, pictures, plan, run, device, console, **how)
-        tracked = trackers.Trackers(
-            track if parallel.rank() == 0 else [], run, spec.as_dict(), step=session.trainer.step
-        )
+        tracks = list(asked.track) if parallel.rank() == 0 else []
+        tracked = trackers.Trackers(tracks, run, spec.as_dict(), step=session.trainer.step)
         try:
             session.train(tracked)
         finally:
             for line in tracked.close():
                 console.warn(line)
             parallel.stop()
+
+
+def _plan(spec: RunSpec, config: Any, steps: int, device: torch.device, console: Console) -> Plan:
+    """Raises UsageError for a precision that the device does not have."""
+    precision = spec.trainer.precision
+    if precision == "fp16" and device.type != "cuda":
+        raise UsageError(f"--precision fp16 needs a CUDA GPU, this is {device.type}; use bf16 or fp32")
+    if precision == "bf16" and devices.fast_dtype(device) != torch.bfloat16:
+        console.warn(
+            f"this {device.type} emulates bf16, which takes many times longer; --precision fp32 is faster here"
+        )
+    clip = getattr(config, "clip_gradient", 0.0)
+    return Plan(steps, config.batch, spec.seed, micro=spec.trainer.accumulate, precision=precision, clip=clip)
 
 
 class _Tried(Exception):
@@ -109,12 +102,6 @@ def _tried(began: float) -> Callable[[int, int], None]:
 
 def _processes() -> str:
     return f", {parallel.world()} processes" if parallel.world() > 1 else ""
-
-
-def _precision(name: str, device: torch.device) -> str:
-    if name == "fp16" and device.type != "cuda":
-        raise UsageError(f"--precision fp16 needs a CUDA GPU, this is {device.type}; use bf16 or fp32")
-    return name
 
 
 @contextmanager

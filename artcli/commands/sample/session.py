@@ -1,0 +1,208 @@
+"""One call of `artgen sample`: load, refuse what cannot be, compute, save, report."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+
+from artcli import device
+from artcli.commands.sample import compare, films, grid, neighbours, rate, reconstruct, travel
+from artcli.commands.sample.generator import Sampler
+from artcli.commands.sample.request import Request
+from artcli.commands.shared import enlarge
+from artcli.commands.shared.loop import Stop, interruptible
+from artcli.console import Console, counted, duration
+from artcli.errors import Interrupted, UsageError
+from artcli.media import images, recipe_text
+
+Item = TypeVar("Item")
+_TRYING = 2.0  # seconds that a dry run may take for a batch
+
+
+class Work(NamedTuple):
+    """make: does the work.  pictures: about how many the models compute for it."""
+
+    make: "Callable[[Session], None]"
+    pictures: "Callable[[Session], int]"
+
+
+WORK = {
+    "samples": Work(grid.make, grid.count),
+    "reconstruct": Work(reconstruct.make, reconstruct.count),
+    "interpolate": Work(travel.interpolate, travel.count),
+    "walk": Work(travel.walk, travel.count),
+    "sweep": Work(travel.sweep, travel.count),
+    "neighbours": Work(neighbours.make, neighbours.count),
+    "compare": Work(compare.make, compare.count),
+    "rate": Work(rate.make, rate.count),
+}
+
+
+def run(request: Request, console: Console) -> None:
+    """Raises UsageError for what the model cannot do, ArtgenError for what fails, Interrupted after Ctrl-C."""
+    if not request.separate and not device.my_share([request.out]):
+        return  # several processes share the files of a batch; a single one is the first process's
+    with interruptible() as stop:
+        with stop.at_once():
+            session = Session(request, console, stop)
+            if request.options.dry_run:
+                return session.estimate()
+        WORK[request.mode].make(session)
+
+
+class Session:
+    """The loaded models of a call, and what every way of sampling does with its results.
+
+    samplers: of RUN, then of the runs that it is compared with.  classes: the names that `--class` stands for.
+    """
+
+    def __init__(self, request: Request, console: Console, stop: Stop):
+        self.request, self.console, self.stop = request, console, stop
+        self.started = time.monotonic()
+        self.device = device.choose(request.options.device)
+        self.enlarger = enlarge.load(request.enlargement, self.device)
+        self.samplers = [self._load(run) for run in request.runs]
+        largest = max(sampler.side for sampler in self.samplers)
+        for sampler in self.samplers:
+            sampler.drawn = request.size or (largest, largest)
+        self.sampler = self.samplers[0]
+        self.sampler.require(request.ability)
+        if request.options.truncation is not None:
+            for sampler in self.samplers:
+                sampler.require_truncation()
+        for sampler in self.samplers:
+            sampler.tell(request.prompts, request.options.guidance, request.options.negative)
+            for note in sampler.unheard():
+                console.warn(note)
+        self.classes = self.sampler.class_names(request.classes)
+        self._tell_class()
+        self.weights = {str(run): s.loaded.fingerprint for run, s in zip(request.runs, self.samplers, strict=True)}
+        self.weights |= self.enlarger.weights
+        self._compare_with_record()
+        if request.seeds:
+            alone = len(request.seeds) == 1
+            console.info(f"sample: seed {request.seeds[0]}" if alone else f"sample: seeds {request.seeds_text}")
+        if not request.outputs_known:
+            request.check_outputs(self.classes)
+
+    def _load(self, run: Path) -> Sampler:
+        from artcli.commands.sample import finished
+
+        chosen = {} if self.request.options.checkpoint is None else {"checkpoint_name": self.request.options.checkpoint}
+        loaded = finished.load(run, self.device, size=self.request.size, **chosen)
+        sampler = Sampler(loaded, self.device, self.stop, self.enlarger)
+        step = "" if loaded.step is None else f", step {loaded.step}"
+        size, where = f"{sampler.side}x{sampler.side}{self.enlarger.note}", device.describe(self.device)
+        self.console.info(f"sample: {sampler.title}{step}, {size}, {where}")
+        return sampler
+
+    def _tell_class(self) -> None:
+        """Where pictures come from latents of a way, all of them are of one class."""
+        if self.sampler.told_in_words or not self.classes or self.request.mode not in ("interpolate", "walk", "sweep"):
+            return
+        if len(self.classes) > 1:
+            raise UsageError(f"--{self.request.mode} takes one --class, not {len(self.classes)}")
+        used = ("decode", "encode") if self.request.between else ("decode",)
+        if not self.sampler.takes("labels", *used):
+            raise UsageError(f"{self.sampler.title} draws classes at random only: leave --class out.")
+        self.sampler.told = self.classes[0]
+
+    def cycled(self, count: int) -> list[str | None]:
+        """A class for each of `count` pictures, in turn; None where the model chooses."""
+        return [self.classes[place % len(self.classes)] if self.classes else None for place in range(count)]
+
+    def _compare_with_record(self) -> None:
+        for name, fingerprint in (self.request.recorded_weights or {}).items():
+            if self.weights.get(name, fingerprint) != fingerprint:
+                self.console.warn(f"{name} is not as it was when the record was made, so the result will differ")
+
+    # results ----------------------------------------------------------------------------------------------------
+
+    def recipe(self, **changes: Any) -> dict[str, Any] | None:
+        """The record of an output.  changes: `seed` and parameters that are its own.  Call it before any compute."""
+        if self.request.recipe is None:
+            return None
+        seed = changes.pop("seed", self.request.seeds_text)
+        parameters = {**self.request.recipe["parameters"], **changes}
+        made = {**self.request.recipe, "parameters": parameters, "seed": seed, "weights": self.weights}
+        recipe_text.to_text(made)  # one that is too long shows before any compute
+        return made
+
+    def save(self, path: Path, picture: np.ndarray, recipe: dict[str, Any] | None, **facts: Any) -> None:
+        """Write a picture, (H, W, 3) uint8, and announce it."""
+        images.save(path, picture, recipe=recipe)
+        if str(path) != "-":
+            self.announce(path, **facts)
+
+    def announce(self, path: Path, **facts: Any) -> None:
+        self.console.result([path], mode=self.request.mode, model=self.sampler.loaded.name, **facts)
+
+    def save_film(
+        self,
+        size: tuple[int, int],
+        total: int,
+        frames: Callable[[], Iterator[torch.Tensor]],
+        recipe: dict[str, Any] | None,
+        **facts: Any,
+    ) -> None:
+        """Write the film and announce it; also the part of it that there is after Ctrl-C.  Raises Interrupted then."""
+        request = self.request
+        outcome = films.write(
+            request.out, size, request.options.fps, total, frames, recipe=recipe, console=self.console, stop=self.stop
+        )
+        whole = outcome.stopped is None
+        self.announce(request.out, **facts, frames=outcome.step, fps=request.options.fps, finished=whole)
+        if not whole:
+            raise Interrupted(f"interrupted; {request.out} has {outcome.step} of {total} frames")
+        self.done(counted(total, "frame"))
+
+    def done(self, what: str) -> None:
+        self.console.info(f"sample: {what} in {duration(time.monotonic() - self.started)}")
+
+    def watched(self, items: Iterable[Item], total: int) -> Iterator[Item]:
+        """The items, with a progress bar of their number.  Raises Interrupted between two of them."""
+        with self.console.progress("sample", total) as bar:
+            for step, item in enumerate(items, 1):
+                yield item
+                bar.update(step)
+                if self.stop.requested and step < total:
+                    raise Interrupted(f"interrupted after {step} of {total}")
+
+    # dry run ----------------------------------------------------------------------------------------------------
+
+    def estimate(self) -> None:
+        """Time a batch of the model's and say what the whole would cost; write nothing."""
+        import psutil
+
+        total = WORK[self.request.mode].pictures(self)
+        outputs = self.request.outputs(self.classes)
+        seconds = total * (self._seconds_per_picture() + self.enlarger.seconds(*self.sampler.drawn))
+        memory = psutil.Process().memory_info().rss / 1e9
+        self.console.info(
+            f"dry run: {counted(total, 'picture')}, about {duration(seconds)}, {memory:.1f} GB; would write"
+        )
+        self.console.result(
+            outputs, dry_run=True, pictures=total, seconds=round(seconds, 1), memory_gb=round(memory, 2)
+        )
+
+    def _seconds_per_picture(self) -> float:
+        """Of the first model that draws at random or reconstructs."""
+        for sampler in self.samplers:
+            count = sampler.at_once
+            nothing = torch.zeros(count, sampler.preparation.channels, sampler.side, sampler.side)
+            for ability, work in {"samples": sampler.generate, "reconstruct": sampler.reconstruct}.items():
+                if not sampler.can(ability):
+                    continue
+                for tried in (1, count):  # the first batch also pays for the start
+                    sampler.at_once, started = tried, time.monotonic()
+                    for _ in work(range(tried) if ability == "samples" else nothing[:tried]):  # type: ignore[operator]
+                        pass
+                    seconds = (time.monotonic() - started) / tried
+                    if seconds * count > _TRYING:
+                        break
+                sampler.at_once = count
+                return seconds
+        raise UsageError(f"{self.sampler.title} can do nothing that sample offers.")

@@ -1,0 +1,182 @@
+"""What a call of `artgen train` asks for, as far as it can be told without the model."""
+
+import dataclasses
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import typer
+
+from artcli import __version__
+from artcli.commands.shared import complete, options, verb
+from artcli.commands.shared.common import Quiet
+from artcli.console import Console
+from artcli.errors import UsageError
+from artcli.setting import RUN, Setting
+from artcli.training.registry import MODELS
+from artcli.training.source import NO_DATA
+from artcli.training.spec import DataSpec, RunSpec, TrainerSpec
+
+_DATA = "Data"
+
+
+def _presets(ctx: typer.Context, incomplete: str) -> list[str]:
+    words = (ctx.params.get("model"), *ctx.args)  # args: the parser stops where the option's value is not there yet
+    return complete.presets(next((word for word in words if word in MODELS), ""), incomplete)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Quiet):
+    """The command line."""
+
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help=f"One of {', '.join(MODELS)}.", autocompletion=complete.models),
+    ]
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="Folder of pictures, flat or a folder per class; CIFAR-10, MNIST, shards. none for painter.",
+        ),
+    ]
+    other: Annotated[
+        Path | None,
+        typer.Argument(metavar="OTHER", help="For cyclegan and pix2pix: a second folder, B, where DATA is A alone."),
+    ] = None
+    out: Annotated[
+        Path | None, Setting("Run folder.", metavar="RUN", default="runs/NUMBER-MODEL-DATA", flags=("-o",))
+    ] = None
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", help="Settings under a name; a wrong one lists all.", autocompletion=_presets),
+    ] = None
+    steps: Annotated[int | None, Setting("Length of the whole run.", min=1)] = None
+    epochs: Annotated[int | None, Setting("The same, in rounds through the data.", min=1)] = None
+    settings: Annotated[
+        tuple[str, ...],
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the model (repeatable)."),
+    ] = ()
+    seed: Annotated[int, Setting("Seed of the whole run.", min=0)] = 0
+
+    check: Annotated[bool, Setting("Only look at the data and say what is in it.", panel=_DATA)] = False
+    val_fraction: Annotated[float, Setting("Part that is held out.", min=0, max=0.9, panel=_DATA)] = 0.1
+    crop: Annotated[str, Setting("center, stretch, or a side: 150.", metavar="HOW", panel=_DATA)] = "center"
+    color: Annotated[str, Setting("Channels of a picture.", choices=("rgb", "ycbcr", "grey"), panel=_DATA)] = "rgb"
+    filter: Annotated[str, Setting("How pictures are scaled.", choices=("lanczos", "box"), panel=_DATA)] = "lanczos"
+    masks: Annotated[Path | None, Setting("Masks with the pictures' names.", metavar="DIR", panel=_DATA)] = None
+    cutout: Annotated[str | None, Setting("Find the subject: box or maskrcnn=FILE.", metavar="HOW", panel=_DATA)] = None
+    flip: Annotated[bool, Setting("Mirror each picture with probability 0.5.", panel=_DATA)] = False
+    zoom: Annotated[float, Setting("Zoom in or out by up to this part.", min=0, max=0.5, panel=_DATA)] = 0.0
+    rotate: Annotated[float, Setting("Turn by up to this, in degrees.", min=0, max=180, panel=_DATA)] = 0.0
+    balanced: Annotated[bool, Setting("Draw every class equally often.", panel=_DATA)] = False
+
+    time_limit: options.TimeLimit = None
+    device: options.Device = "auto"
+    offline: options.Offline = False
+    trainer: TrainerSpec = field(default_factory=TrainerSpec)
+    patience: Annotated[
+        int | None,
+        Setting(
+            "Finish with the best weights when N checkpoints brought no lower held-out loss.",
+            min=1, metavar="N", panel=RUN,
+        ),
+    ] = None  # fmt: skip
+    track: Annotated[
+        tuple[str, ...],
+        typer.Option("--track", metavar="NAME", help="tensorboard or wandb, when installed.", rich_help_panel=RUN),
+    ] = ()
+    export: Annotated[str | None, Setting("Files for other programs, when done.", choices=("onnx",), panel=RUN)] = None
+    accept_changes: Annotated[bool, Setting("Go on with other settings than before.", panel=RUN)] = False
+
+    def console(self) -> Console:
+        return Console(quiet=self.quiet, json_lines=self.as_json, notes=False)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run, and how long it may take.
+
+    preparation: what training.data.Preparation is given.  limit: seconds for all of it since `started`, as
+    time.monotonic() has it: before torch is imported, which takes seconds.
+    """
+
+    options: Options
+    preparation: Mapping[str, Any]
+    limit: float | None
+    started: float = field(default_factory=time.monotonic, compare=False)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """As the command line would have it: {"model": "vae", "data": "photos", "steps": 500}.  Raises UsageError."""
+        return cls.of(*verb.read("train", Options, values))
+
+    @classmethod
+    def of(cls, ctx: typer.Context, asked: Options) -> Self:
+        """Raises UsageError for what cannot work."""
+        started = time.monotonic()
+        options.one_of("MODEL", asked.model, tuple(MODELS))
+        look = {"color": asked.color, "filter": asked.filter}
+        preparation = {**look, **_crop(asked.crop), **_cutout(asked.cutout, asked.masks)}
+        made = cls(asked, preparation, options.seconds(asked.time_limit), started)
+        for folder in made.folders:
+            if not folder.exists():
+                raise UsageError(f"there is no folder {folder} to train on")
+        return made
+
+    @property
+    def data_free(self) -> bool:
+        """Whether the model is to make its own data."""
+        return str(self.options.data) == NO_DATA and not self.options.check
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where the data are."""
+        first = [] if self.data_free else [self.options.data]
+        return first if self.options.other is None else [*first, self.options.other]
+
+    def spec(self, config: Any) -> RunSpec:
+        """The run, with the settings of its model, a dataclass."""
+        asked = self.options
+        named = [folder for folder in (asked.data, asked.other) if folder is not None]
+        return RunSpec(
+            model=asked.model,
+            preset=asked.preset,
+            seed=asked.seed,
+            steps=asked.steps,
+            epochs=asked.epochs,
+            version=__version__,
+            command=shlex.join(["artgen", *sys.argv[1:]]),
+            config=dataclasses.asdict(config),
+            data=DataSpec(
+                path=NO_DATA if self.data_free else str(asked.data.resolve()),
+                name="-".join(folder.resolve().name for folder in named),
+                other=None if asked.other is None else str(asked.other.resolve()),
+                val_fraction=asked.val_fraction,
+                balanced=asked.balanced,
+                preparation=dict(self.preparation),
+                augmentation={"flip": asked.flip, "zoom": asked.zoom, "rotation": asked.rotate},
+            ),
+            trainer=asked.trainer,
+        )
+
+
+def _crop(how: str) -> dict[str, Any]:
+    if how.isdigit() and int(how) > 0:
+        return {"crop": "center", "crop_pixels": int(how)}
+    return {"crop": options.one_of("--crop", how, ("center", "stretch")), "crop_pixels": None}
+
+
+def _cutout(how: str | None, masks: Path | None) -> dict[str, Any]:
+    name, _, file = (how or "").partition("=")
+    if how is not None:
+        options.one_of("--cutout", name, ("box", "maskrcnn"))
+    return {
+        "masks": str(masks.resolve()) if masks else None,
+        "cutout": name or "none",
+        "maskrcnn": str(Path(file).resolve()) if file else None,
+    }

@@ -1,0 +1,15 @@
+"""What a command line asks for, without doing it."""
+
+import importlib
+
+import typer
+
+from artcli.cli import app
+from artcli.commands.shared import verb
+
+
+def request_of(name, *words):
+    """The Request that `artgen NAME WORDS` makes."""
+    module = importlib.import_module(f"artcli.commands.{name}.request")
+    context = typer.main.get_command(app).commands[name].make_context(name, list(map(str, words)))
+    return module.Request.of(context, verb.build(module.Options, context.params))
