@@ -229,21 +229,24 @@ def test_fast_text_embeddings_are_open_clips_own(model):
 
 
 def test_both_towers_learn(data):
-    """A set that one glance tells apart: the loss of either tower falls within a few steps."""
-    config = replace(TINY, text_steps=60, image_steps=30, text_batch=16, batch=16, text_lr=3e-3, radius=0.1)
-    torch.manual_seed(0)
-    source, learner = ClipData(data, config), Model(config)
-    learner.study(source)
-    trainer = Trainer(learner, source, Plan(config.steps, config.batch, clip=config.clip_gradient), CPU)
-    losses = {"text": [], "image": []}
-    for now in trainer.run():
-        for name, loss in now.losses.items():
-            losses[name].append(loss)
-    assert (len(losses["text"]), len(losses["image"])) == (60, 30)
-    for name, factor in {"text": 0.9, "image": 0.8}.items():
-        first, last = (sum(part) / len(part) for part in (losses[name][:5], losses[name][-5:]))
-        assert last < factor * first, name
-    assert trainer.validate()["top1_things"] == 1.0
+    """A set that one glance tells apart: with every seed the loss of either tower falls within a few steps."""
+    config = replace(TINY, text_steps=30, image_steps=20, text_batch=16, batch=16, text_lr=3e-3, radius=0.1)
+    first, last = {"text": [], "image": []}, {"text": [], "image": []}
+    for seed in range(3):
+        torch.manual_seed(seed)
+        source, learner = ClipData(data, config), Model(config)
+        learner.study(source)
+        trainer = Trainer(learner, source, Plan(config.steps, config.batch, seed, clip=config.clip_gradient), CPU)
+        losses = {"text": [], "image": []}
+        for now in trainer.run():
+            for name, loss in now.losses.items():
+                losses[name].append(loss)
+        assert (len(losses["text"]), len(losses["image"])) == (30, 20)
+        for name, found in losses.items():
+            first[name].append(sum(found[:5]))
+            last[name].append(sum(found[-5:]))
+        assert trainer.validate()["top1_things"] > 0.5, "chance"
+    assert all(max(last[name]) < min(first[name]) for name in first)
 
 
 def test_each_tower_is_trained_in_its_own_part(model, source):

@@ -239,8 +239,11 @@ def _move(mean: nn.Module, now: nn.Module, decay: float) -> None:
 
 
 class Pace:
-    """Pictures per second and the time left, by the median of the last steps: one that waited for a checkpoint does
-    not move it, and the first one, slow to start, counts only as long as there is no other."""
+    """Pictures per second and the time left, from the median of the last 50 steps.
+
+    The median ignores a step that was slow because a checkpoint was saved.  The first step, slow to start, counts only
+    until there is a second one.
+    """
 
     def __init__(self, batch: int, total: int):
         self.batch, self.total = batch, total
