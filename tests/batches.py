@@ -44,6 +44,23 @@ def train(model, images, steps, labels=None, parts=1):
     return [train_step(model, optimizers, s, batch(images, labels, seed=s), parts) for s in range(steps)]
 
 
+def before_and_after(make, teach, measure, seeds=range(3)):
+    """What is measured of models untrained and trained, a list each, one of every seed.
+
+    A test of learning asks whether the worst trained one is better than the best untrained one.  How much better a
+    single one gets depends on the rounding of the processor.
+    """
+    before, after = [], []
+    for seed in seeds:
+        model = seeded(make, seed)
+        before.append(float(measure(model)))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            teach(model)
+        after.append(float(measure(model)))
+    return before, after
+
+
 def seeded(make, seed=0):
     """What `make` builds from torch's global generator at this seed, which is left as it was."""
     with torch.random.fork_rng():

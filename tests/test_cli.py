@@ -3,6 +3,7 @@
 import json
 import pickle
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from artcli.media import images
 from tests.conftest import EXECUTABLE, one_error_line, photograph, snapshot
 
-# --- found before torch is imported: the real executable ------------------------------------------------------------
+# --- found before torch is imported ---------------------------------------------------------------------------------
 
 BAD_REQUESTS = [
     # (arguments, what the line has to say)
@@ -82,6 +83,7 @@ BAD_REQUESTS = [
     (["train"], "MODEL"),
     (["train", "clop", "."], "Did you mean 'clip'?"),
     (["train", "clip", "no"], "no folder no"),
+    (["sample", "runs", "--walk", "--rate"], "do not go together"),
 ]
 
 
@@ -91,6 +93,7 @@ def furnished(folder):
     photograph(folder / "there.png", (40, 40))
     photograph(folder / "there-again-step00005.png", (40, 40))
     (folder / "folder.png").mkdir()
+    (folder / "runs").mkdir()
     for name, text in {"empty": "\n# nothing\n", "two": "a\nb\n", "bad": "a\nb|\n"}.items():
         (folder / f"{name}.txt").write_text(text)
     grey = np.full((8, 8, 3), 128, np.uint8)
@@ -104,35 +107,49 @@ def furnished(folder):
 
 
 @pytest.mark.parametrize(("arguments", "says"), BAD_REQUESTS, ids=[" ".join(words) for words, _ in BAD_REQUESTS])
-def test_a_bad_request_is_one_line_and_exit_2(artgen, furnished, arguments, says):
+def test_a_bad_request_is_one_line_and_exit_2(invoke, furnished, arguments, says):
     before = snapshot(furnished)
-    code, out, err = artgen(*arguments)
-    assert says in one_error_line(err)
-    assert (code, out) == (2, "")
+    assert says in refused(invoke(*arguments), 2)
     assert snapshot(furnished) == before
 
 
-def test_a_mistyped_option_in_front_of_the_verb(artgen):
-    code, _, err = artgen("--verson")
-    assert "--version" in one_error_line(err) and code == 2
+ALL_AT_ONCE = """
+import json, sys
+from typer.testing import CliRunner
+from artcli.cli import app
+for arguments in json.load(sys.stdin):
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2, (arguments, result.exit_code)
+    assert "torch" not in sys.modules, arguments
+"""
 
 
-def test_no_arguments_show_the_help(artgen):
-    code, out, err = artgen()
-    assert code == 2 and "dream" in out + err and "train" in out + err
+def test_bad_requests_do_not_wait_for_torch(furnished):
+    requests = json.dumps([arguments for arguments, _ in BAD_REQUESTS])
+    done = subprocess.run([sys.executable, "-c", ALL_AT_ONCE], input=requests, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
-def test_version(artgen):
+def test_the_executable(artgen):
     from artcli import __version__
 
     assert artgen("--version") == (0, f"artgen {__version__}\n", "")
+    code, out, err = artgen("dream", "--help")
+    assert (code, err) == (0, "") and out.startswith("Usage: ") and "\x1b" not in out
+    code, out, err = artgen("--verson")
+    assert (code, out) == (2, "") and "--version" in one_error_line(err)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["-h"], ["dream", "--help"], ["train", "-h"]])
-def test_help_is_on_stdout_and_in_plain_text(artgen, words):
-    code, out, err = artgen(*words)
-    assert code == 0 and err == "" and out.startswith("Usage: ")
-    assert "\x1b" not in out
+def test_no_arguments_show_the_help(invoke):
+    result = invoke()
+    assert result.exit_code == 2 and "dream" in result.output and "train" in result.output
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["train", "-h"]])
+def test_help_is_on_stdout_and_in_plain_text(invoke, words):
+    result = invoke(*words)
+    assert (result.exit_code, result.stderr) == (0, "") and result.stdout.startswith("Usage: ")
+    assert "\x1b" not in result.stdout
 
 
 # --- found with torch at hand: in this process ----------------------------------------------------------------------

@@ -1,8 +1,5 @@
 """Settings: flag > ARTGEN_DREAM_STEPS > ARTGEN_STEPS > the project's artgen.toml > the user's > default."""
 
-import os
-import subprocess
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +7,7 @@ from hypothesis import strategies as st
 from artcli import config
 from artcli.backends.dream.settings import Settings
 from artcli.errors import UsageError
-from tests.conftest import EXECUTABLE, one_error_line, snapshot
+from tests.conftest import one_error_line, snapshot
 
 KNOWN = {"dream": {"steps": "steps", "out": "out", "no-metadata": "no_metadata"}, "train": {"out": "out"}}
 
@@ -89,35 +86,35 @@ def test_an_empty_variable_counts_as_unset(steps_of, monkeypatch):
         ("[dream]\nloss = 3", "--loss '3' is not known"),
     ],
 )
-def test_a_mistake_in_a_settings_file(artgen, folder, text, says):
+def test_a_mistake_in_a_settings_file(invoke, folder, text, says):
     (folder / "artgen.toml").write_text(text)
-    code, out, err = artgen("dream", "a", "--out", "a.png")
-    assert says in one_error_line(err) and (code, out) == (2, "")
+    result = invoke("dream", "a", "--out", "a.png")
+    assert says in one_error_line(result.stderr) and (result.exit_code, result.stdout) == (2, "")
     assert list(snapshot(folder)) == ["artgen.toml"]
 
 
-def test_a_mistake_in_the_users_file_names_it(artgen, user):
+def test_a_mistake_in_the_users_file_names_it(invoke, user):
     user.write_text("qiuet = true")
-    code, _, err = artgen("dream", "a")
-    line = one_error_line(err)
-    assert code == 2 and str(user) in line and "Did you mean 'quiet'?" in line
+    result = invoke("dream", "a")
+    line = one_error_line(result.stderr)
+    assert result.exit_code == 2 and str(user) in line and "Did you mean 'quiet'?" in line
 
 
-def test_a_settings_file_that_is_no_text(artgen, folder):
+def test_a_settings_file_that_is_no_text(invoke, folder):
     (folder / "artgen.toml").write_bytes(b"\xff\xfe\x00")
-    assert "cannot be read" in one_error_line(artgen("dream", "a")[2])
+    assert "cannot be read" in one_error_line(invoke("dream", "a").stderr)
 
 
-def test_a_mistake_in_a_variable(artgen):
-    code, _, err = artgen("dream", "a", env={"ARTGEN_STEPS": "many"})
-    assert code == 2 and "--steps" in one_error_line(err)
+def test_a_mistake_in_a_variable(invoke):
+    result = invoke("dream", "a", env={"ARTGEN_STEPS": "many"})
+    assert result.exit_code == 2 and "--steps" in one_error_line(result.stderr)
 
 
-def test_help_works_beside_a_broken_settings_file(folder):
+def test_help_works_beside_a_broken_settings_file(invoke, folder):
     """How else would one find the right name of a setting?"""
     (folder / "artgen.toml").write_text("stepz = 1")
-    done = subprocess.run([*EXECUTABLE, "--help"], capture_output=True, text=True, env=os.environ.copy())
-    assert done.returncode == 0 and "dream" in done.stdout
+    result = invoke("--help")
+    assert result.exit_code == 0 and "dream" in result.stdout
 
 
 def test_dashes_and_underscores_are_the_same(folder):

@@ -1,8 +1,6 @@
 """`--check` says what a folder holds and what is odd about it, and fails on no file."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -139,12 +137,3 @@ def test_progress_and_the_same_answer_every_time(zoo):
     first = check.check(zoo, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(n, 14) for n in range(1, 15)]
     assert check.check(zoo) == first
-
-
-def test_checking_and_preparing_need_no_torch():
-    code = (
-        "import artcli.training.data.check, artcli.training.data.cache, artcli.training.data, sys;"
-        "print({'torch', 'scipy', 'typer', 'rich'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

@@ -26,7 +26,7 @@ from artcli.training.texts import TextPictures
 from tests.batches import batch as plain_batch
 from tests.batches import copies_of, pictures, seeded
 from tests.conftest import EXECUTABLE, one_error_line
-from tests.test_train import write_pictures
+from tests.tiny import write_pictures
 
 CPU = torch.device("cpu")
 SHAPE = {"widths": (8, 16), "blocks": (1, 1), "attention": (False, True), "features": 16, "size": 16, "texts": 32}
@@ -298,20 +298,6 @@ def test_a_run_and_the_model_that_it_leaves(invoke, data, tiny_clip):
     assert model.size == 16
     for name, tensor in model.net.state_dict().items():
         assert torch.equal(tensor, kept[f"net.{name}"].half().float())
-
-
-def test_stopped_after_every_step_it_ends_at_the_same_bytes(invoke, data, tiny_clip, monkeypatch):
-    invoke(*line(data, tiny_clip, out="whole"))
-    from artcli.commands.train import run as train_run
-
-    monkeypatch.setattr(train_run, "REPORT_EVERY", 1e9)
-    for _ in range(8):
-        result = invoke(*line(data, tiny_clip, "--time-limit", "0.001s", out="parts"))
-        assert result.exit_code == 0, result.stderr
-    one, other = (Path(name, "weights.safetensors").read_bytes() for name in ("whole", "parts"))
-    tensors = [checkpoint.read(Path(name, "weights.safetensors"))[0] for name in ("whole", "parts")]
-    assert len(one) == len(other)
-    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
 
 
 def test_a_killed_run_goes_on_at_the_same_bytes(invoke, folder, data, tiny_clip):

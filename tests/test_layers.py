@@ -1,11 +1,10 @@
 """Who may import whom, and that starting up stays light."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 import artcli
 
@@ -14,33 +13,36 @@ SOURCES = {".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts): p for 
 HEAVY = {"torch", "torchvision", "open_clip", "numpy", "PIL", "scipy", "imageio"}
 
 
-def loaded_after(code):
-    """The names of all modules that Python holds after running the code in a fresh process."""
-    code += "\nimport sys; print(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+def modules_after(steps):
+    """The names of all modules that a fresh Python holds after each of these steps, code by its name."""
+    code = "import json, sys\nfor step in json.load(sys.stdin): exec(step, {}); print(*sys.modules, file=sys.stderr)"
+    given = json.dumps(list(steps.values()))
+    done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(steps, map(str.split, done.stderr.splitlines()), strict=True))
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import artcli.cli",
-        "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['--help'])",
-        "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['dream', '--help'])",
-        "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['stylize', '-h'])",
-        "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['paint', '--help'])",
-        "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['train', '--help'])",
-        "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['sample', '-h'])",
-        "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['cyclegan', '-h'])",
-    ],
-    ids=["import", "help", "dream help", "stylize help", "paint help", "train help", "sample help", "cyclegan help"],
-)
-def test_starting_up_loads_nothing_heavy(code):
-    assert not loaded_after(code) & HEAVY
+def test_starting_up_loads_nothing_heavy():
+    """The version first, which is all that the package itself holds; then every help."""
+    steps = {"package": "import artcli", "import": "import artcli.cli"}
+    for verb in ("", *sorted(path.parent.name for path in PACKAGE.glob("commands/*/command.py"))):
+        words = [verb, "--help"] if verb else ["--help"]
+        invoked = f"assert CliRunner().invoke(app, {words}).exit_code == 0"
+        steps[f"{verb} help"] = f"from typer.testing import CliRunner; from artcli.cli import app; {invoked}"
+    found = modules_after(steps)
+    assert len(found) == 9 and not {"typer", "artcli.cli"} & {*found["package"]}
+    late = {*HEAVY, "rich", "artcli.commands.sample.run"}
+    assert {step: late & {*modules} for step, modules in found.items() if late & {*modules}} == {}
 
 
-def test_the_version_is_all_that_the_package_itself_holds():
-    assert not loaded_after("import artcli") & {"typer", "artcli.cli", *HEAVY}
+def test_what_needs_no_torch_loads_none():
+    steps = {
+        "light": "import artcli.media.files, artcli.training.watch, artcli.training.trackers",
+        "pictures": "import artcli.training.data.check, artcli.training.data.cache, artcli.training.report",
+    }
+    found = modules_after(steps)
+    assert not {"torch", "numpy", "PIL", "accelerate"} & {*found["light"]}
+    assert not {"torch", "scipy", "typer", "rich"} & {*found["pictures"]}
 
 
 def test_rooms_import_only_what_lies_below_them():

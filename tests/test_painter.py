@@ -277,14 +277,6 @@ def test_artgen_sample_shows_what_it_paints(invoke, folder):
     assert lacking.exit_code == 2 and "painter" in one_error_line(lacking.stderr)
 
 
-def test_a_run_in_two_parts_ends_at_the_same_bytes(invoke, folder):
-    for steps in (2, 4):
-        invoke("train", "painter", "none", *FLAGS, "--steps", steps, "--out", "parts", "-q")
-    invoke("train", "painter", "none", *FLAGS, "--steps", 4, "--out", "whole", "-q")
-    parts, whole = (predictor.weights.load_state(folder / name / "weights.safetensors") for name in ("parts", "whole"))
-    assert all(torch.equal(parts[name], whole[name]) for name in whole)
-
-
 def test_only_models_that_need_none_train_without_data(invoke, folder):
     result = invoke("train", "vae", "none", "-q")
     assert result.exit_code == 2 and "vae learns from pictures" in one_error_line(result.stderr)

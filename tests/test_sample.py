@@ -3,8 +3,6 @@
 import io
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -330,19 +328,6 @@ def test_a_bad_request_is_one_line_and_exit_2(invoke, folder, arguments, says):
     result = invoke("sample", *arguments)
     assert says in one_error_line(result.stderr)
     assert (result.exit_code, result.stdout) == (2, "") and snapshot(folder) == before
-
-
-def test_the_executable_refuses_before_it_loads_torch(artgen, folder):
-    (folder / "runs").mkdir()
-    code, out, err = artgen("sample", "runs", "--walk", "--rate")
-    assert (code, out) == (2, "") and "do not go together" in one_error_line(err)
-
-
-def test_help_loads_nothing_heavy():
-    code = "from typer.testing import CliRunner; from artcli.cli import app; CliRunner().invoke(app, ['sample', '-h'])"
-    code += "; import sys; print(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not set(done.stdout.split()) & {"torch", "numpy", "PIL", "artcli.commands.sample.session"}
 
 
 # --- options that take several values -------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import time
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -20,39 +19,7 @@ from artcli.errors import ArtgenError
 from artcli.training import checkpoint
 from artcli.training.clock import Clock
 from tests.conftest import EXECUTABLE, one_error_line, photograph, snapshot
-
-TINY = {
-    "autoencoder": ["--set", "size=16", "--set", "width=4", "--set", "batch=8"],
-    "vae": ["--set", "size=32", "--set", "batch=8", "--set", "latent=4", "--set", "width=2"],
-    "vqvae": [
-        "--set", "size=16", "--set", "batch=8", "--set", "width=8", "--set", "codes=16", "--set", "code_width=4",
-        "--set", "prior_width=16", "--set", "prior_layers=1",
-    ],
-    "vqgan": [
-        "--set", "size=32", "--set", "crop=0", "--set", "batch=8", "--set", "widths=8,16", "--set", "groups=4",
-        "--set", "codes=16", "--set", "code_width=4", "--set", "critic_width=4", "--set", "critic_start=2",
-        "--set", "critic_ahead=1",
-        "--set", "perceptual=0",
-    ],
-    "upscaler": [
-        "--set", "size=32", "--set", "crop=16", "--set", "batch=8", "--set", "width=4", "--set", "blocks=1",
-        "--set", "perceptual=0",
-    ],
-}  # fmt: skip
-
-
-def write_pictures(folder, count=24, classes=None):
-    """Blobs of colour at random places, in a folder or in a folder per class."""
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        y, x = np.mgrid[:20, :20]
-        cx, cy = rng.integers(4, 16, 2)
-        inside = ((x - cx) ** 2 + (y - cy) ** 2 < 20)[..., None]
-        pixels = np.where(inside, rng.integers(150, 255, 3), rng.integers(0, 90, 3)).astype(np.uint8)
-        place = folder / classes[number % len(classes)] if classes else folder
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(place / f"{number:03d}.png")
-    return folder
+from tests.tiny import flags, write_pictures
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +29,7 @@ def data(tmp_path_factory):
 
 def line(data, *more, model="autoencoder", out="run", steps=6):
     length = ["--steps", steps] if steps else []
-    return ["train", model, data, "--out", out, *length, "--save-every", 2, *TINY[model], *more]
+    return ["train", model, data, "--out", out, *length, "--save-every", 2, *flags(model), *more]
 
 
 def weights(run):
@@ -79,26 +46,6 @@ def refused(result, code=2):
 
 
 # --- what comes out -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("model", TINY)
-def test_every_model_trains_through_the_executable(artgen, folder, data, model):
-    code, stdout, stderr = artgen(*line(data, model=model, steps=4))
-    exported = model in {"vqgan", "upscaler"}
-    drawn = "reconstructions" if exported else "samples"
-    assert (code, stdout) == (0, "run/weights.safetensors\n" + "run/model\n" * exported), stderr
-    assert "first step after" in stderr and "step 4: " in stderr
-    made = {p.name for p in (folder / "run").iterdir()}
-    assert made >= {
-        "run.toml", "environment.json", "metrics.jsonl", drawn, "reconstructions", "checkpoints", "report.html",
-        "weights.safetensors", "best.safetensors",
-    }  # fmt: skip
-    assert [p.name for p in sorted((folder / "run" / drawn).iterdir())] == ["step-000002.png", "step-000004.png"]
-    rows = [json.loads(row) for row in (folder / "run/metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [1, 2, 3, 4]
-    assert all(row["images_per_second"] > 0 and row["train"] for row in rows) and rows[-1]["val"]["loss"] > 0
-    description = checkpoint.read(folder / "run/weights.safetensors")[1]
-    assert (description["model"], description["step"]) == (model, 4)
 
 
 def test_the_run_says_what_it_is(invoke, folder, data):
@@ -175,19 +122,6 @@ def test_check_looks_at_the_data_only(invoke, folder):
 
 
 # --- stopping and going on ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("model", TINY)
-def test_stopped_after_every_step_it_ends_at_the_same_weights(invoke, folder, data, model):
-    assert invoke(*line(data, "-q", model=model, out="whole")).exit_code == 0
-    for step in range(1, 6):
-        result = invoke(*line(data, "--time-limit", "0.0001", model=model))
-        assert result.exit_code == 0 and f"stopped at step {step} of 6" in result.stderr
-        assert result.stdout == ""
-    assert invoke(*line(data, "-q", model=model)).exit_code == 0
-    assert same(weights("run"), weights("whole"))
-    steps = [json.loads(row)["step"] for row in Path("run/metrics.jsonl").read_text().splitlines()]
-    assert steps == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_limit_holds_for_all_of_a_start(monkeypatch):

@@ -5,7 +5,6 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -20,36 +19,18 @@ from artcli.models.clip.model import Config, Model, encode_tokens
 from artcli.models.clip.phrases import SCENES, STYLES, compose
 from artcli.training.colors import COLORS
 from artcli.training.trainer import Plan, Trainer
+from tests import tiny
 from tests.conftest import one_error_line, snapshot
+from tests.tiny import write_lessons
 
-TINY = Config(
-    embed_dim=16, context_length=16, text_width=48, text_layers=1, trunk="test_resnet", size=32, text_steps=4,
-    image_steps=4, text_batch=8, batch=8, first_size=32,
-)  # fmt: skip
+TINY = tiny.config("clip", text_steps=4, image_steps=4)
 CHANGED = [f"{k}={v}" for k, v in vars(TINY).items() if v != getattr(Config(), k)]
 CPU = torch.device("cpu")
-WORDS = ("car", "house", "tree", "cat", "big", "old", "by the sea", "at night")
-
-
-def write_data(folder, count=100):
-    """Two classes told apart by brightness above and below, and texts with embeddings of a teacher."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(count) % 2
-    images = rng.integers(0, 60, (count, 32, 32, 3))
-    images[labels == 0, :16] += 180
-    images[labels == 1, 16:] += 180
-    np.savez(
-        folder / "things.npz", images=images.astype(np.uint8), labels=labels, names=["cat", "dog|hound"],
-        kinds=["mammal", ""], share=1.0, attributes=True,
-    )  # fmt: skip
-    texts = [f"{a} {b}" for a in WORDS for b in WORDS]
-    np.savez(folder / "texts.npz", texts=texts, vectors=rng.normal(size=(len(texts), 24)).astype(np.float16))
-    return folder
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
+    return write_lessons(tmp_path_factory.mktemp("data"))
 
 
 def arguments(data, out="run", *more):
@@ -141,16 +122,6 @@ def test_another_seed_gives_others(invoke, data, trained):
     assert weights("run") != weights(trained)
 
 
-def test_stopped_after_every_step_it_ends_at_the_same_bytes(invoke, data, trained):
-    """Through both towers, their change-over and the checkpoint at every point."""
-    for step in range(1, 8):
-        result = invoke(*arguments(data), "--time-limit", "0.0001")
-        assert result.exit_code == 0 and f"stopped at step {step} of 8" in result.stderr
-        assert result.stdout == "" and not Path("run/model").exists()
-    assert invoke(*arguments(data), "-q").exit_code == 0
-    assert weights("run") == weights(trained)
-
-
 def test_ctrl_c(invoke, data, trained, monkeypatch):
     with monkeypatch.context() as pressed:
         after_loading = lambda session: pressed.setattr(loop.Stop, "requested", True)  # noqa: E731
@@ -174,7 +145,7 @@ def test_missing_data_says_how_to_make_it_and_leaves_no_run(invoke, folder):
     (folder / "data").mkdir()
     says = refused(invoke(*arguments("data"), "-q"))
     assert "texts.npz" in says and "weights/recipes/text_image_data.py" in says
-    write_data(folder / "data")
+    write_lessons(folder / "data")
     (folder / "data" / "things.npz").unlink()
     assert "no packed sets" in refused(invoke(*arguments("data"), "-q"))
     assert not (folder / "run").exists()
@@ -182,7 +153,7 @@ def test_missing_data_says_how_to_make_it_and_leaves_no_run(invoke, folder):
 
 def test_damaged_texts(invoke, folder):
     (folder / "data").mkdir()
-    write_data(folder / "data")
+    write_lessons(folder / "data")
     (folder / "data" / "texts.npz").write_bytes(b"damaged")
     assert "texts.npz" in refused(invoke(*arguments("data"), "-q"))
 
@@ -258,21 +229,24 @@ def test_fast_text_embeddings_are_open_clips_own(model):
 
 
 def test_both_towers_learn(data):
-    """A set that one glance tells apart: the loss of either tower falls within a few steps."""
-    config = replace(TINY, text_steps=60, image_steps=30, text_batch=16, batch=16, text_lr=3e-3, radius=0.1)
-    torch.manual_seed(0)
-    source, learner = ClipData(data, config), Model(config)
-    learner.study(source)
-    trainer = Trainer(learner, source, Plan(config.steps, config.batch, clip=config.clip_gradient), CPU)
-    losses = {"text": [], "image": []}
-    for now in trainer.run():
-        for name, loss in now.losses.items():
-            losses[name].append(loss)
-    assert (len(losses["text"]), len(losses["image"])) == (60, 30)
-    for name, factor in {"text": 0.9, "image": 0.8}.items():
-        first, last = (sum(part) / len(part) for part in (losses[name][:5], losses[name][-5:]))
-        assert last < factor * first, name
-    assert trainer.validate()["top1_things"] == 1.0
+    """A set that one glance tells apart: with every seed the loss of either tower falls within a few steps."""
+    config = replace(TINY, text_steps=30, image_steps=20, text_batch=16, batch=16, text_lr=3e-3, radius=0.1)
+    first, last = {"text": [], "image": []}, {"text": [], "image": []}
+    for seed in range(3):
+        torch.manual_seed(seed)
+        source, learner = ClipData(data, config), Model(config)
+        learner.study(source)
+        trainer = Trainer(learner, source, Plan(config.steps, config.batch, seed, clip=config.clip_gradient), CPU)
+        losses = {"text": [], "image": []}
+        for now in trainer.run():
+            for name, loss in now.losses.items():
+                losses[name].append(loss)
+        assert (len(losses["text"]), len(losses["image"])) == (30, 20)
+        for name, found in losses.items():
+            first[name].append(sum(found[:5]))
+            last[name].append(sum(found[-5:]))
+        assert trainer.validate()["top1_things"] > 0.5, "chance"
+    assert all(max(last[name]) < min(first[name]) for name in first)
 
 
 def test_each_tower_is_trained_in_its_own_part(model, source):

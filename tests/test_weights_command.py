@@ -1,8 +1,6 @@
 """`artgen weights`: what scripts see: stdout, exit codes, files."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -110,9 +108,3 @@ def test_path(home, monkeypatch):  # noqa: F811
         run("path", "net")
     path = put(home / "given" / "net.bin")
     assert run("path", "net", "--weights", home / "given").stdout == f"{path}\n"
-
-
-def test_help_needs_no_torch():
-    modules = "artcli.commands.weights, artcli.commands.doctor"
-    code = f"import sys, {modules}; sys.exit(bool({{*sys.modules}} & {{'torch', 'rich'}}))"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,4 +1,4 @@
-"""How much a film flickers that was made frame by frame of another one."""
+"""The flicker of a film that was made frame by frame from another one."""
 
 import torch
 
@@ -6,7 +6,7 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 class Flicker:
-    """How much more successive frames differ after than before: 1 where a film moves as its source does.
+    """How much successive frames of the film differ, relative to those of its source: 1 where both change alike.
 
     changes: the sums so far, of the source and of the film.  last: the frames that the next ones are compared with.
     """

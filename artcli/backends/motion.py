@@ -1,4 +1,4 @@
-"""What moved where from one frame of a film to the next: blocks are compared, from coarse to fine (Anandan, 1989)."""
+"""Motion between two frames of a film by block matching, from coarse to fine (Anandan, 1989)."""
 
 import torch
 import torch.nn.functional as F

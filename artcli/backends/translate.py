@@ -1,4 +1,4 @@
-"""Carrying pictures of any size over to another look, in tiles that leave no seam.
+"""Applies translators to pictures of any size, in tiles without seams.
 
 A network that normalises each picture by its own moments would treat every tile differently, so the tiles share
 moments: those of evenly spread parts of the picture, taken together.

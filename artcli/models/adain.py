@@ -34,13 +34,13 @@ class Config:
     """size: of the pictures; crop: side of the random parts, of photos and of styles, that training looks at.
 
     net: the encoder, a name or a file.  styles: folder of pictures whose style is learned.  widths: channels of the
-    decoder's blocks, the deepest first.  style: weight of the style's moments beside the content; identity: of the
-    squared differences of colours where photos or styles are painted from their own features, which teaches a decoder
-    what pictures look like long before the features do ("Arbitrary Style Transfer with Style-Attentional Networks",
-    Park and Lee, 2019); 0 leaves it out, as the paper does.  inversion: steps at the beginning that have this term
-    alone, as all of "Universal Style Transfer via Feature Transforms" (Li et al., 2017) has; they take half the time.
-    start: a name, file or run's folder of a finished decoder for the same net, of these widths, to go on from, without
-    such a beginning.
+    decoder's blocks, the deepest first.  style: weight of the style loss, relative to the content loss.  identity:
+    weight of the squared colour error of pictures reconstructed from their own features; it teaches the decoder what
+    pictures look like much earlier than the losses on features do ("Arbitrary Style Transfer with Style-Attentional
+    Networks", Park and Lee, 2019); 0, as in the paper: without it.  inversion: first steps, with the identity loss
+    alone ("Universal Style Transfer via Feature Transforms", Li et al., 2017, trains only so); they take half the time.
+    start: name, file or run folder of a finished decoder for the same net and of these widths to go on from; it skips
+    the inversion.
     """
 
     size: int = 256
@@ -63,7 +63,7 @@ class Config:
         if len(self.widths) != len(CONVS):
             raise UsageError(f"widths are those of four blocks, such as 128,96,48,24, not {self.widths}")
         if self.inversion and not self.identity:
-            raise UsageError("inversion is steps that learn identity alone, which has no weight: set inversion=0")
+            raise UsageError("inversion steps learn the identity loss alone, and identity is 0: set inversion=0")
         if not _LEAST <= self.crop <= self.size:
             raise UsageError(f"crop has to be {_LEAST} to the pictures' size {self.size}, not {self.crop}")
         if self.channels != 3:
@@ -74,7 +74,7 @@ PRESETS = {"default": Config()}
 
 
 class Model(nn.Module):
-    """classes: of the training pictures, which do not matter."""
+    """classes: unused."""
 
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
@@ -134,8 +134,8 @@ class Model(nn.Module):
         yield "adain", self._loss(parts)
 
     def _errors(self, photos: torch.Tensor, styles: torch.Tensor, side: int) -> dict[str, torch.Tensor]:
-        """content: of the painted picture's features from those that were painted; style: of its moments; both seen
-        with `side` pixels."""
+        """content: distance of the painted picture's features from the adapted ones; style: of its moments from the
+        style's; both at `side` pixels."""
         drawn = self._drawn(photos, styles)
         photos, styles, drawn = (zoom.seen(images, side) for images in (photos, styles, drawn))
         encoder = self._encoder

@@ -1,7 +1,7 @@
 """Autoencoders ("Reducing the Dimensionality of Data with Neural Networks", Hinton and Salakhutdinov, 2006).
 
-Convolutional, in four designs.  What the last encoder layer gives, without a ReLU, is the latent: random samples are
-drawn from the Gaussian that the latents of training pictures follow, and a ReLU's latents follow none.
+Convolutional, in four designs.  The latent is the output of the encoder's last layer, without a ReLU: samples are drawn
+from a Gaussian fitted to the latents of training pictures, and values after a ReLU are not Gaussian.
 """
 
 import math

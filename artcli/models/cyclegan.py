@@ -1,8 +1,8 @@
 """CycleGAN ("Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", Zhu et al., 2017).
 
-Two translators, from A to B and back, learn from two heaps of pictures that have nothing to do with each other: what
-goes there and back should be what it was, and critics of patches should take what arrives for pictures of its kind.
-`export` writes the translators alone, each with what it needs to be applied.
+Two translators, from A to B and from B to A, learn from two sets of unpaired pictures.  The cycle loss asks that a
+picture translated there and back stays the same; the adversarial loss asks that patch discriminators take translated
+pictures for real ones of the other set.  `export` writes the translators alone, ready to be applied.
 """
 
 import functools
@@ -35,7 +35,7 @@ from artcli.training.contract import Exported, Pair, pictures, sides
 
 SIDES = "unpaired"
 LEAST_CROP = 32  # pixels that the critic's layers need
-_WAITING = 200  # steps of the critics alone, where the translators are finished ones
+_WAITING = 200  # steps in which only the critics learn, when training starts from finished translators
 PATCHES = "patches"
 
 
@@ -43,18 +43,17 @@ PATCHES = "patches"
 class Config:
     """The paper's, for 256 pixels.
 
-    size: of the pictures; crop: side of the random parts of them that training looks at.  net to grain: of the
-    translators, see nn.translators.Sizes.  critic: patches, the paper's, the name or file of a finished net through
-    which the critics look, or several of these; critic_width: channels of their first layer; critic_lr: their rate;
-    sight: how large they see crops through a net at most, 2 for doubled; at least half of that.
-    cycle: weight of the way there and back; identity: weight, as a part of that, of leaving pictures alone that are of
-    the right kind already, which keeps colours; 0 saves a quarter of the time.  softness: differences of colours, in
-    -1..1, below which both grow as squares: residual translators begin where nothing differs, and with the paper's
-    distance would never leave.  pool: old pictures that the critics see again.  ema: decay of the running mean of the
-    translators that is shown and exported, which does not sway with the critics; 0, as in the paper: the last ones.
-    flip: mirror every second picture.  direction: AtoB or BtoA, what `artgen cyclegan` takes unless it is told.  start:
-    a name or folder of two finished translators of these sizes to go on from; they wait until the critics, which are
-    new, have learned something.
+    size: of the pictures; crop: side of the random crops that training uses.  net to grain: of the translators, see
+    nn.translators.Sizes.  critic: "patches", the paper's; or the name or file of a pretrained net whose features the
+    critics judge; or several of these.  critic_width: channels of the critics' first layer; critic_lr: their learning
+    rate; sight: the largest scale at which crops enter such a net, 2 for doubled; the smallest is half of it.
+    cycle: weight of the cycle loss; identity: weight, as a factor of cycle, of the identity loss, which keeps colours;
+    0 saves a quarter of the time.  softness: colour differences (in -1..1) below which both losses are quadratic:
+    residual translators begin as the identity, a minimum that they would never leave with the paper's L1.  pool: number
+    of earlier translations that the critics see again.  ema: decay of the running mean of the translators that is shown
+    and exported; 0, as in the paper: the last weights.  flip: mirror pictures with probability 0.5.  direction: AtoB or
+    BtoA, the default of `artgen cyclegan`.  start: name or folder of two finished translators of these sizes to go on
+    from; they are frozen until the new critics have learned something.
     """
 
     size: int = 286
@@ -155,8 +154,9 @@ PRESETS = {
     "paper-128": Config(size=143, crop=128, blocks=6),
     "light": Config(size=143, crop=128, width=32, blocks=6, resize=True, depthwise=True, critic_width=32),
     "mini": _MINI,
-    # Critics that know a thousand things by name, as KID's network does, see what the others take for paintings long
-    # since; the way back counts little, or strokes that it cannot undo are never laid.
+    # Discriminators on features of ImageNet classifiers, as KID uses, still tell translations from paintings when the
+    # others no longer can.  The cycle loss has little weight, or the translator never paints strokes that the other
+    # one cannot undo.
     "mini-128": replace(
         _MINI,
         crop=128,
@@ -172,7 +172,7 @@ PRESETS = {
 
 
 class Model(nn.Module):
-    """classes: of the training pictures, which are none: the kinds of pictures are A and B."""
+    """classes: unused; the two kinds of pictures are A and B."""
 
     training_only = ("critics", "histories")
 
@@ -202,7 +202,7 @@ class Model(nn.Module):
 
     @functools.cached_property
     def _eyes(self) -> dict[str, FeatureNet]:
-        """What the critics look through; it is not trained, and no part of the state."""
+        """The net whose features the critics judge; it is not trained and not part of the state."""
         nets = (look for look in self.config.critic if look != PATCHES)
         return {look: feature_nets.load(look, torch.device("cpu")) for look in nets}
 
@@ -223,7 +223,7 @@ class Model(nn.Module):
         self._whole = batch.whole
         self._side = zoom.side(round(self.config.sight * self.config.crop), LEAST_CROP, batch.rng)
         there, back = (functools.partial(self._carry, way, batch=batch) for way in DIRECTIONS)
-        self.critics.requires_grad_(False)  # their gradients are not wanted yet
+        self.critics.requires_grad_(False)  # no gradients for them in the translators' step
         drawn = {"B": there(a), "A": back(b)}
         parts = {
             "cycle": self._far(back(drawn["B"]), a) + self._far(there(drawn["A"]), b),
@@ -243,14 +243,14 @@ class Model(nn.Module):
         yield "critics", judged
 
     def _carry(self, way: str, images: torch.Tensor, batch: Pair) -> torch.Tensor:
-        """Pictures in -1..1 to the other side, with fresh noise where the translators take it."""
+        """Translate pictures in -1..1, with fresh noise where the translators take it."""
         if self.config.sizes.grain:
             noise = 2 * batch.uniform(1, *images.shape[2:]) - 1
             images = torch.cat((images, noise), 1).contiguous(memory_format=torch.channels_last)
         return full(self.translators[way](images))
 
     def _judge(self, kind: str, images: torch.Tensor, wanted: float) -> torch.Tensor:
-        """How far all critics, which count alike, are from what is wanted of them."""
+        """The mean of the critics' losses."""
         apart = []
         for number, look in enumerate(self.config.critic):
             critic = self.critics[kind][number]  # type: ignore[index]
@@ -275,20 +275,20 @@ class Model(nn.Module):
 
     @inference
     def validate(self, batch: Pair) -> dict[str, torch.Tensor]:
-        """loss: of the way there and back, which says nothing of how well the look is met; psnr of A and back, dB."""
+        """loss: of the cycle, which does not measure how well the look is met; psnr of the cycle from A, in dB."""
         a, b = (middle(side, self.config.crop) for side in (batch.images, batch.others))
         back_a, back_b = self._there_and_back(a, "AtoB")[1], self._there_and_back(b, "BtoA")[1]
         return {"loss": F.l1_loss(back_a, a) + F.l1_loss(back_b, b), "psnr": psnr(back_a, a)}
 
     def _there_and_back(self, images: torch.Tensor, way: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures in 0..1 on the other side, and back from there."""
+        """Pictures in 0..1 translated, and translated back."""
         other = "BtoA" if way == "AtoB" else "AtoB"
         drawn = _drawn(self.translators[way], images)
         return drawn, _drawn(self.translators[other], drawn)
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of the last step: cycle and identity, mean distances in -1..1 of both ways; fooled: what the critics say."""
+        """Of the last step: cycle and identity, mean distances in -1..1; fooled: the adversarial loss."""
         return self._last
 
     # results --------------------------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ def exports(translators: nn.ModuleDict, config: Any) -> dict[str, Exported]:
 
 
 def _drawn(net: nn.Module, images: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-    """Pictures in 0..1 on the other side, with noise in 0..1 of one's own or, where it is wanted, the usual one."""
+    """Translate pictures in 0..1, with the given noise in 0..1 or, where the translator takes it, the default noise."""
     assert isinstance(net, Translator)
     given = with_grain(images, net.sizes) if noise is None else torch.cat((images, noise), 1)
     return draw(net, given).clamp(0, 1)

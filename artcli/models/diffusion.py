@@ -41,9 +41,9 @@ class Config:
     """size: of the pictures.  widths, blocks, attention: of the levels of the U-Net, the finest first; fold: pixels of
     either side that become one place; features: of time and text.
 
-    texts: numbers of a text's embedding, 0 for a model that is told nothing.  clip: whose text tower embeds.
-    drop: the part of the pictures whose text is dropped.  ema: decay of the running mean of the weights that draws.
-    rise: steps until the learning rate is whole; fall: the last part of the run, in which it falls to 0.
+    texts: length of a text's embedding, 0 for an unconditional model.  clip: the CLIP whose text tower embeds.
+    drop: share of the pictures whose text is dropped.  ema: decay of the running mean of the weights, which draws.
+    rise: warm-up steps of the learning rate; fall: the last part of the run, in which it falls to 0.
     start: a bundled name, a run's model/ or a file: go on from its weights.
     prompts: what the report's grid shows; some texts of the data where none are given.
     """
@@ -106,7 +106,7 @@ def open_data(folder: Path | None, config: Config, seed: int) -> TextPictures | 
 
 
 def needs_words(config: Config, pictures: Any) -> None:
-    """Raises UsageError where the pictures have no words, and the settings ask for some."""
+    """Raises UsageError when the settings need captions and the pictures have none."""
     if config.texts and not pictures.texts and not pictures.classes:
         raise UsageError(
             "these pictures have no words: put them in one folder per class, or beside them captions (metadata.jsonl, "

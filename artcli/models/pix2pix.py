@@ -1,7 +1,7 @@
 """pix2pix ("Image-to-Image Translation with Conditional Adversarial Networks", Isola et al., 2017).
 
-One translator learns from pairs: what it draws should be the partner, and a critic that sees both should take the two
-for a real pair.
+One translator learns from pairs of pictures: its output should match the partner (L1), and a discriminator that sees
+input and output should take them for a real pair.
 """
 
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ PRESETS = {
 
 
 class Model(nn.Module):
-    """classes: of the training pictures, which are none: the kinds of pictures are A and B."""
+    """classes: unused; the two kinds of pictures are A and B."""
 
     training_only = ("critic",)
 
@@ -93,7 +93,7 @@ class Model(nn.Module):
         drawn = full(self.translators[self.config.direction](given))
         real, fake = (full(self.critic(torch.cat((given, side), 1))) for side in (wanted, drawn.detach()))
         yield "critic", (cross_entropy(real, 1.0) + cross_entropy(fake, 0.0)) / 2
-        self.critic.requires_grad_(False)  # its gradients are not wanted
+        self.critic.requires_grad_(False)  # no gradients for it in the translator's step
         parts = {
             "fooled": cross_entropy(full(self.critic(torch.cat((given, drawn), 1))), 1.0),
             "l1": F.l1_loss(drawn, wanted),

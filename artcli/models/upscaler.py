@@ -29,9 +29,9 @@ from artcli.training.contract import Batch, Exported, pictures, sides
 class Config:
     """size: of the pictures; crop: side of the random parts that are learned from.  width, blocks: of the net.
 
-    perceptual: weight of the perceptual distance, measured with `net`, beside the absolute error: without it fine
-    texture is averaged away.  noise: largest deviation of the noise on the small picture, so that it is not taken for
-    texture.
+    perceptual: weight of the perceptual distance, measured with `net`, added to the absolute error; without it fine
+    texture is blurred.  noise: largest standard deviation of the noise added to the small picture, so that the net does
+    not sharpen noise as texture.
     """
 
     size: int = 256
@@ -56,7 +56,7 @@ PRESETS = {"default": Config()}
 
 
 class Model(nn.Module):
-    """classes: of the training pictures, which do not matter."""
+    """classes: unused."""
 
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()

@@ -1,8 +1,8 @@
 """Variational autoencoders ("Auto-Encoding Variational Bayes", Kingma and Welling, 2014).
 
-What decides between pictures and grey mush is the weight of the error against the divergence.  Both are sums here,
-over the pixels and over the latents.  The mean over the pixels (`literal`) makes the error thousands of times too
-light: the latents then carry nothing, and every sample is the mean picture.
+The balance of the two losses decides whether it learns.  Here both are sums: the error over the pixels, the divergence
+over the latents.  The mean over the pixels (`literal`) makes the error thousands of times smaller: the posterior
+collapses, and every sample is the mean picture.
 """
 
 import math
@@ -25,8 +25,8 @@ from artcli.training.contract import BATCH, Batch, Exported, Port, pictures
 
 NOISES = ("fixed", "fitted")
 _SLOPE = 0.2  # of the leaky ReLUs
-_FOLLOW = 0.02  # part of the fitted variance that a step renews
-_COLLAPSED = 0.1  # nats; a latent that says less about the picture says nothing
+_FOLLOW = 0.02  # weight of a step in the running mean of the fitted variance
+_COLLAPSED = 0.1  # nats; a latent that carries less counts as collapsed
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class Model(nn.Module):
         return {"vae": torch.optim.Adam(self.parameters(), self.config.lr)}
 
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
-        self._rise = min(self.config.warm_up, total // 2)  # samples of a run that ends on the way up are mush
+        self._rise = min(self.config.warm_up, total // 2)  # a run that ends during the warm-up draws useless samples
         return {"vae": trapezoid(step, total)}
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:

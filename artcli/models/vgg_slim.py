@@ -1,13 +1,13 @@
 """A slim net with VGG19's layers that sees style as VGG19 does ("FitNets: Hints for Thin Deep Nets", Romero et al.,
 2015, for features; the distances of styles as in "Relational Knowledge Distillation", Park et al., 2019).
 
-Learned linear maps take the slim net's features to the teacher's, layer by layer.  Maps alone leave open how the slim
-net's own features are stretched, and so what a style loss on them is worth; so its Gram matrices learn to be as far
-apart as the teacher's, with a style loss of the same size.
+Learned linear maps take the slim net's features to the teacher's, layer by layer.  These maps leave the scale of the
+slim net's features open, and with it the value of a style loss.  A second loss therefore makes the distances between
+Gram matrices as large as the teacher's.
 
-An optimiser finds the pictures that the slim net alone takes for the style.  So some of the pictures that it learns
-from are on their way there, by the net as it is now ("Explaining and Harnessing Adversarial Examples", Goodfellow et
-al., 2015): the left half towards the style of the right one.
+Stylizing is an optimisation, which finds pictures that fool the slim net alone.  So it also trains on such pictures
+("Explaining and Harnessing Adversarial Examples", Goodfellow et al., 2015): their left half is optimised for a few
+steps towards the style of the right half, as the present net sees it.
 """
 
 import functools
@@ -35,7 +35,7 @@ _CONVS = (0, 2, 4, 8, 12, 9)
 _HALVED = (0, 1, 2, 3, 4, 3)
 _ALIKE = 1e-3  # squared difference of Gram matrices, as a part of their square, below which styles are the same
 _LEAST = 32  # pixels that half a crop needs to reach the deepest layer
-_SETTLING = 200  # steps in which only the maps follow the teacher, where the net is one that has learned already
+_SETTLING = 200  # first steps in which only the maps are trained, when training starts from a finished net
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ PRESETS = {"default": Config(), "tiny": Config(widths=(8, 16, 32, 64, 64))}
 
 
 class Model(nn.Module):
-    """classes: of the training pictures, which do not matter."""
+    """classes: unused."""
 
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()

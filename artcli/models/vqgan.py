@@ -1,8 +1,8 @@
 """VQGAN ("Taming Transformers for High-Resolution Image Synthesis", Esser et al., 2021, section 3.1).
 
-Pictures become a grid of codes, and codes pictures: an autoencoder with a codebook, trained on the absolute error, a
-perceptual distance and a critic that judges patches.  The codebook follows by running means, and codes that nothing
-chooses are put to new places.  `export` writes the layout of the paper's own checkpoints.
+An autoencoder whose latents are a grid of codes, trained with the absolute error, a perceptual distance and a patch
+discriminator.  The codebook is updated by running means; unused codes are moved.  `export` writes the layout of the
+paper's own checkpoints.
 """
 
 import functools
@@ -45,10 +45,10 @@ class Config:
     color: weight of the absolute error of the colours beside that of the brightness.  commitment: pull of the features
     to their codes.  warm_up: steps in which a falling part of the features reaches the decoder as they are.
     perceptual: weight of the perceptual distance, measured with `net`; perceptual_start: steps without it.
-    adversary: weight of the critic, times what makes its gradient as large as the others' at the last layer;
-    critic_start: steps without it; critic_ahead: steps in which it learns before it is listened to.  What it says
-    untrained spoils the rest, and so does what it says when it is sure of everything; from then on a lower lr, such as
-    2e-4, keeps the two even.
+    adversary: weight of the critic's loss, after it was scaled to the gradient of the other losses at the last layer;
+    critic_start: first steps without the critic; critic_ahead: steps in which the critic alone learns before its loss
+    counts.  An untrained critic spoils the pictures, and so does one that always wins: from critic_start on, a lower
+    lr, such as 2e-4, keeps the two in balance.
     """
 
     size: int = 128

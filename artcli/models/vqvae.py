@@ -75,7 +75,7 @@ PRESETS = {"default": Config(), "objects": Config(size=128, factor=8, epochs=400
 
 
 class _Residual(nn.Module):
-    """Two convolutions on top of what comes in; they begin as nothing, so that depth costs no start-up time."""
+    """A residual block of two convolutions that begins as the identity, so that deep nets learn from the first step."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -155,7 +155,7 @@ class Model(nn.Module):
         }
 
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
-        """The codes come to rest in the end, and the prior with them; it needs a rise, as transformers do."""
+        """Both rates decay at the end, so that codes and prior settle; the prior's warms up, as transformers need."""
         rise = min(500, total // 20)
         return {"vqvae": trapezoid(step, total), "prior": trapezoid(step, total, rise)}
 

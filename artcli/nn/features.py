@@ -1,6 +1,6 @@
 """Networks whose features describe pictures ("Image Style Transfer Using Convolutional Neural Networks", Gatys et al.,
-2016): torchvision's VGG19, SqueezeNet 1.1 and MobileNetV2, and nets with VGG19's layers in other widths, told by their
-tensors.
+2016): torchvision's VGG19, SqueezeNet 1.1 and MobileNetV2, and nets with VGG19's layers in other widths, recognised by
+the shapes of their tensors.
 """
 
 import math
@@ -43,14 +43,14 @@ def slim_layers(widths: Sequence[int]) -> nn.Sequential:
 
 
 def each_width(widths: Sequence[int]) -> list[int]:
-    """Of each convolution, where those of the five blocks or of each convolution are given."""
+    """The width of each convolution, from the widths of the five blocks or of the convolutions themselves."""
     if len(widths) != len(_CONVS):
         return list(widths)
     return [width for width, count in zip(widths, _CONVS, strict=True) for _ in range(count)]
 
 
 def found_widths(state: Mapping[str, torch.Tensor]) -> list[int]:
-    """Of each convolution in a row that there are weights for, by torchvision's numbers."""
+    """The width of each convolution, up to the first that has no weights; keys are numbered as in torchvision."""
     widths: list[int] = []
     for place in _PLACES:
         shape = _shape(state, f"{place}.weight")
@@ -61,8 +61,10 @@ def found_widths(state: Mapping[str, torch.Tensor]) -> list[int]:
 
 
 def recognise(state: Mapping[str, torch.Tensor]) -> tuple[str, nn.Sequential] | None:
-    """The name (one of TORCHVISION, vgg-slim, vgg19-normalised) and the layers, with their weights, that a classifier's
-    tensors belong to; None for tensors of anything else."""
+    """Name (one of TORCHVISION, vgg-slim, vgg19-normalised) and layers, with weights, of the net with these tensors.
+
+    None where it is none of these nets.
+    """
     if _shape(state, "0.weight") == (3, 3, 1, 1) and all(f"{place}.bias" in state for place in _NORMALISED):
         return "vgg19-normalised", _normalised(state)
     found = {key.removeprefix("features."): t for key, t in state.items() if key.startswith("features.")}
@@ -75,7 +77,7 @@ def recognise(state: Mapping[str, torch.Tensor]) -> tuple[str, nn.Sequential] | 
 
 
 def _candidates(found: Mapping[str, torch.Tensor]):
-    """Names and layers that tensors may be of; the widths of a slim net are read off its tensors."""
+    """Names and layers of the nets to compare with; a slim net gets the widths of the tensors."""
     import torchvision
 
     for name in TORCHVISION:
@@ -115,7 +117,7 @@ def _normalised(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
 
 
 def _single(tensor: torch.Tensor) -> torch.Tensor:
-    """In single precision, unless it counts something, as one of each batch normalisation does."""
+    """In single precision; integer tensors, such as the counters of BatchNorm, stay as they are."""
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
@@ -151,20 +153,22 @@ class FeatureNet(nn.Module):
         with self._autocast(x):
             for number, layer in enumerate(self.layers[: max(wanted) + 1]):
                 x = layer(x)
-                if number in wanted:  # activations write over their input: keep a convolution's result from that
+                if number in wanted:  # the next activation works in place and would overwrite it
                     found[wanted[number]] = full(x.clone() if isinstance(layer, nn.Conv2d) else x)
         return found
 
     def compute_in(self, dtype: torch.dtype) -> None:
-        """From now on the layers compute in this format, where pictures come in single precision; their weights are
-        kept in it, or each pass would turn them into it again."""
+        """Compute in this number format from now on, for pictures in single precision.
+
+        The weights are converted too; otherwise every pass would convert them again.
+        """
         self.dtype = dtype
         for layer in self.layers.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.to(dtype)
 
     def _autocast(self, x: torch.Tensor) -> torch.autocast:
-        """In the net's own number format, or else in that of whoever calls it."""
+        """Autocast to the net's own number format; without one, leave the caller's autocast as it is."""
         kind = x.device.type
         if self.dtype != torch.float32 and x.dtype == torch.float32:
             return torch.autocast(kind, self.dtype)
@@ -219,7 +223,7 @@ class _Mean(nn.Module):
         if self.power == 1:
             return self.factor * F.avg_pool2d(x, self.window, self.stride, ceil_mode=self.ceil)  # type: ignore[arg-type]
         squares = F.avg_pool2d(x.square(), self.window, self.stride, ceil_mode=self.ceil)  # type: ignore[arg-type]
-        # A length has no slope at zero, where whole windows of rectified features are.
+        # The square root has no gradient at 0, and after a ReLU whole windows are 0.
         return self.factor * (self._places * squares + 1e-8).sqrt()
 
     @property

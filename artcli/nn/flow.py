@@ -16,7 +16,7 @@ SOLVERS = ("multistep", "heun", "euler")
 
 
 class State(NamedTuple):
-    """step, total: of the solver.  x: where it is (B, ...).  picture: what it takes the picture to be."""
+    """step, total: of the solver.  x: the noisy picture, (B, ...).  picture: the picture predicted from it."""
 
     step: int
     total: int
@@ -41,7 +41,7 @@ def solve(
 
     solver: one of SOLVERS.  euler: one evaluation a step.  heun: two, of second order (Heun's method).  multistep: one,
     of second order with the help of the step before, as DPM-Solver++ 2M (Lu et al., 2022), but with a picture that is
-    linear in the time and not in the logarithm of the signal-to-noise ratio, which has no end on either side.
+    linear in time instead of the log signal-to-noise ratio, which is infinite at both ends.
     """
     step = {"multistep": _multistep, "heun": _heun, "euler": _euler}[solver]
     way, before = times(steps, start), None
@@ -63,7 +63,7 @@ def _euler(velocity: Velocity, x: torch.Tensor, found: torch.Tensor, picture: to
 
 def _heun(velocity: Velocity, x: torch.Tensor, found: torch.Tensor, picture: torch.Tensor, _: Earlier, span: Span):
     ahead = x + (span[1] - span[0]) * found
-    if span[1] == 0:  # the velocity at time 0 is of no use: there the picture is the whole of it
+    if span[1] == 0:  # no second evaluation: the net learned nothing at time 0, where there is no noise
         return ahead
     return x + (span[1] - span[0]) * (found + velocity(ahead, _filled(x, span[1]))) / 2
 
@@ -71,7 +71,7 @@ def _heun(velocity: Velocity, x: torch.Tensor, found: torch.Tensor, picture: tor
 def _multistep(
     velocity: Velocity, x: torch.Tensor, found: torch.Tensor, picture: torch.Tensor, earlier: Earlier, span: Span
 ):
-    """In closed form for a picture that changes with time as it did in the step before."""
+    """Exact if the predicted picture keeps changing as fast as in the step before."""
     now, then = span
     slope = 0.0 if earlier is None else (picture - earlier[1]) / (now - earlier[0])
     left = then / now

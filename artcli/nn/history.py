@@ -1,5 +1,5 @@
-"""Pictures that a generator drew some time ago ("Learning from Simulated and Unsupervised Images through Adversarial
-Training", Shrivastava et al., 2017): a critic that sees them too does not only follow the generator's last trick."""
+"""Earlier pictures of a generator ("Learning from Simulated and Unsupervised Images through Adversarial Training",
+Shrivastava et al., 2017): shown again, they keep the critic from chasing only the generator's latest pictures."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How near drawn pictures are to real ones, and which part of them is looked at."""
+"""PSNR, and the centre crop that it is measured on."""
 
 import torch
 
@@ -9,6 +9,6 @@ def psnr(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
 
 
 def middle(images: torch.Tensor, side: int) -> torch.Tensor:
-    """(B, C, side, side) from the middle of square pictures: what training takes parts of, without chance."""
+    """The centre crops (B, C, side, side) of square pictures: the counterpart of training's random crops."""
     edge = (images.shape[-1] - side) // 2
     return images[:, :, edge : edge + side, edge : edge + side]

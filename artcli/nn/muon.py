@@ -85,7 +85,7 @@ def _orthogonal(matrices: list[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def _by_shape(matrices: list[torch.Tensor]) -> list[torch.Tensor]:
-    """On an accelerator those of one shape together: single ones are too small to keep it busy."""
+    """On an accelerator, matrices of one shape in one batch: single ones are too small to keep it busy."""
     if not matrices or matrices[0].device.type == "cpu":
         return [orthogonal(matrix) for matrix in matrices]
     found = dict[int, torch.Tensor]()

@@ -1,4 +1,4 @@
-"""The critic that judges patches ("Image-to-Image Translation with Conditional Adversarial Networks", Isola et al.,
+"""The patch discriminator ("Image-to-Image Translation with Conditional Adversarial Networks", Isola et al.,
 2017, appendix), with the hinge loss ("Geometric GAN", Lim and Ye, 2017)."""
 
 import itertools
@@ -45,11 +45,11 @@ def hinge(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
 
 
 def least_squares(judged: torch.Tensor, wanted: float) -> torch.Tensor:
-    """How far judgements are from 1 for real, 0 for fake ("Least Squares Generative Adversarial Networks", Mao et al.,
-    2017)."""
+    """Mean squared distance of judgements from 1 for real, 0 for fake ("Least Squares Generative Adversarial Networks",
+    Mao et al., 2017)."""
     return (judged - wanted).square().mean()
 
 
 def cross_entropy(judged: torch.Tensor, wanted: float) -> torch.Tensor:
-    """How unlikely judgements, as logits, find 1 for real or 0 for fake (Goodfellow et al., 2014)."""
+    """Binary cross-entropy of logits with 1 for real, 0 for fake (Goodfellow et al., 2014)."""
     return F.binary_cross_entropy_with_logits(judged, torch.full_like(judged, wanted))

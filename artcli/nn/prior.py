@@ -1,7 +1,7 @@
 """A transformer that draws grids of codes one after the other ("Attention Is All You Need", Vaswani et al., 2017).
 
-Pre-norm as in GPT-2 (Radford et al., 2019).  Besides the code before it, every place sees the code above it directly:
-what the rows of a picture share need not be learned through attention.
+Pre-norm as in GPT-2 (Radford et al., 2019).  Every place gets the code above it as an input, besides the code before
+it, so that attention need not learn what is common to neighbouring rows.
 """
 
 import copy
@@ -51,7 +51,7 @@ class GridPrior(nn.Module):
         self._initialise(layers)
 
     def _initialise(self, layers: int) -> None:
-        """As GPT-2: small weights, and what the layers add to the sum smaller the more layers there are."""
+        """As in GPT-2: small weights; those that write to the residual stream shrink with the number of layers."""
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
@@ -85,8 +85,7 @@ class GridPrior(nn.Module):
         """Grids (N, side, side), one per seed; a grid depends on its own seed and label only.
 
         temperature: below 1 the likely codes are drawn more often, at 0 always the likeliest.  In double precision
-        where the device has it: rounding differs with the size of a batch, and one code that comes out differently
-        changes all that follow.
+        where the device has it: rounding depends on the batch size, and one different code changes all that follow.
         """
         device = self.row.device
         kind = torch.float32 if device.type == "mps" else torch.float64
@@ -96,7 +95,7 @@ class GridPrior(nn.Module):
             return exact._draw(torch.stack(chances).to(device), labels, temperature)
 
     def _draw(self, chances: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
-        """One place after the other, by chances in 0..1 (N, side * side); keys and values are kept."""
+        """Draw place by place, with uniform numbers in 0..1 (N, side * side) and a cache of keys and values."""
         start, places = self.start(labels), self._places()
         drawn = torch.zeros(chances.shape, dtype=torch.long, device=chances.device)
         past: list = [None] * len(self.blocks)
@@ -114,7 +113,7 @@ class GridPrior(nn.Module):
 
 
 def choose(logits: torch.Tensor, chances: torch.Tensor, temperature: float) -> torch.Tensor:
-    """A code per row of logits (N, K) by chances in 0..1 (N,): where the chance lies in the cumulated probability."""
+    """One code per row of logits (N, K), drawn with uniform numbers in 0..1 (N,) by inverting the CDF."""
     if temperature == 0:
         return logits.argmax(1)
     cumulated = (logits / temperature).softmax(1).cumsum(1)

@@ -1,7 +1,7 @@
-"""Critics that look at pictures through a finished net ("Projected GANs Converge Faster", Sauer et al., 2021).
+"""Discriminators on the features of a pretrained net ("Projected GANs Converge Faster", Sauer et al., 2021).
 
-The net knows edges, textures and things already, so that a critic with a few small layers has something to say from the
-first steps on, and does not forget what it has learned about a few hundred pictures.
+The net already knows edges, textures and objects.  So a few small layers give useful gradients from the first steps on,
+and do not overfit to a few hundred pictures.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ _SLOPE = 0.2  # of the leaky ReLUs
 
 
 class Heads(nn.Module):
-    """What a picture's features, layer by layer, say of whether it is real.
+    """One small discriminator per layer of the net.
 
-    net: whose features these will be; it is no part of the heads and is not trained.  width: channels of a head.  taps:
-    the layers, those that suit the net when there are none.
+    net: gives the features; it is not part of this module and not trained.  width: channels of a head.  taps: the
+    layers; by default those that suit the net.
     """
 
     sizes: torch.Tensor  # (number of taps,)
@@ -40,8 +40,8 @@ class Heads(nn.Module):
         with torch.no_grad():
             found = net(_soft_noise(), self.taps)
         self.heads = nn.ModuleList(_head(found[tap].shape[1], net.stride(tap), width) for tap in self.taps)
-        # Constants, however large a net's features are: with those of each picture a translator learns to blind its
-        # critic by a glaring spot, beside which all else is small.
+        # Fixed scales: normalised by each picture's own features, a translator learns to paint one glaring spot that
+        # makes everything else look small to its critic.
         self.register_buffer("sizes", torch.stack([found[tap].square().mean().sqrt() for tap in self.taps]))
 
     def forward(self, net: FeatureNet, images: torch.Tensor) -> list[torch.Tensor]:

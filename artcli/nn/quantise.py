@@ -1,4 +1,4 @@
-"""A codebook that follows what it stands for ("Neural Discrete Representation Learning", van den Oord et al., 2017)."""
+"""A codebook updated by running means ("Neural Discrete Representation Learning", van den Oord et al., 2017)."""
 
 from collections.abc import Callable
 
@@ -86,7 +86,7 @@ class VectorQuantiser(nn.Module):
         all_sum: adds up a tensor over all processes, so that each moves its codes in the same way.
         """
         counts, sums, candidates = (all_sum(total) for total in self._parts.take())
-        # The features move far in the first steps: with the full decay most codes would be left behind, unnoticed.
+        # The features move far in the first steps: with the full decay most codes would fall behind and die.
         decay = ((1 + self.steps) / (10 + self.steps)).clamp(max=self.decay)
         self.counts.lerp_(counts, 1 - decay)
         self.sums.lerp_(sums, 1 - decay)
@@ -98,7 +98,7 @@ class VectorQuantiser(nn.Module):
         self.steps += 1
 
     def _revive(self, dead: torch.Tensor, candidates: torch.Tensor, count: torch.Tensor) -> None:
-        """Put dead codes (K,) at the candidates, with the mean count: time to find out whether they are of use."""
+        """Move dead codes (K,) to the candidates, with the mean count: it gives them time to be chosen."""
         self.counts.copy_(torch.where(dead, count, self.counts))
         self.codebook.copy_(torch.where(dead[:, None], candidates, self.codebook))
         self.sums.copy_(torch.where(dead[:, None], candidates * count, self.sums))

@@ -11,7 +11,7 @@ def crop_matrix(start: torch.Tensor, length: torch.Tensor, source: int, target: 
     """
     step = (length / target)[:, None]  # (N, 1)
     centers = start[:, None] + step * (torch.arange(target, device=start.device) + 0.5) - 0.5  # (N, target)
-    # Mirrored, for if the edge pixels counted for all beyond them, what pulls at them would outweigh the picture.
+    # Mirrored, not repeated: repeated edge pixels would get the gradients of everything beyond the edge.
     centers = source - 0.5 - ((centers + 0.5) % (2 * source) - source).abs()
     support = step.abs().clamp_min(1)[..., None]
     distance = (torch.arange(source, device=start.device) - centers[..., None]).abs() / support

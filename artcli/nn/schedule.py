@@ -4,8 +4,8 @@
 def trapezoid(step: int, total: int, rise: int = 0, fall: float = 0.25) -> float:
     """Factor of the rate at a step of `total`: up from 0 in `rise` steps, level, down to 0 in the last part `fall`.
 
-    The fall takes the noise of the last steps out of the weights, as a running mean of them would, without a second
-    set of statistics for BatchNorm.
+    Like a running mean of the weights, the decay averages out the noise of single steps; it needs no second set of
+    BatchNorm statistics.
     """
     up = (step + 1) / (rise + 1)
     down = (total - step) / max(1.0, fall * total)

@@ -37,7 +37,7 @@ class Predictor(nn.Module):
         self.conv = nn.Conv2d(2 * 128, width, 1)
         self.transformer = _transformer(sizes, dropout)
         found = nn.Linear(width, 5)
-        with torch.no_grad():  # from strokes like those to be found: sides below 0 would not be drawn, nor ever grow
+        with torch.no_grad():  # start with plausible strokes: sides below 0 are not drawn and get no gradient
             found.bias.copy_(torch.tensor(_MIDDLE))
         self.linear_param = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), found)
         self.linear_decider = nn.Linear(width, 1)
@@ -57,7 +57,7 @@ class Predictor(nn.Module):
 
 
 def _waves(width: int) -> torch.Tensor:
-    """Cosines of the CELLS places, (CELLS, width), as a start: with random tables finding a place takes far longer."""
+    """Cosines over the CELLS positions, (CELLS, width): from random tables, learning positions takes far longer."""
     place = (torch.arange(CELLS) + 0.5) / CELLS * math.pi
     return math.sqrt(2) * torch.cos(place[:, None] * (1 + torch.arange(width) % CELLS))
 
@@ -76,7 +76,7 @@ def _transformer(sizes: Sizes, dropout: float) -> nn.Transformer:
     encoder = nn.TransformerEncoder(layer, sizes.layers, nn.LayerNorm(sizes.width), enable_nested_tensor=False)
     made = nn.Transformer(
         sizes.width, HEADS, sizes.layers, sizes.layers, sizes.ffn, dropout, custom_encoder=encoder
-    )  # copies of one layer begin alike, so:
+    )  # nn.Transformer copies one layer, so all begin equal; hence:
     for parameter in made.parameters():
         if parameter.dim() > 1:
             nn.init.xavier_uniform_(parameter)

@@ -1,4 +1,4 @@
-"""Networks that carry a picture over to another look: ResNets ("Unpaired Image-to-Image Translation using
+"""Image-to-image translators: ResNets ("Unpaired Image-to-Image Translation using
 Cycle-Consistent Adversarial Networks", Zhu et al., 2017, appendix) and U-Nets ("Image-to-Image Translation with
 Conditional Adversarial Networks", Isola et al., 2017, appendix).
 
@@ -37,8 +37,8 @@ class Sizes:
     the last convolution work on each channel by itself and then on each place by itself; it implies resize.
     residual: what the network draws is added to the picture, so that training begins with pictures as they are and
     fine detail need not pass through the narrow middle ("Deep Residual Learning", He et al., 2016).
-    grain: a channel of noise comes with the picture, of which different strokes can become where all looks alike; nets
-    without it make up regular dots there.  channels: of the pictures.  drawn: of the results.
+    grain: a noise channel as an additional input, from which strokes can vary in flat areas; nets without it produce
+    regular dots there.  channels: of the pictures.  drawn: of the results.
     """
 
     kind: str = "resnet"
@@ -104,7 +104,7 @@ class Translator(nn.Module):
 
 
 def _silence(model: nn.Module) -> None:
-    """Its last convolution draws nothing yet."""
+    """Set its last convolution to 0."""
     *_, last = (layer for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)))
     nn.init.zeros_(last.weight)
     if last.bias is not None:
@@ -117,7 +117,7 @@ def draw(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 def with_grain(images: torch.Tensor, sizes: Sizes) -> torch.Tensor:
-    """Pictures (B, channels, H, W) in 0..1 to (B, given, H, W): where it is wanted with noise, the same every time."""
+    """Pictures (B, channels, H, W) in 0..1 to the input (B, given, H, W); noise, where needed, is always the same."""
     if not sizes.grain:
         return images
     noise = torch.rand(images.shape[2:], generator=torch.Generator().manual_seed(0)).to(images)
@@ -162,7 +162,7 @@ class InstanceNorm(_ByPicture, nn.Module):
 
 
 class BatchNorm(_ByPicture, nn.BatchNorm2d):
-    """A finished one goes by what it has learned or, after `as_in_training`, by each picture itself."""
+    """In evaluation mode it uses the learned statistics or, after `as_in_training`, those of each picture."""
 
     by_picture = False
 
@@ -173,7 +173,7 @@ class BatchNorm(_ByPicture, nn.BatchNorm2d):
 
 
 class Dropout(nn.Dropout):
-    """A finished one does nothing or, after `as_in_training`, drops what its own generator says.
+    """In evaluation mode it does nothing or, after `as_in_training`, drops units by its own generator.
 
     rng: on the CPU, so that every device drops the same.
     """
@@ -198,24 +198,24 @@ def as_in_training(net: nn.Module, dropout: bool = True) -> None:
 
 
 def reseed(net: nn.Module, seed: int) -> None:
-    """What is dropped from now on follows from the seed."""
+    """Seed all dropout layers."""
     for layer in net.modules():
         if isinstance(layer, Dropout) and layer.rng is not None:
             layer.rng.manual_seed(seed)
 
 
 def by_picture(net: nn.Module) -> bool:
-    """Whether any layer goes by the moments of the picture that it gets."""
+    """Whether any layer normalises by the statistics of its input."""
     return any(isinstance(layer, _ByPicture) and layer.by_picture for layer in net.modules())
 
 
 def drops(net: nn.Module) -> bool:
-    """Whether what a finished network draws depends on a seed."""
+    """Whether a finished network's output depends on a seed."""
     return any(isinstance(layer, Dropout) and layer.rng is not None for layer in net.modules())
 
 
 def statistics(net: nn.Module, how: str, margins: tuple[float, ...] = (0.0, 0.0)) -> None:
-    """What all normalisations by the picture go by from now on: "own" moments, "study" or "fixed".
+    """Set which moments all normalisations by the picture use from now on: "own", "study" or "fixed".
 
     margins: parts of height and width, at each edge, that are not studied.
     """
@@ -269,7 +269,7 @@ def _resnet(sizes: Sizes) -> nn.Module:
 
 
 class _Exact(nn.Conv2d):
-    """A convolution of pictures, whose 256 levels bf16 cannot tell apart."""
+    """A convolution in full precision: bf16 cannot represent a picture's 256 levels."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         with torch.autocast(input.device.type, enabled=False):
@@ -277,7 +277,7 @@ class _Exact(nn.Conv2d):
 
 
 class ResnetBlock(nn.Module):
-    """Two convolutions on top of what comes in; nothing follows the sum."""
+    """A residual block of two convolutions, without an activation after the sum."""
 
     def __init__(self, sizes: Sizes, width: int):
         super().__init__()
@@ -312,7 +312,7 @@ def _double(sizes: Sizes, before: int) -> nn.Module:
 
 
 class _Repeat(nn.Conv2d):
-    """Every pixel four times, then a convolution."""
+    """Nearest-neighbour upsampling by 2, then a convolution."""
 
     def __init__(self, before: int, after: int, groups: int = 1, bias: bool = True):
         super().__init__(before, after, 3, padding=1, groups=groups, bias=bias, padding_mode="reflect")

@@ -44,7 +44,7 @@ class Sizes:
 
 
 class Block(nn.Module):
-    """Two convolutions, each after a normalisation and a swish, on top of what comes in."""
+    """A residual block of two convolutions, each after a normalisation and a swish."""
 
     def __init__(self, before: int, after: int, groups: int):
         super().__init__()
@@ -81,7 +81,7 @@ def _norm(width: int, groups: int) -> nn.GroupNorm:
 
 
 class _Halve(nn.Module):
-    """A convolution of stride 2 that looks beyond the right and the lower edge only."""
+    """A convolution of stride 2, padded at the right and the lower edge only."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -186,7 +186,7 @@ class Decoder(nn.Module):
 
 
 class Codebook(nn.Module):
-    """The codes' vectors, (codes, code_width); where codes are chosen by logits also what makes these."""
+    """The codebook, (codes, code_width); with gumbel also the layer that computes the logits."""
 
     def __init__(self, sizes: Sizes):
         super().__init__()

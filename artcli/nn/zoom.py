@@ -1,5 +1,5 @@
-"""Losses through a net that look from another distance in every step: seen in one size alone, dots on a lattice or
-fringes of colour can pass for what is wanted."""
+"""A random scale for every step of a loss on features: at one fixed scale a net can mistake regular dots or colour
+fringes for the wanted texture."""
 
 import torch
 import torch.nn.functional as F

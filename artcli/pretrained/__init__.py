@@ -1,1 +1,1 @@
-"""Finished networks, ours and others': `find` says where they lie, each other file loads one family."""
+"""Pretrained networks, ours and others': `find` locates the files, each other module loads one family."""

@@ -49,9 +49,9 @@ class Clip:
         return F.normalize(self.model.encode_text(self.tokenizer(list(texts)).to(self.device)).float(), dim=1)
 
     def unheard(self, text: str) -> list[str]:
-        """A line for each thing in a text that the model does not hear: what is too long, and words it cannot know.
+        """One line for everything in a text that the model ignores: text beyond its context, words it cannot know.
 
-        Tokenizers of other kinds than OpenAI's, whose vocabulary is English, are not judged.
+        Only checks OpenAI's tokenizer, whose vocabulary is English.
         """
         found: list[str] = []
         if not hasattr(self.tokenizer, "bpe"):
@@ -173,7 +173,7 @@ def _from_hub(spec: str, device: torch.device, weights_dirs: Sequence[Path]) -> 
 
 
 def _may_be_here(arch: str, tag: str) -> bool:
-    """False where open_clip would ask a plain address, which no switch keeps it from: without its own copy it would."""
+    """False where open_clip would download from a plain URL, which its offline switch does not prevent."""
     import open_clip
 
     known = open_clip.pretrained.get_pretrained_cfg(arch, tag)

@@ -50,7 +50,7 @@ def is_one(path: Path) -> bool:
 
 
 def description(path: Path) -> dict[str, Any] | None:
-    """What a file says of the model in it; None for other files.  Raises WeightsError: it is damaged."""
+    """The description stored in a model's file; None for other files.  Raises WeightsError: it is damaged."""
     with weights.open_safetensors(path) as file:
         text = (file.metadata() or {}).get("diffusion")
     try:

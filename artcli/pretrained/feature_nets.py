@@ -1,4 +1,4 @@
-"""Loading the networks that describe pictures (VGG: Simonyan et al., 2015; SqueezeNet: Iandola et al., 2016;
+"""Loads the networks whose features describe pictures (VGG: Simonyan et al., 2015; SqueezeNet: Iandola et al., 2016;
 MobileNetV2: Sandler et al., 2018)."""
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Where the weights of each family lie.  No torch here: what is missing shows at once."""
+"""Locates the weights of each family.  No torch here, so that missing weights are reported at once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +12,10 @@ _PAINTERS = ("painter.safetensors", "model/painter.safetensors", "best.safetenso
 
 
 def own(spec: str, name: str, instead: str, weights_dirs: Sequence[Path], offline: bool) -> Path:
-    """A weights file or folder; where it is our own net `name`, which may not have come with artgen, says how to make
-    it, or what to do `instead`.  Raises UsageError and WeightsError as `weights.find` does."""
+    """A weights file or folder.  Raises UsageError and WeightsError as `weights.find` does.
+
+    Our own net `name` may be missing from an installation: then the error says how to make it, or what to do `instead`.
+    """
     try:
         return weights.find(spec, weights_dirs=weights_dirs, offline=offline)
     except UsageError:

@@ -1,4 +1,4 @@
-"""What a finished net is shipped as: safetensors in half precision, with a description."""
+"""The format in which finished nets ship: safetensors in half precision, with a description."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from artcli.media import files
 
 
 def export(path: Path, tensors: Mapping[str, torch.Tensor], **description: Any) -> None:
-    """Write the tensors, those of floats as fp16, and each part of the description as JSON, whole or not at all."""
+    """Write the tensors (floats as fp16) and each part of the description (as JSON); atomic."""
     half = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in half.items()}
     path.parent.mkdir(parents=True, exist_ok=True)

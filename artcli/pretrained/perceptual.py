@@ -1,5 +1,5 @@
-"""How different two pictures look: distance of a network's features ("The Unreasonable Effectiveness of Deep Features
-as a Perceptual Metric", Zhang et al., 2018, without their learned weights)."""
+"""The perceptual distance of two pictures: distance of a network's features ("The Unreasonable Effectiveness of Deep
+Features as a Perceptual Metric", Zhang et al., 2018, without their learned weights)."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The text tower of a CLIP: what a prompt is to the models that draw from words."""
+"""The text tower of a CLIP: it encodes the prompts of text-conditional models."""
 
 import functools
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ AT_ONCE = 32  # texts
 class TextTower:
     """texts to embeddings (N, D) of unit variance: unit vectors times the root of D.
 
-    It remembers them: a training says the same names again and again, and reading them anew would take as long as
-    learning from the pictures takes on a fast accelerator.
+    Embeddings are cached: training repeats the same texts, and on a fast accelerator encoding them again would take as
+    long as the training step.
     """
 
     def __init__(self, found: clip.Clip):
@@ -40,7 +40,7 @@ class TextTower:
         for length in lengths.unique().tolist():
             rows = (lengths == length).nonzero()[:, 0]
             for part in rows.split(AT_ONCE):
-                # Filled up to one size: rounding depends on the size, and an embedding must not depend on its company.
+                # Padded to one batch size: rounding depends on it, and an embedding must not depend on the other texts.
                 filled = torch.cat((part, part[-1:].expand(AT_ONCE - len(part))))
                 found = self._read(tokens[filled].to(self.clip.device))[: len(part)]
                 self.rows |= {texts[row]: len(self.known) + n for n, row in enumerate(part.tolist())}

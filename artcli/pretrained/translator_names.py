@@ -1,4 +1,4 @@
-"""Other forms of the papers' generators, brought to the names and weights that ours have."""
+"""Converts other variants of the papers' generators to our parameter names and weights."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _BETWEEN = 2  # layers without weights that double the sides before a convolutio
 
 
 def plain(state: Mapping[str, torch.Tensor]) -> State:
-    """As a generator without spectral normalisation, its layers numbered as ours, would have been saved."""
+    """The state as saved by a generator without spectral normalisation, with its layers numbered as ours."""
     return _numbered(_without_spectral_norm(state))
 
 
@@ -35,7 +35,7 @@ def _without_spectral_norm(state: Mapping[str, torch.Tensor]) -> State:
 
 
 def _numbered(state: State) -> State:
-    """A ResNet that doubles its sides by two layers without weights and a convolution has them in one of ours."""
+    """Renumber a ResNet that upsamples with two weightless layers and a convolution, which are one layer in ours."""
     blocks = {int(found[1]) for name in state if (found := re.match(r"model\.(\d+)\.conv_block\.", name))}
     last = max(blocks, default=9)
     places = sorted(int(found[1]) for name in state if (found := re.match(r"model\.(\d+)\.weight$", name)))

@@ -21,7 +21,7 @@ NAMES = {"AtoB": "a-to-b.safetensors", "BtoA": "b-to-a.safetensors"}  # in a fol
 PREFIX = "translators.{}."  # of a direction in the weights of a run
 _UPSTREAM = {"AtoB": ("*_net_G_A.pth", "*_net_G.pth"), "BtoA": ("*_net_G_B.pth",)}
 _RUNNING = ("running_mean", "running_var", "num_batches_tracked")  # which instance normalisation once had too
-_OTHERS = {  # a tensor that gives away what a file is instead
+_OTHERS = {  # tensors that identify other kinds of models
     "decoder.conv_in.weight": "a VQGAN",
     "token_embedding.weight": "a CLIP",
     "features.0.weight": "an image classifier",
@@ -57,9 +57,9 @@ def load(
     """A translator without gradients to its weights.
 
     spec: a name from `artgen weights list`, a run's folder, a file of ours, or an upstream `*_net_G*.pth`, or a folder
-    of them.  direction: one of DIRECTIONS; the model's own without it.  as_in_training: batch normalisation goes by
-    the picture itself and dropout stays on, as in upstream's test.py without `--eval`.  dropout: False leaves it out
-    even so (upstream: `--no_dropout`).
+    of them.  direction: one of DIRECTIONS; by default the model's own.  as_in_training: batch normalisation uses the
+    statistics of the picture and dropout stays on, as in upstream's test.py without `--eval`.  dropout: False turns it
+    off even then (upstream: `--no_dropout`).
     Raises UsageError: nothing has that name, or it does not go that way.  WeightsError: missing, damaged, of another
     kind, or with code inside.
     """
@@ -80,7 +80,7 @@ def load(
 def save(path: Path, net: Translator, *, direction: str, default: str, size: int) -> None:
     """Write fp16 safetensors that say what they are.
 
-    default: the direction that is taken where nobody asks for one.  size: side of the pictures learned from.
+    default: the direction to use when none is asked for.  size: side of the pictures learned from.
     """
     half = {name: _small(name, tensor.detach()).cpu().contiguous() for name, tensor in net.state_dict().items()}
     record = {"direction": direction, "default": default, "size": size, "sizes": asdict(net.sizes)}

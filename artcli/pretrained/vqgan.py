@@ -13,7 +13,7 @@ from artcli.errors import WeightsError
 from artcli.nn.vqgan import VQGAN, Sizes, sizes_of
 
 FILE = "vqgan.safetensors"  # in a folder of our own
-_OTHERS = {  # a tensor that gives away what a file is instead
+_OTHERS = {  # tensors that identify other kinds of models
     "visual.conv1.weight": "a CLIP",
     "token_embedding.weight": "a CLIP",
     "model.diffusion_model.input_blocks.0.0.weight": "a diffusion model",
@@ -82,7 +82,7 @@ def _archived(path: Path) -> str | None:
 
 
 def _plain_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Without what stands before the names in a diffusion model's checkpoint, which holds its VQGAN too."""
+    """Strip the prefix of the names in a diffusion model's checkpoint, which contains its VQGAN."""
     prefix = "first_stage_model."
     inner = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
     return inner or dict(state)

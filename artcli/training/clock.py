@@ -1,4 +1,4 @@
-"""How long one start of a run may take, all of it: loading, the steps, and writing down what there is."""
+"""The time limit of one start of a run: loading, steps and saving together."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from artcli.errors import ArtgenError
 
-_GRACE = 1.0  # seconds that something begun in time may take longer
+_GRACE = 1.0  # seconds that work begun in time may overrun
 _WRITTEN = 2e8  # bytes a second, for a first guess
 
 
@@ -29,12 +29,12 @@ class Clock:
         return self.limit is not None and self.spent + step + looks * self.looking + self.saving > self.limit
 
     def overdue(self) -> bool:
-        """Whether what has begun has to be given up."""
+        """Whether unfinished work has to be abandoned."""
         return self.limit is not None and self.spent > self.limit + _GRACE
 
     @contextmanager
     def save(self) -> Iterator[None]:
-        """Remember how long it takes: the last one, with a report, is among the longest."""
+        """Measure a save; the longest one counts, as the last save also writes the report."""
         began = time.monotonic()
         yield
         took = time.monotonic() - began

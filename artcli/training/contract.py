@@ -1,8 +1,8 @@
 """What a model that can be trained looks like to the trainer, to `artgen sample` and to `--export onnx`.
 
-A backend file holds `Config` (a frozen dataclass whose defaults are the first preset), `PRESETS` (name to Config) and
-`Model(config, classes)`, a plain nn.Module with the methods below.  There is no base class: what a model lacks it does
-not offer, and the verb says so.
+A model's file holds `Config` (a frozen dataclass whose defaults are the first preset), `PRESETS` (name to Config) and
+`Model(config, classes)`, a plain nn.Module with the methods below.  There is no base class: a model has the methods
+that make sense for it, and the verbs say what it cannot do.
 """
 
 import math
@@ -18,8 +18,8 @@ from torch import nn
 class Batch:
     """One process's part, or one micro-batch, of the pictures of a step.
 
-    images: (B, C, H, W) in 0..1.  labels: (B,), all 0 where the data has no classes.  texts: what each picture shows,
-    () where the data does not say, an empty one where it does not for this picture.  The rows are `first` to
+    images: (B, C, H, W) in 0..1.  labels: (B,), all 0 where the data has no classes.  texts: a caption per picture, ""
+    for a picture without one; () where the data has no captions.  The rows are `first` to
     `first + B` of the `whole` batch of all processes.
     """
 

@@ -1,4 +1,4 @@
-"""Grids of what a model draws while it learns: always the same seeds and the same held-out pictures."""
+"""Sample grids during training: always the same seeds and the same held-out pictures."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From what a run says about its data to the data itself."""
+"""Opens the data that a run's description names."""
 
 import time
 from collections.abc import Callable

@@ -12,7 +12,7 @@ from artcli.training.contract import Batch
 from artcli.training.data import order
 from artcli.training.pictures import load_sets
 
-LOOKED_AT = 1024  # held-out pictures at most: their mean loss is sharp enough, and the clock belongs to training
+LOOKED_AT = 1024  # held-out pictures at most: enough for a precise mean loss
 
 
 class TextPictures:

@@ -1,6 +1,6 @@
-"""ONNX files of finished models: torch's exporter writes them, and onnxruntime has to agree with torch about each.
+"""ONNX files of finished models, written by torch's exporter and checked with onnxruntime against torch.
 
-What a model's files are, and what goes in and out, the model says itself; see `contract.Exported`.
+The model itself names its parts with their inputs and outputs; see `contract.Exported`.
 """
 
 import importlib
@@ -26,7 +26,7 @@ from artcli.training.registry import MODELS
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 TOLERANCE = 1e-3  # how far onnxruntime may be from torch
-_SWAPPED = 0.01  # part of the whole numbers that may differ: choices between two things that are about as near
+_SWAPPED = 0.01  # share of the integers that may differ: choices between two codes at nearly the same distance
 _RECORD = "artgen"  # in the file's metadata, as in safetensors
 
 
@@ -63,7 +63,7 @@ def export(run: Path) -> Iterator[tuple[Path, float]]:
 def _write(path: Path, part: Exported, about: dict[str, Any]) -> float:
     with files.atomic(path) as temporary:
         path.parent.mkdir(exist_ok=True)
-        path.unlink(missing_ok=True)  # it is of older weights, and must not pass for these if anything fails
+        path.unlink(missing_ok=True)  # an export of older weights must not survive a failure
         try:
             temporary.write_bytes(_onnx(part, about))
             apart = max(_apart(temporary, part, turn) for turn in (0, 1))
@@ -160,7 +160,7 @@ def _silence() -> Iterator[None]:
         logging.disable(before)
 
 
-# --- is it right? ----------------------------------------------------------------------------------------------------
+# --- the check -------------------------------------------------------------------------------------------------------
 
 
 def _apart(path: Path, part: Exported, turn: int) -> float:

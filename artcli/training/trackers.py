@@ -1,6 +1,6 @@
 """TensorBoard and Weights & Biases, when asked for and installed.
 
-A run never depends on them: everything is in metrics.jsonl, and a tracker that fails is let go with one line about it.
+A run never depends on them: everything is in metrics.jsonl, and a tracker that fails is dropped with one warning.
 """
 
 import importlib.util

@@ -1,8 +1,8 @@
-"""The one trainer: steps a model's optimizers in turn, checkpoints, and goes on at the same bytes.
+"""The one trainer: steps a model's optimizers in turn, and resumes from checkpoints to the same bytes.
 
-All randomness of a step comes from a generator seeded by (seed, step), and the rows of a batch too, so a run continued
-at step k repeats exactly what the uninterrupted run did from step k on: there is no random state and no sampler
-position to save, and the number of processes may change in between.
+All randomness of a step, the choice of its pictures included, comes from a generator seeded by (seed, step).  So a run
+resumed at step k repeats exactly what the uninterrupted run did from step k on, without any saved random state or
+sampler position, and the number of processes may change in between.
 """
 
 import copy
@@ -95,9 +95,9 @@ class Trainer:
             yield Progress(self.step, self.plan.steps, losses)
 
     def rehearse(self) -> None:
-        """Compute the most expensive step once: what does not fit into memory shows at once.
+        """Compute the most expensive step once, so that a lack of memory shows at the start.
 
-        With a copy of the model, which leaves no trace and takes about the memory that the optimizers will.
+        It uses a copy of the model: the model does not change, and the copy takes about the memory of the optimizers.
         """
         worst = getattr(self.model, "worst_step", lambda total: 0)(self.plan.steps)
         actor = copy.deepcopy(self.model)
@@ -242,7 +242,7 @@ def _finished_copy(model: Any) -> Any:
 
 @torch.no_grad()
 def _move(mean: nn.Module, now: nn.Module, decay: float) -> None:
-    """The running mean a little towards the present weights; buffers are taken over."""
+    """Update the running mean of the weights; buffers are copied."""
     parameters, buffers = dict(now.named_parameters()), dict(now.named_buffers())
     for name, kept in mean.named_parameters():
         kept.lerp_(parameters[name].detach(), 1 - decay)
@@ -251,8 +251,11 @@ def _move(mean: nn.Module, now: nn.Module, decay: float) -> None:
 
 
 class Pace:
-    """Pictures per second and the time left, by the median of the last steps: one that waited for a checkpoint does
-    not move it, and the first one, slow to start, counts only as long as there is no other."""
+    """Pictures per second and the time left, from the median of the last 50 steps.
+
+    The median ignores a step that was slow because a checkpoint was saved.  The first step, slow to start, counts only
+    until there is a second one.
+    """
 
     def __init__(self, batch: int, total: int):
         self.batch, self.total = batch, total

@@ -1,7 +1,8 @@
 """Watchdogs on the numbers of a run: what looks wrong, since when, and what to try.
 
-A false alarm is worse than silence: each dog wants many logs, a margin far above the noise, and says a thing once until
-it has passed.  Losses of adversaries rise and fall with each other, so runs with a critic have only the dogs for those.
+A false alarm is worse than silence: each watchdog needs many logs and a margin far above the noise, and warns once
+until the problem has passed.  Adversarial losses rise and fall with each other, so runs with a critic get only the
+watchdogs made for them.
 """
 
 import math
@@ -100,7 +101,7 @@ class Watch:
         return lines
 
     def _adversaries(self, train: dict[str, float]) -> dict[str, str | None]:
-        """A critic that always wins, or a generator that always does, teaches the other nothing."""
+        """Warn when the critic or the generator always wins: then the other one learns nothing."""
         if not any(ADVERSARY.fullmatch(name) for name in train):
             return {}
         found: dict[str, str | None] = {}
@@ -139,7 +140,7 @@ class Watch:
 
 
 def main_loss(names: Iterable[str]) -> str | None:
-    """The loss that has to fall: the one called so, or the first; None where adversaries wrestle."""
+    """The loss that has to fall: the one called "loss", or the first; None in adversarial training."""
     names = list(names)
     if any(ADVERSARY.fullmatch(name) or GENERATOR.fullmatch(name) for name in names):
         return None

@@ -1,4 +1,4 @@
-"""What a picture is called while a model learns from words: a noun, maybe its colour, in one of a few forms."""
+"""Captions for training from class names: a noun, sometimes with its colour, in one of a few phrasings."""
 
 from collections.abc import Sequence
 

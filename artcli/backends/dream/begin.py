@@ -1,4 +1,4 @@
-"""A dream from its first step: with a prior, a sketch of the thing comes first, and the loop draws it out."""
+"""A dream from its first step: with a prior, the prior draws a sketch first, and the optimisation starts from it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -52,7 +52,7 @@ def begin(
 
 
 def after_sketch(settings: Settings) -> Settings:
-    """How the loop goes on from a sketch: held by it at first, and free in the end; a pull of one's own stays."""
+    """The loop's settings after a sketch: a pull to it that fades over the run, unless the user set an init weight."""
     if settings.init_weight:
         return settings
     return replace(settings, init_weight=settings.hold, init_decay=LEFT ** (1 / settings.steps))

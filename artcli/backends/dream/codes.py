@@ -22,7 +22,7 @@ class _StraightThrough(torch.autograd.Function):
 
 
 class _Clamp(torch.autograd.Function):
-    """To 0..1; the gradient of what lies outside passes only where a step along it leads back."""
+    """Clamp to 0..1; outside, a gradient passes only where a step along it leads back into the range."""
 
     @staticmethod
     def forward(ctx, x):  # type: ignore[override]
@@ -110,7 +110,7 @@ class CodeImage:
 
 
 def _noise(height: int, width: int, rng: torch.Generator) -> torch.Tensor:
-    """Every number of every pixel on its own, (3, height, width)."""
+    """Independent noise for every pixel and channel, (3, height, width)."""
     return torch.rand((3, height, width), generator=rng)
 
 

@@ -1,6 +1,6 @@
 """A small picture of what the words say, drawn by a diffusion model: what the optimisation starts from.
 
-The loop knows parts and textures, the prior where they belong.  Several candidates are drawn, and CLIP picks one.
+Optimisation alone finds parts and textures; the prior adds the composition.  CLIP picks the best of several candidates.
 """
 
 from collections.abc import Iterator, Sequence

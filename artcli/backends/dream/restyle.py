@@ -1,7 +1,7 @@
 """A film drawn anew, frame by frame ("Artistic Style Transfer for Videos", Ruder et al., 2016, for what moves).
 
-Every frame starts as the film's own, mixed with what the frame before it has become, carried to where its content has
-moved: what stands still stays, what moves takes its drawing along, what comes into view is drawn from the film.
+Every frame starts from the film's frame, blended with the previous result warped along the motion.  So still areas
+stay, moving areas take their drawing along, and newly visible areas are drawn from the film.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Pictures drawn one after another, each begun with what the one before it left."""
+"""Pictures drawn one after another, each starting from the one before."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -62,7 +62,7 @@ def frames_done(state: Mapping[str, Any] | None, first: int) -> int:
 
 
 def _state_of_the_start(frame: Frame, steps: int) -> dict[str, Any]:
-    """Between two pictures, the picture is all there is."""
+    """The state between two pictures: only the picture."""
     return {"step": frame.step} | ({"start": frame.state()} if frame.step < steps else {"image": frame.image()})
 
 

@@ -1,4 +1,4 @@
-"""A VQGAN that goes on from a small Fourier image: frequencies find the subject, codes give it a surface.
+"""A VQGAN that starts from a small Fourier image: the Fourier image finds the subject, the codes add texture.
 
 A grid of codes that is as small as the first stage has a few dozen places, too few to find a subject in.
 """

@@ -1,4 +1,4 @@
-"""Words that change on the way: scenes, one after the other, each melting into the next."""
+"""Prompts that change over a film: scenes in sequence, each blending into the next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Which strokes are worth their paint: how much each brings the painting closer to the photo."""
+"""Selects the strokes that help: by how much each brings the painting closer to the photo."""
 
 from __future__ import annotations
 

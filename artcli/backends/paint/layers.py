@@ -2,9 +2,9 @@
 
 In each layer the photo is cut into square patches, half as long as in the layer before, and shrunk so that each has
 the painter's 32 pixels; the painter sees what the photo has there and what is painted so far.  The last layer is
-painted twice, the second time with patches that lie across the borders of the first.  (The authors' program draws
-every stroke of that second time, whether its net wants it or not, for it forgets to ask; here the net is asked.)
-In quality mode, gaps that the net passes over are filled at the end.
+painted twice, the second time with patches shifted across the borders of the first.  (The authors' program draws every
+stroke of the second time, also those that the net rejects; here rejected strokes are left out.)  In quality mode, gaps
+that the net leaves are filled at the end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a picture is judged by at one scale: its loss and the gradient, in one piece or in tiles."""
+"""The loss of a picture at one scale and its gradient, in one piece or in tiles."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -100,7 +100,7 @@ class Objective:
         return {name: term.detach() for name, term in terms.items()}, gradient
 
     def _gradient_in_tiles(self, image: torch.Tensor) -> tuple[Terms, torch.Tensor]:
-        """First the sums over the whole picture, then what each tile's part in them does to the loss.
+        """First compute the sums over all tiles, then backpropagate the loss through each tile's part of them.
 
         The loss depends on the tiles through those sums only, so this is the gradient of the whole.
         """

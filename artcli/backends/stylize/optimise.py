@@ -101,7 +101,7 @@ class _Painter:
     ):
         self.net: FeatureNet = styles.net
         device = self.net.mean.device
-        # In one piece, or the fused optimizer takes the gradients of other pixels than those that it steps.
+        # Contiguous: otherwise the fused optimizer pairs pixels with the gradients of other pixels.
         self.photo, self.masks = photo[None].to(device).contiguous(), [mask[None].to(device) for mask in masks]
         self.styles, self.settings, self.stages, self.seed = styles, settings, stages, seed
         self.weights = objective.Weights.of(settings, self.net)
@@ -136,7 +136,7 @@ class _Painter:
             drawn = colour.noise_like(first.picture, size, rng, first.mask)
         else:
             drawn = torch.rand(3, *size, generator=rng)
-            drawn = drawn if how == "noise" else 0.5 + (drawn - 0.5) / 128  # of an even grey nothing can be learned
+            drawn = drawn if how == "noise" else 0.5 + (drawn - 0.5) / 128  # plain grey would have no gradient
         return drawn[None].to(self.photo).contiguous()
 
     def _regions(self, photo: torch.Tensor) -> list[Region]:
@@ -223,9 +223,9 @@ class _Painter:
 
     @torch.no_grad()
     def _shorten(self) -> None:
-        """Take back what of a step of L-BFGS is too long, also in its memory of it.
+        """Shorten a step of L-BFGS that is too long, also in its history.
 
-        With no more than one curvature known it leaps a hundred times too far, to glaring noise that it may not leave.
+        With a history of one step it can leap a hundred times too far, into saturated noise that it never leaves.
         """
         known = self.optimizer.state[self.image]
         if "d" not in known:  # without a gradient there is no step
@@ -237,7 +237,7 @@ class _Painter:
             self.image.copy_(self.good + made * (_LONGEST / length))
 
     def _judge(self) -> tuple[objective.Terms, torch.Tensor]:
-        """The terms and their gradient.  L-BFGS can leap to where they are no numbers: Adam goes on from before."""
+        """The terms and their gradient.  Where L-BFGS leaps to NaN, Adam takes over from the picture before."""
         terms, gradient = self.objective.gradient(self.image)
         if _finite(terms, gradient):
             return terms, gradient

@@ -1,4 +1,4 @@
-"""A large picture in pieces whose features are those of the whole."""
+"""Splits a large picture into tiles whose features equal those of the whole."""
 
 from typing import NamedTuple
 

@@ -180,7 +180,7 @@ class Studio:
                 flicker.see(frame, made)
         ratio = flicker.ratio()
         self.console.info(
-            f"cyclegan: {writer.frames} frames, from one to the next {ratio:.2f} times the source's change"
+            f"cyclegan: {writer.frames} frames; they change {ratio:.2f} times as much as the source from frame to frame"
         )
         return info.size, {"frames": writer.frames, "flicker": round(ratio, 3), "finished": not self.stop.requested}
 

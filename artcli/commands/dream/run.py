@@ -301,8 +301,8 @@ class Studio:
         }  # fmt: skip
         if self.request.source is not None:
             facts["frames"] = shown
-            change = f"from one to the next {facts['flicker']:.2f} times the source's change"
-            self.console.info(f"dream: {shown} frames, {change}")
+            change = f"they change {facts['flicker']:.2f} times as much as the source from frame to frame"
+            self.console.info(f"dream: {shown} frames; {change}")
         if not job.streamed:
             self.console.result([job.picture] if shown == 0 else job.outputs, **facts)
         self.console.info(f"dream: seed {seed}, {counted(outcome.step, 'step')} in {duration(seconds)}")

@@ -206,8 +206,10 @@ def one_of(option: str, value: str, known: tuple[str, ...]) -> str:
 
 
 def on_the_line(ctx: typer.Context, *parameters: str) -> str:
-    """Those that this call names itself, as `--these, --options`: settings files and records may hold what is meant
-    for other calls."""
+    """Those of the parameters that were typed on the command line, as `--these, --options`.
+
+    Values from settings files and recipes do not count: they may be meant for other calls.
+    """
     here = [name for name in parameters if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
     return ", ".join(f"--{name.replace('_', '-')}" for name in here)
 

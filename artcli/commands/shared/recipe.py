@@ -44,7 +44,8 @@ def parameters_of(file: Path, command: str, known: Iterable[str]) -> dict[str, A
         raise UsageError(f"{file} carries only a part of a recipe, without parameters or seed")
     for name in parameters:
         if name not in known or name in _NOT_RECORDED:
-            raise UsageError(f"the recipe in {file} (of artgen {found.get('version')}) sets '{name}', which cannot be")
+            maker = f"artgen {found.get('version')}"
+            raise UsageError(f"the recipe in {file} (of {maker}) sets '{name}', which --from does not accept")
     return {**parameters, "seed": str(seed)} if seeded else parameters
 
 

@@ -39,9 +39,9 @@ class TextBatch(Batch):
 
 @dataclass(frozen=True)
 class PictureBatch(Batch):
-    """labels: rows of the concepts.  hidden: (B, rows) that are no rivals.  attribute: (B,), -1 for none.
+    """labels: rows of the concepts.  hidden: (B, rows) left out of the softmax.  attribute: (B,), -1 for none.
 
-    turned: (B,), whose hue is not their own.  part: of the run, 0..1.
+    turned: (B,), True where the hue was changed.  part: of the run, 0..1.
     """
 
     hidden: torch.Tensor

@@ -133,7 +133,7 @@ class Model(nn.Module):
         self.names = data.concepts.names
 
     def train(self, mode: bool = True) -> "Model":
-        """The averaged tower only ever looks."""
+        """The averaged tower always stays in evaluation mode."""
         super().train(mode)
         self.averaged.eval()
         return self

@@ -1,4 +1,4 @@
-"""How far strokes are from each other, and which of the predicted ones stands for which of the wanted ones."""
+"""Distances between strokes, and the matching of predicted with wanted strokes."""
 
 import math
 
@@ -41,6 +41,6 @@ def match(shapes: torch.Tensor, logits: torch.Tensor, wanted: torch.Tensor, vali
     """
     found, sought = shapes[:, :, None].float(), wanted[:, None].float()  # (B, S, 1, 5), (B, 1, S, 5)
     cost = (found - sought).abs().sum(-1) + wasserstein(found, sought) + 1 - logits[:, :, None].float()
-    cost = torch.where(valid[:, None], cost, 0)  # the same for all: these take who is left
+    cost = torch.where(valid[:, None], cost, 0)  # equal costs: invalid ones get the predictions that are left
     rows = [linear_sum_assignment(each.T)[1] for each in cost.nan_to_num(1e6).cpu().numpy()]
     return torch.tensor(np.stack(rows), device=shapes.device)

@@ -31,12 +31,12 @@ _MAY_BE_ZERO = {"dropout", "fewest", "places", "pixel", "shape", "gaussian", "de
 class Config:
     """The paper's settings.
 
-    width, ffn, layers: of the transformer.  strokes: that it can find.  fewest: from it to that many are missing on a
-    patch; 0: always that many.
-    places, sides: from and to, of the centres and the sides of random strokes, in sides of a patch.  tinted: they lie
-    on a ground of any colour, not on black.  samples: patches that are called an epoch.  pixel, shape, gaussian,
-    decision: weights of the L1 distances of pictures and of parameters, the Wasserstein distance and the decisions.
-    positive: weight of a stroke that has to be drawn against one that must not.  held_out: patches for validation.
+    width, ffn, layers: of the transformer.  strokes: how many it predicts.  fewest: `fewest` to `strokes` strokes are
+    missing on a patch; 0: always `strokes`.
+    places, sides: ranges of the centres and the sides of random strokes, in sides of a patch.  tinted: the background
+    has any colour; otherwise it is black.  samples: patches of an epoch.  pixel, shape, gaussian, decision: weights of
+    the L1 distance of pictures, the L1 distance of parameters, the Wasserstein distance and the decisions.  positive:
+    weight of a stroke that has to be drawn, relative to one that must not.  held_out: patches for validation.
     """
 
     size: int = PATCH
@@ -81,9 +81,9 @@ class Config:
             raise UsageError(f"width {self.width} is no multiple of {HEADS}, the number of attention heads")
 
 
-# Where one stroke alone is missing, a painter soon learns where it is; where there are always eight, it learns nothing
-# for thousands of steps.  Strokes that reach the corners, and some that fill a patch, leave no holes in the paintings.
-# The supply of strokes is endless, so nothing needs to be dropped against overfitting.
+# Patches that miss a single stroke are easy, so the painter soon learns to locate strokes; with eight missing on every
+# patch it learns nothing for thousands of steps.  Strokes that reach the corners or fill a patch leave no holes in the
+# paintings.  The data are endless, so there is no dropout.
 _SMALL = Config(
     width=128,
     ffn=512,
