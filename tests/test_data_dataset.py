@@ -345,3 +345,12 @@ def test_jitter_is_the_same_in_rgb_and_ycbcr():
 def test_impossible_augmentation(wrong):
     with pytest.raises(UsageError, match="zoom is 0 to"):
         Augmentation(**wrong)
+
+
+def test_noise_is_drawn_on_the_models_device(classes, monkeypatch):
+    asked, make = [], torch.Generator
+    data = opened(classes)
+    monkeypatch.setattr(torch, "Generator", lambda device="cpu": asked.append(str(device)) or make())
+    data.batch(0, 4, device=torch.device("meta"))
+    next(data.validation(2, device=torch.device("meta")))
+    assert asked == ["meta", "meta"]

@@ -312,6 +312,19 @@ def test_shards(tmp_path):
     assert [items.read(item) for item in layout.items] == [png(n) for n in (1, 2, 3, 9)]
 
 
+def test_captions_in_shards(tmp_path):
+    """In .txt or in .json, which is about other things too; .txt counts where there are both."""
+    given = {
+        "1": {"json": b'{"caption": " a dog ", "width": 3}'}, "2": {"json": b'{"text": ["a cat", "cats"]}'},
+        "3": {"txt": b"a car\nred\n", "json": b'{"caption": "no car"}'}, "4": {"json": b"{"},
+        "5": {"json": b'{"caption": 3}'}, "6": {"json": b"[1]"}, "7": {},
+    }  # fmt: skip
+    members = {f"{key}.{suffix}": data for key, of_one in given.items() for suffix, data in of_one.items()}
+    shard(tmp_path / "a.tar", {f"{key}.png": png(int(key)) for key in given} | members)
+    texts = [item.texts for item in read_layout(tmp_path).items]
+    assert texts == [("a dog",), ("a cat", "cats"), ("a car", "red"), (), (), (), ()]
+
+
 def test_shards_without_classes(tmp_path):
     shard(tmp_path / "a.tar", {"1.png": png(1), "2.png": png(2), "2.cls": b"1"})
     layout = read_layout(tmp_path / "a.tar")

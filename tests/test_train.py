@@ -17,7 +17,7 @@ from PIL import Image
 from artcli.commands.shared import loop
 from artcli.commands.train import run as train_run
 from artcli.errors import ArtgenError
-from artcli.training import checkpoint
+from artcli.training import checkpoint, samples
 from artcli.training.clock import Clock
 from tests.conftest import EXECUTABLE, one_error_line, photograph, snapshot
 
@@ -225,6 +225,18 @@ def test_what_is_looked_at_in_vain_is_given_up(invoke, folder, data, monkeypatch
     assert "no time for the held-out pictures at step 1" in result.stderr and "stopped at step 1 of 6" in result.stderr
     assert not json.loads(Path("run/metrics.jsonl").read_text())["val"] and not (folder / "run/samples").exists()
     assert invoke(*line(data, "-q", "--save-every", 1)).exit_code == 0
+
+
+def test_a_slow_sampler_does_not_draw_at_every_save(invoke, folder, data, monkeypatch):
+    """What it draws changes nothing of what it learns, also where drawing looks at training pictures first."""
+    assert invoke(*line(data, "-q")).exit_code == 0
+    monkeypatch.setattr(samples, "SLOW", 0.0)
+    assert invoke(*line(data, "-q", out="slow")).exit_code == 0
+    assert [p.name for p in sorted(Path("slow/samples").iterdir())] == ["step-000002.png", "step-000006.png"]
+    assert len(list(Path("run/samples").iterdir())) == 3 and same(weights("run"), weights("slow"))
+    monkeypatch.setattr(samples, "EVERY", 0.0)
+    assert invoke(*line(data, "-q", out="often")).exit_code == 0
+    assert len(list(Path("often/reconstructions").iterdir())) == 3
 
 
 def test_patience_ends_a_run_that_gets_no_better(invoke, folder, data):

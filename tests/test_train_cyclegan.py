@@ -394,6 +394,17 @@ def test_pairs_by_name(sides):
         assert numbers(batch.images) == numbers(batch.others) and blue(batch.others) == [200]
 
 
+def test_captions_come_with_the_pictures_of_a(sides, folder):
+    for path in sides[0].glob("*.png"):
+        path.with_suffix(".txt").write_text(f"number {path.stem}")
+    for kind in (PAIRED, UNPAIRED):
+        batch = opened(*sides, kind, words=True).batch(0, 4, device=CPU)
+        assert batch.texts == tuple(f"number {number:02d}" for number in numbers(batch.images))
+        assert [part.texts for part in batch.split(2)] == [batch.texts[:2], batch.texts[2:]]
+    write(folder / "data/trainA"), write(folder / "data/trainB", shift=200)
+    assert opened(folder / "data", None, UNPAIRED, words=True).batch(0, 4, device=CPU).texts == ()
+
+
 def test_pairs_side_by_side(folder):
     write(folder / "pairs", size=(80, 40))
     write(folder / "pairs", 1, names="square{}.png")

@@ -118,5 +118,5 @@ def _as_rows(features: torch.Tensor) -> torch.Tensor:
 
 def _distinct(count: int, wanted: int, rng: torch.Generator) -> torch.Tensor:
     """`wanted` numbers below `count`, (wanted,), all different as long as there are enough."""
-    order = torch.randperm(count, generator=rng)
-    return order[torch.arange(wanted) % count]
+    order = torch.randperm(count, generator=rng, device=rng.device)
+    return order[torch.arange(wanted, device=rng.device) % count]

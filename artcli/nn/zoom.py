@@ -9,7 +9,7 @@ _SMALLEST = 0.5  # of the full size
 
 def side(full: int, least: int, rng: torch.Generator) -> int:
     """Of a square of `full` pixels as this step sees it; `least` is what the net needs."""
-    scale = _SMALLEST + (1 - _SMALLEST) * torch.rand((), generator=rng).item()
+    scale = _SMALLEST + (1 - _SMALLEST) * torch.rand((), generator=rng, device=rng.device).item()
     return max(least, round(scale * full))
 
 

@@ -73,7 +73,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Pair(Batch):
-    """A batch of two kinds of pictures.  images: of A.  others: of B, (B, C, H, W) in 0..1; see `Sides`."""
+    """A batch of two kinds of pictures.  images, texts: of A.  others: of B, (B, C, H, W) in 0..1; see `Sides`."""
 
     others: torch.Tensor
 

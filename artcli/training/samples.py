@@ -1,6 +1,9 @@
 """Grids of what a model draws while it learns: always the same seeds and the same held-out pictures."""
 
+import math
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +19,40 @@ COUNT, COLUMNS = 36, 6
 REBUILT = 8
 
 
+SLOW = 20.0  # seconds, for a grid that is not drawn at every save
+EVERY = 600.0  # seconds between such grids
+
+
+class Turn:
+    """Whether a grid is due: of a slow sampler only every so often, and always at the end."""
+
+    def __init__(self) -> None:
+        self.took, self.ended = 0.0, -math.inf  # seconds of the last grid; when it was done
+
+    def due(self, last: bool) -> bool:
+        return last or self.took < SLOW or time.monotonic() - self.ended >= EVERY
+
+    @contextmanager
+    def draw(self) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.ended = time.monotonic()
+        self.took = self.ended - began
+
+
+@torch.no_grad()
+def fit(model: Any, source: Any, device: torch.device) -> None:
+    """Let the model look at training pictures; what it learns of them is part of its weights."""
+    model.eval()
+    if hasattr(model, "fit"):
+        model.fit(batches(source, device))
+
+
 @torch.no_grad()
 def write(run: Path, step: int, model: Any, source: Any, classes: int, device: torch.device) -> np.ndarray | None:
     """Draw what the model can draw into RUN/samples and RUN/reconstructions; the samples as uint8 (N, H, W, C)."""
     model.eval()
     color = source.preparation.color if hasattr(source, "preparation") else "rgb"
-    if hasattr(model, "fit"):
-        model.fit(batches(source, device))
     drawn = None
     if hasattr(model, "generate"):
         labels = torch.arange(COUNT, device=device) % classes if classes else None

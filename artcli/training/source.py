@@ -94,10 +94,11 @@ def _dataset(
         "balanced": data.balanced,
         "augment": Augmentation(**data.augmentation),
         "seed": seed,
+        "words": words,
         "progress": _Reading(tell, check),
     }
     if data.sides is None:
-        return open_dataset(path, preparation, words=words, **how)
+        return open_dataset(path, preparation, **how)
     from artcli.training.data.sides import open_sides
 
     other = None if data.other is None else Path(data.other)

@@ -144,6 +144,7 @@ class Session:
         self.watch = watch.Watch(fresh=not getattr(config, "start", ""), variety=variety)
         self.best = float("inf")
         self.stale = 0  # checkpoints since the best
+        self.grids = samples.Turn()
         self.reported = 0.0  # when the report was written last
         self.spent = 0.0  # seconds of earlier starts
         self.started = time.monotonic()
@@ -287,7 +288,7 @@ class Session:
             self.console.warn(advice)
 
     def _look(self, stop: Stop) -> dict[str, float]:
-        """Losses of the held-out pictures; what the model draws goes into the run folder.
+        """Losses of the held-out pictures; what the model draws, when that is due, goes into the run folder.
 
         Empty, and nothing is drawn, where the user or the clock does not wait for them.
         """
@@ -297,8 +298,11 @@ class Session:
             return {}
         if parallel.rank() == 0:
             step, shown = self.trainer.step, self.trainer.shown
-            with self._writing():
-                self.drawn = samples.write(self.run, step, shown, self.pictures, len(self.classes), self.device)
+            samples.fit(shown, self.pictures, self.device)
+            self.drawn = None
+            if self.grids.due(last=step == self.trainer.plan.steps):
+                with self._writing(), self.grids.draw():
+                    self.drawn = samples.write(self.run, step, shown, self.pictures, len(self.classes), self.device)
             if self.drawn is not None:
                 for line in self.tracked.image("samples", samples.path(self.run, "samples", step), step):
                     self.console.warn(line)

@@ -299,8 +299,8 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
 
 
 def random_in_ball(shape: torch.Size, radius: float, rng: torch.Generator) -> torch.Tensor:
-    direction = unit(torch.randn(shape, generator=rng))
-    return direction * radius * torch.rand((shape[0], 1, 1, 1), generator=rng)
+    direction = unit(torch.randn(shape, generator=rng, device=rng.device))
+    return direction * radius * torch.rand((shape[0], 1, 1, 1), generator=rng, device=rng.device)
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:

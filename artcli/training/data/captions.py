@@ -66,6 +66,16 @@ def split(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
+def of_record(data: bytes) -> tuple[str, ...]:
+    """The "caption" or "text" of one picture's JSON, which may be about other things; () where it has none."""
+    try:
+        record = json.loads(data)
+    except ValueError:
+        return ()
+    said = (record.get("caption") or record.get("text")) if isinstance(record, dict) else None
+    return _several(said) if isinstance(said, str | list) else ()
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")

@@ -84,7 +84,9 @@ class Dataset:
         images = augment.change(images, chance, self.augmentation, self.preparation.color)
         chances = order.stream(self.seed, order.WORDS, step).random((size, wording.CHANCES))[first : first + count]
         words = self._words(rows, images, chances)
-        return Batch(images, self._labels_of(rows, device), first, size, self._rng(order.NOISE, step), texts=words)
+        return Batch(
+            images, self._labels_of(rows, device), first, size, self._rng(order.NOISE, step, device), texts=words
+        )
 
     def validation(self, size: int, limit: int | None = None, *, device: torch.device | str = "cpu") -> Iterator[Batch]:
         """The held-out pictures, at most `limit` spread over all of them, in batches of at most `size`.
@@ -128,7 +130,7 @@ class Dataset:
         for number, start in enumerate(range(0, len(rows), size)):
             part = rows[start : start + size]
             images = augment.to_float(self._gather(part).to(device))
-            rng = self._rng(order.VALIDATION, number)
+            rng = self._rng(order.VALIDATION, number, device)
             words = self._words(part, images, np.tile(wording.PLAINEST, (len(part), 1)))
             yield Batch(images, self._labels_of(part, device), 0, len(part), rng, texts=words)
 
@@ -152,8 +154,9 @@ class Dataset:
         colors = dominant_color(images).tolist() if images.shape[1] == 3 else [-1] * len(names)
         return tuple(wording.phrase(*each) for each in zip(names, colors, chances, strict=True))
 
-    def _rng(self, purpose: int, place: int) -> torch.Generator:
-        return torch.Generator().manual_seed(order.torch_seed(self.seed, purpose, place))
+    def _rng(self, purpose: int, place: int, device: torch.device | str) -> torch.Generator:
+        """On the model's device: noise is drawn where it is wanted."""
+        return torch.Generator(device).manual_seed(order.torch_seed(self.seed, purpose, place))
 
 
 # --- opening -------------------------------------------------------------------------------------------------------

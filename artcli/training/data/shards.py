@@ -1,4 +1,5 @@
-"""Shards in the webdataset convention: .tar files whose members share a key, `0001.jpg` with `0001.cls` and `0001.txt`.
+"""Shards in the webdataset convention: .tar files whose members share a key, `0001.jpg` with `0001.cls` and `0001.txt`
+or, as img2dataset also writes it, `0001.json` with a "caption".
 
 Read with the standard library: an uncompressed tar keeps every picture in one piece, so that its place is noted once
 and any thread reads it later, which the sequential reader of the `webdataset` package does not offer.
@@ -61,7 +62,7 @@ def _is_held_out(file: Found, tars: list[Found]) -> bool:
 
 def _shard(file: Found, problems: list[Skipped], held_out: bool) -> list[tuple[Item, str | None]]:
     """Every picture of one shard, and the text of its .cls if it has one."""
-    members, labels, texts = [], {}, {}
+    members, labels, texts, records = [], {}, {}, {}
     try:
         with tarfile.open(file.path, "r:") as archive:
             for member in archive:
@@ -72,6 +73,8 @@ def _shard(file: Found, problems: list[Skipped], held_out: bool) -> list[tuple[I
                     labels[key] = stream.read().decode("utf-8", "replace").strip()
                 elif suffix == ".txt" and member.size < _MAX_CAPTION_BYTES and (stream := archive.extractfile(member)):
                     texts[key] = captions.split(stream.read().decode("utf-8", "replace"))
+                elif suffix == ".json" and member.size < _MAX_CAPTION_BYTES and (stream := archive.extractfile(member)):
+                    records[key] = captions.of_record(stream.read())
                 elif suffix in SUFFIXES:
                     members.append((key, member))
     except (tarfile.TarError, OSError) as error:
@@ -85,7 +88,7 @@ def _shard(file: Found, problems: list[Skipped], held_out: bool) -> list[tuple[I
                 Slice(file.path, member.offset_data, member.size),
                 file.stamp,
                 held_out=held_out,
-                texts=texts.get(key, ()),
+                texts=texts.get(key) or records.get(key, ()),
             ),
             labels.get(key),
         )

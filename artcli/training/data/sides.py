@@ -75,7 +75,7 @@ class Sides:
 
 
 def _pair(a: Batch, b: Batch) -> Pair:
-    return Pair(a.images, a.labels, a.first, a.whole, a.rng, b.images)
+    return Pair(a.images, a.labels, a.first, a.whole, a.rng, b.images, texts=a.texts)
 
 
 def open_sides(path: Path, other: Path | None, preparation: Preparation, kind: str, *, seed: int, **how: Any) -> Sides:
@@ -123,7 +123,8 @@ def _rows_of(data: Dataset, label: int) -> Dataset:
     if not len(training):
         raise UsageError(f"{name} has no pictures to train on")
     layout = f"{len(training) + len(held_out)} pictures in {name}"
-    return replace(data, training=training, held_out=held_out, layout=layout)
+    worded = data.worded and bool(data.texts)  # the names of the two kinds are no words for what they show
+    return replace(data, training=training, held_out=held_out, layout=layout, worded=worded)
 
 
 # --- paired ----------------------------------------------------------------------------------------------------------
