@@ -134,12 +134,8 @@ def test_the_net_works_at_a_size_and_the_picture_keeps_its_own(cyclegan, tiny_tr
     net.load_state_dict(torch.load(tiny_translator))
     shown = torch.from_numpy(pixels("photo.png").transpose(2, 0, 1) / 255).float()
     drawn = translate.whole(images.resize(shown, (50, 35)), net)
-<<<<<<< HEAD
     enlarger = upscaler.load("upscaler", torch.device("cpu"))
     wanted = upscale.upscale(drawn, enlarger, 2).permute(1, 2, 0).mul(255).numpy()
-=======
-    wanted = upscale.upscale(drawn, upscaler.load("upscaler", torch.device("cpu")), 2).permute(1, 2, 0).mul(255).numpy()
->>>>>>> s28-h5
     assert np.abs(pixels("half.png") - wanted).max() <= 1, "strokes come back sharp"
     cyclegan("--from", "half.png", "-o", "again.png", model=None)
     assert Path("again.png").read_bytes() == Path("half.png").read_bytes()
