@@ -1,3 +1,18 @@
-"""artgen: neural art from the command line."""
+"""artgen: neural art from the command line, and from Python: artcli.dream("red car", out="car.png")."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from artcli.api import cyclegan, dream, paint, sample, stylize, train
 
 __version__ = "0.1.0"
+__all__ = ["cyclegan", "dream", "paint", "sample", "stylize", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """The verbs, imported when they are asked for: `import artcli` alone stays light."""
+    if name not in __all__:
+        raise AttributeError(f"module 'artcli' has no attribute '{name}'")
+    from artcli import api
+
+    return getattr(api, name)

@@ -83,6 +83,7 @@ def build(kind: type[Options], values: Mapping[str, Any]) -> Options:
 
 def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typer.Context, Options]:
     """The options of a verb from a mapping, checked and converted as those of a command line are.
+
     Raises UsageError for a name that the verb does not have, and for a value that does not fit.
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -101,6 +102,8 @@ def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typ
             made.invoke(context)
     except typer.BadParameter as error:
         raise UsageError(error.format_message()) from error
+    finally:
+        context.close()  # what holds for one call of the executable, --offline for all of Python
     return context, found[0]
 
 

@@ -102,27 +102,30 @@ class Request:
     """A run, and how long it may take.
 
     preparation: what training.data.Preparation is given.  limit: seconds for all of it since `started`, as
-    time.monotonic() has it: before torch is imported, which takes seconds.
+    time.monotonic() has it: before torch is imported, which takes seconds.  line: what the run's record says of the
+    call, without it the command line.
     """
 
     options: Options
     preparation: Mapping[str, Any]
     limit: float | None
     started: float = field(default_factory=time.monotonic, compare=False)
+    line: str = field(default="", compare=False)
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Self:
         """As the command line would have it: {"model": "vae", "data": "photos", "steps": 500}.  Raises UsageError."""
-        return cls.of(*verb.read("train", Options, values))
+        said = ", ".join(f"{name}={value!r}" for name, value in values.items())
+        return cls.of(*verb.read("train", Options, values), line=f"artcli.train({said})")
 
     @classmethod
-    def of(cls, ctx: typer.Context, asked: Options) -> Self:
+    def of(cls, ctx: typer.Context, asked: Options, line: str = "") -> Self:
         """Raises UsageError for what cannot work."""
         started = time.monotonic()
         options.one_of("MODEL", asked.model, tuple(MODELS))
         look = {"color": asked.color, "filter": asked.filter}
         preparation = {**look, **_crop(asked.crop), **_cutout(asked.cutout, asked.masks)}
-        made = cls(asked, preparation, options.seconds(asked.time_limit), started)
+        made = cls(asked, preparation, options.seconds(asked.time_limit), started, line)
         for folder in made.folders:
             if not folder.exists():
                 raise UsageError(f"there is no folder {folder} to train on")
@@ -150,7 +153,7 @@ class Request:
             steps=asked.steps,
             epochs=asked.epochs,
             version=__version__,
-            command=shlex.join(["artgen", *sys.argv[1:]]),
+            command=self.line or shlex.join(["artgen", *sys.argv[1:]]),
             config=dataclasses.asdict(config),
             data=DataSpec(
                 path=NO_DATA if self.data_free else str(asked.data.resolve()),

@@ -1,0 +1,84 @@
+"""artgen from Python: a function for each verb, with the options of its command line.
+
+    import artcli
+
+    for made in artcli.dream("red car", seed="0-3", out="car.png"):
+        print(made.paths, made.facts["similarity"])
+
+Options have the names that `--from` and settings files know: those of the command line, with underscores.
+`artgen VERB --help` describes them.
+"""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from artcli import network
+from artcli.console import Console
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one job wrote.  facts: as `--json` prints them, such as the seed and the seconds that it took."""
+
+    paths: tuple[Path, ...]
+    facts: dict[str, Any]
+
+
+def dream(prompt: str | None = None, **options: Any) -> list[Made]:
+    """Draw what the words say.  All functions here write files as the command does, and overwrite none without force.
+
+    Raises UsageError: the options are wrong.  WeightsError: weights are missing or damaged.  ArgtenError: it failed.
+    """
+    return _call("dream", prompt=prompt, **options)
+
+
+def paint(*inputs: str | Path, **options: Any) -> list[Made]:
+    """Paint photos and films with brush strokes.  Raises as `dream` does."""
+    return _call("paint", inputs=_texts(inputs), **options)
+
+
+def stylize(*inputs: str | Path, **options: Any) -> list[Made]:
+    """Paint photos, the first inputs, in the style of a picture, the last one.  Raises as `dream` does."""
+    return _call("stylize", inputs=_texts(inputs), **options)
+
+
+def cyclegan(*inputs: str | Path, **options: Any) -> list[Made]:
+    """Carry photos over to the world of paintings, and back.  Raises as `dream` does."""
+    return _call("cyclegan", inputs=_texts(inputs), **options)
+
+
+def sample(run: str | Path, **options: Any) -> list[Made]:
+    """Show what a trained model can do.  Raises as `dream` does."""
+    return _call("sample", run=str(run), **options)
+
+
+def train(model: str, data: str | Path, other: str | Path | None = None, **options: Any) -> list[Made]:
+    """Train a model on a folder of pictures.  Raises as `dream` does."""
+    return _call("train", model=model, data=str(data), other=None if other is None else str(other), **options)
+
+
+class _Collector(Console):
+    """Keeps what was written instead of printing it; warnings and errors of a batch go to stderr."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True, notes=False)
+        self.made: list[Made] = []
+
+    def result(self, paths: Any, **facts: Any) -> None:
+        self.made.append(Made(tuple(Path(path) for path in paths), facts))
+
+
+def _call(verb: str, **values: Any) -> list[Made]:
+    request = importlib.import_module(f"artcli.commands.{verb}.request").Request
+    console = _Collector()
+    asked = request.from_values({name: value for name, value in values.items() if value is not None})
+    way = "fast" if getattr(asked.options, "fast", False) else "run"
+    with network.forbidden(bool(values.get("offline"))):
+        importlib.import_module(f"artcli.commands.{verb}.{way}").run(asked, console)
+    return console.made
+
+
+def _texts(inputs: tuple[str | Path, ...]) -> list[str]:
+    return [str(each) for each in inputs]
