@@ -1,5 +1,6 @@
 """artgen: neural art from the command line, and from Python: artcli.dream("red car", out="car.png")."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,4 @@ def __getattr__(name: str) -> Any:
     """The verbs, imported when they are asked for: `import artcli` alone stays light."""
     if name not in __all__:
         raise AttributeError(f"module 'artcli' has no attribute '{name}'")
-    from artcli import api
-
-    return getattr(api, name)
+    return getattr(import_module("artcli.api"), name)  # below the whole package, which imports this file

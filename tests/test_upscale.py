@@ -24,6 +24,7 @@ from artcli.pretrained import adain as adain_files
 from artcli.pretrained import clip as clip_backend
 from artcli.pretrained import feature_nets
 from artcli.pretrained import translators as translator_files
+from artcli.pretrained import upscaler as finished_upscaler
 from artcli.training import runs
 from tests import sample_fake, test_cyclegan_run, test_stylize_fast, test_stylize_run
 from tests.batches import seeded
@@ -379,12 +380,12 @@ def test_files_that_cannot_be_used(tmp_path, run_folder, changed):
         tensors = dict(list(tensors.items())[1:]) if changed == "tensors" else tensors
         save_file(tensors, file, {"upscaler": "four" if changed == "text" else json.dumps(sizes)})
     with pytest.raises(WeightsError, match="grey" if changed == "grey" else "damaged"):
-        upscaler.load(str(tmp_path), CPU)
+        finished_upscaler.load(str(tmp_path), CPU)
 
 
 def test_a_run_that_has_not_ended(tmp_path):
     with pytest.raises(WeightsError, match=r"holds no upscaler\.safetensors.*RUN/model"):
-        upscaler.load(str(tmp_path), CPU)
+        finished_upscaler.load(str(tmp_path), CPU)
 
 
 def test_streams_take_what_save_writes(tmp_path, capsysbinary):
