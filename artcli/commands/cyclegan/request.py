@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 import typer
 
-from artcli.commands.shared import enlarge, naming, options, recipe, verb
+from artcli.commands.shared import enlarge, naming, options, verb
 from artcli.commands.shared.common import Common, Enlarging
 from artcli.commands.shared.outputs import MOVING, PICTURES, film_suffix, is_film
 from artcli.errors import UsageError
@@ -96,8 +96,8 @@ class Request:
             jobs=tuple(jobs),
             options=asked,
             enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler, film),
-            recipe=None if asked.no_metadata else recipe.make("cyclegan", options.given(ctx)),
-            recorded_weights={} if asked.from_file is None else recipe.weights_of(asked.from_file),
+            recipe=asked.record(ctx, "cyclegan"),
+            recorded_weights=asked.recorded_weights(),
         )
 
 

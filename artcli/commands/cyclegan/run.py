@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from artcli import device
 from artcli.commands.cyclegan.request import Job, Request
 from artcli.commands.shared import enlarge
-from artcli.commands.shared.outputs import load_and_work
+from artcli.commands.shared.outputs import load_and_work, tell_existing
 from artcli.commands.shared.recipe import tell_other_weights
 from artcli.console import Console, duration
 from artcli.errors import Interrupted
@@ -46,7 +46,7 @@ def _left(request: Request, console: Console) -> list[Job]:
     jobs, skip = list(request.jobs), request.options.skip_existing
     claims.take([job.out for job in jobs], force=request.options.force, skip_existing=skip)
     left = [job for job in jobs if not skip or job.streamed or not job.out.exists()]
-    console.info(f"cyclegan: {len(jobs) - len(left)} of {len(jobs)} exist already") if len(left) < len(jobs) else None
+    tell_existing("cyclegan", jobs, left, console)
     return left
 
 

@@ -11,7 +11,7 @@ from artcli.backends.dream import prompts as prompt_syntax
 from artcli.backends.dream.settings import DRAWERS, DRAWING, START, STARTS, Camera, Pace, Settings, Sketching
 from artcli.commands.dream import film as dream_film
 from artcli.commands.dream.film import Reel, Source
-from artcli.commands.shared import enlarge, naming, options, recipe, verb
+from artcli.commands.shared import enlarge, naming, options, verb
 from artcli.commands.shared.common import Common, Enlarging
 from artcli.commands.shared.outputs import FILMS, PICTURES, film_suffix
 from artcli.commands.shared.target import Target
@@ -191,8 +191,8 @@ class Request:
             fps=asked.fps or dream_film.FPS,
             enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler),
             time_limit=options.seconds(asked.time_limit),
-            recipe=None if asked.no_metadata else recipe.make("dream", {**options.given(ctx), "steps": settings.steps}),
-            recorded_weights={} if asked.from_file is None else recipe.weights_of(asked.from_file),
+            recipe=asked.record(ctx, "dream", steps=settings.steps),
+            recorded_weights=asked.recorded_weights(),
         )
 
     @property

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 import typer
 
 from artcli.backends.paint.settings import PACES, PAINT, Settings
-from artcli.commands.shared import naming, options, recipe, verb
+from artcli.commands.shared import naming, options, verb
 from artcli.commands.shared.common import Common
 from artcli.commands.shared.outputs import FILMS, MOVING, PICTURES, film_suffix, is_film
 from artcli.errors import UsageError
@@ -141,8 +141,8 @@ class Request:
         return cls(
             jobs=tuple(jobs),
             options=asked,
-            recipe=None if asked.no_metadata else recipe.make("paint", options.given(ctx)),
-            recorded_weights={} if asked.from_file is None else recipe.weights_of(asked.from_file),
+            recipe=asked.record(ctx, "paint"),
+            recorded_weights=asked.recorded_weights(),
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from artcli import device
 from artcli.commands.paint.request import Job, Request
-from artcli.commands.shared.outputs import load_and_work
+from artcli.commands.shared.outputs import load_and_work, tell_existing
 from artcli.commands.shared.recipe import tell_other_weights
 from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted, UsageError
@@ -63,7 +63,7 @@ def _left(request: Request, console: Console) -> list[Job]:
     if not skip:
         return jobs
     left = [job for job in jobs if job in going_on or job.streamed or not all(path.exists() for path in job.outputs)]
-    console.info(f"paint: {len(jobs) - len(left)} of {len(jobs)} exist already") if len(left) < len(jobs) else None
+    tell_existing("paint", jobs, left, console)
     return left
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from artcli import device
 from artcli.commands.sample import sheet
 from artcli.commands.sample.request import Job
+from artcli.commands.shared.outputs import tell_existing
 from artcli.console import counted
 from artcli.errors import ArtgenError
 
@@ -41,8 +42,7 @@ def _files(session: "Session") -> None:
     request, sampler = session.request, session.sampler
     jobs = device.my_share(request.jobs(session.classes))
     left = [job for job in jobs if not (request.options.skip_existing and job.path.exists())]
-    if len(left) < len(jobs):
-        session.console.info(f"sample: {len(jobs) - len(left)} of {len(jobs)} exist already")
+    tell_existing("sample", jobs, left, session.console)
     pictures = sampler.generate([j.seed for j in left], [j.class_name for j in left], request.options.truncation)
     failed = 0
     for job, picture in zip(left, session.watched(pictures, len(left)), strict=True):

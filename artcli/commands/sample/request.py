@@ -173,7 +173,7 @@ class Request:
             options=asked,
             enlargement=AS_IS if film or asked.upscale is None else enlargement,
             recipe=None if given.no_metadata else _recorded(ctx),
-            recorded_weights={} if given.from_file is None else recipe.weights_of(given.from_file),
+            recorded_weights=given.recorded_weights(),
         )
         _check_runs(made.runs)
         return made

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from artcli.commands.shared import options
+import typer
+
+from artcli.commands.shared import options, recipe
 from artcli.console import Console
 
 
@@ -30,6 +33,14 @@ class Making(Quiet):
     force: options.Force = False
     skip_existing: options.SkipExisting = False
     no_metadata: options.NoMetadata = False
+
+    def record(self, ctx: typer.Context, command: str, **settled: Any) -> dict[str, Any] | None:
+        """The fixed part of the recipe that outputs carry, None for none.  settled: in place of what was asked."""
+        return None if self.no_metadata else recipe.make(command, {**options.given(ctx), **settled})
+
+    def recorded_weights(self) -> dict[str, str]:
+        """Fingerprints of the weights that made the file of --from, by name."""
+        return {} if self.from_file is None else recipe.weights_of(self.from_file)
 
 
 @dataclass(frozen=True, kw_only=True)

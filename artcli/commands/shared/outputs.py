@@ -102,6 +102,12 @@ def one_by_one(
         raise ArtgenError(f"{failed} of {len(jobs)} pictures failed; the others are done")
 
 
+def tell_existing(label: str, jobs: Sequence[object], left: Sequence[object], console: Console) -> None:
+    """Say how many jobs are done already, if any are."""
+    if len(left) < len(jobs):
+        console.info(f"{label}: {len(jobs) - len(left)} of {len(jobs)} exist already")
+
+
 def tell_stop(verb: str, outcome: "Outcome", total: int, *, streamed: bool, console: Console) -> None:
     """Say where a run stopped before its end, if it did.  Raises Interrupted when the user stopped it."""
     if outcome.stopped is None:

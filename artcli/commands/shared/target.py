@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from artcli.commands.shared.outputs import FILMS, MOVING
+from artcli.commands.shared.outputs import FILMS, MOVING, tell_existing
 from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import claims, files
@@ -78,5 +78,5 @@ def check(
     if not skip_existing:
         return list(jobs)
     left = [job for job in jobs if job in going_on or not all(path.exists() for path in job.outputs)]
-    console.info(f"{label}: {len(jobs) - len(left)} of {len(jobs)} exist already") if len(left) < len(jobs) else None
+    tell_existing(label, jobs, left, console)
     return left

@@ -9,7 +9,7 @@ import typer
 
 from artcli.backends.stylize import schedule
 from artcli.backends.stylize.settings import KEEP_COLOR, LOSS, MASKS, OPTIMIZERS, PRESETS, Basics, Settings
-from artcli.commands.shared import enlarge, naming, options, recipe, verb
+from artcli.commands.shared import enlarge, naming, options, verb
 from artcli.commands.shared.common import Common, Enlarging
 from artcli.commands.shared.outputs import FILM_INPUTS, FILMS, MOVING, PICTURES, film_suffix, is_film
 from artcli.commands.shared.target import Target
@@ -153,8 +153,8 @@ class Request:
             styles=tuple(styles),
             seed=_seed(asked.seed, settings.init),
             enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler, film),
-            recipe=None if asked.no_metadata else recipe.make("stylize", options.given(ctx)),
-            recorded_weights={} if asked.from_file is None else recipe.weights_of(asked.from_file),
+            recipe=asked.record(ctx, "stylize"),
+            recorded_weights=asked.recorded_weights(),
         )
 
     def snapshots(self, job: Job) -> list[Path]:
