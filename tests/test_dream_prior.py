@@ -57,10 +57,12 @@ def test_seed_and_words_matter(prior, clip):
     assert not torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
 
-def test_clip_picks_the_candidate(prior, clip):
-    """The best of three by its own score; with a weight below 0 the worst."""
+def test_clip_and_the_prior_pick_the_candidate(prior, clip, monkeypatch):
+    """The best of three by its own score; when the prior says nothing and CLIP's weights are turned, CLIP's worst."""
     liked, disliked = prior("a cat"), prior("a cat | a cat:-2")
     disliked.wishes = liked.wishes
+    assert torch.equal(sketch(liked, clip)[-1], best_of(liked, clip, 1))
+    monkeypatch.setattr("artcli.backends.dream.prior.evidence", lambda net, wishes, pictures: torch.zeros(3))
     assert torch.equal(sketch(liked, clip)[-1], best_of(liked, clip, 1))
     assert torch.equal(sketch(disliked, clip)[-1], best_of(liked, clip, -1))
 
