@@ -472,6 +472,32 @@ def test_a_film_from_prompt_to_prompt(invoke, run):
     assert Path("way.mp4").stat().st_size > 0
 
 
+def test_neighbours_in_picture_sets(invoke, folder, tiny_clip):
+    write_sets(folder / "sets")
+    result = invoke(
+        "train",
+        "diffusion",
+        "sets",
+        "--preset",
+        "tiny",
+        "--set",
+        f"clip={tiny_clip}",
+        "--set",
+        "texts=32",
+        "--steps",
+        2,
+        "--out",
+        "packed",
+    )
+    assert result.exit_code == 0, result.stderr
+    result = invoke(
+        "sample", "packed", "--neighbours", "--prompt", "a cat", "--count", 2, "--seed", 0, "-o", "n.png", "--json"
+    )
+    assert result.exit_code == 0, result.stderr
+    near = [json.loads(line) for line in result.stdout.splitlines()][-1]["pixels"]
+    assert len(near) == 2 and all(n["name"].startswith(("things-", "captioned-")) for n in near)
+
+
 def test_neighbours_of_samples(invoke, run):
     result = sampled(invoke, run, "--neighbours", "--prompt", "a cat", "--count", 2, "-o", "near.png")
     assert "nearest in pixels" in result.stderr

@@ -287,4 +287,5 @@ def dataset_of(loaded: Loaded) -> Any:
 
     if not loaded.spec.data.path:
         raise UsageError(f"{loaded.run} does not say which pictures it was trained on, as the folder of a run does.")
-    return source.reopen(loaded.spec.data, loaded.spec.seed)
+    backend = importlib.import_module(MODELS[loaded.spec.model])
+    return source.reopen(backend, loaded.config, loaded.spec)

@@ -71,11 +71,15 @@ def _refuse_preparation(spec: RunSpec) -> None:
         raise UsageError(f"the data of {spec.model} are prepared already: leave out {', '.join(changed)}")
 
 
-def reopen(data: DataSpec, seed: int) -> Any:
+def reopen(backend: Any, config: Any, spec: RunSpec) -> Any:
     """The pictures that a finished model was trained on, of two kinds the first.  Raises UsageError: they are gone."""
+    data = spec.data
     if not Path(data.path).exists():
         raise UsageError(f"the pictures it was trained on are gone: there is no {data.path}")
-    found = _dataset(data, seed, lambda line: None)
+    own = _own(backend, config, spec)
+    if own is not None:
+        return own
+    found = _dataset(data, spec.seed, lambda line: None)
     return found if data.sides is None else found.a
 
 

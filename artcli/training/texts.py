@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -29,13 +30,24 @@ class TextPictures:
         self.labels = torch.cat([s.labels for s in self.sets])
         firsts = torch.tensor([0, *(len(s.images) for s in self.sets)]).cumsum(0)[:-1].tolist()
         split = [s.split() for s in self.sets]
-        self.training = [first + rows for first, (rows, _) in zip(firsts, split, strict=True)]
-        self.held_out = torch.cat([first + rows for first, (_, rows) in zip(firsts, split, strict=True)])
+        self.learned = [first + rows for first, (rows, _) in zip(firsts, split, strict=True)]  # training rows of a set
+        self.training = torch.cat(self.learned).numpy()
+        self.held_out = torch.cat([first + rows for first, (_, rows) in zip(firsts, split, strict=True)]).numpy()
         self.shares = torch.tensor([s.share for s in self.sets])
-        self.names = [[line.split("|") for line in s.names] for s in self.sets]
+        self.nouns = [[line.split("|") for line in s.names] for s in self.sets]
+        self.names = [
+            f"{s.name}-{row}-{s.names[label].partition('|')[0]}"
+            for s in self.sets
+            for row, label in enumerate(s.labels.tolist())
+        ]
         self.kinds = [[[kind for kind in line.split("|") if kind] for line in s.kinds] for s in self.sets]
         for pictures in self.sets:
             pictures.images.resize_(0)  # they are in `pixels` now
+
+    @property
+    def images(self) -> np.ndarray:
+        """uint8 (N, size, size, 3), a view, as the folders of pictures have them."""
+        return self.pixels.permute(0, 2, 3, 1).numpy()
 
     def batch(self, step: int, size: int, *, device: torch.device, first: int = 0, count: int | None = None) -> Batch:
         """Rows `first` to `first + count` of the `size` pictures of a step, each mirrored with probability 0.5."""
@@ -43,16 +55,16 @@ class TextPictures:
         chosen = torch.multinomial(self.shares, size, True, generator=rng)
         places, mirrored = torch.rand(size, generator=rng), torch.rand(size, generator=rng) < 0.5
         wording = torch.rand(size, words.CHANCES, generator=rng)
-        lengths = torch.tensor([len(rows) for rows in self.training])
+        lengths = torch.tensor([len(rows) for rows in self.learned])
         inside = (places.double() * lengths[chosen]).long()
-        rows = torch.stack([self.training[s][i] for s, i in zip(chosen.tolist(), inside.tolist(), strict=True)])
+        rows = torch.stack([self.learned[s][i] for s, i in zip(chosen.tolist(), inside.tolist(), strict=True)])
         mine = slice(first, size if count is None else first + count)
         noise = torch.Generator(device).manual_seed(order.torch_seed(self.seed, order.NOISE, step))
         return self._batch(rows[mine], wording[mine], mirrored[mine], device, first, size, noise)
 
     def validation(self, size: int, *, device: torch.device, limit: int | None = None) -> Iterator[Batch]:
         """Held-out pictures, at most LOOKED_AT spread over all sets, each with its plainest text."""
-        held = order.spread(self.held_out.numpy(), min(limit or LOOKED_AT, LOOKED_AT))
+        held = order.spread(self.held_out, min(limit or LOOKED_AT, LOOKED_AT))
         for number, rows in enumerate(torch.from_numpy(held).split(size)):
             rng = torch.Generator(device).manual_seed(order.torch_seed(self.seed, order.VALIDATION, number))
             plain = torch.tensor([words.PLAINEST]).expand(len(rows), -1)
@@ -79,7 +91,7 @@ class TextPictures:
 
     def _text(self, row: int, color: int, chance: list[float]) -> str:
         number, label = int(self.owner[row]), int(self.labels[row])
-        noun = words.noun(self.names[number][label], self.kinds[number][label], chance)
+        noun = words.noun(self.nouns[number][label], self.kinds[number][label], chance)
         return words.phrase(noun, color, chance) if self.sets[number].attributes else noun
 
 
