@@ -14,7 +14,9 @@ from artcli.backends.dream import begin, rivals, steer
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.prior import Prior
 from artcli.backends.dream.prompts import parse
-from artcli.backends.dream.settings import Settings, Sketching
+from artcli.backends.dream.settings import Camera, Settings, Sketching
+from artcli.backends.dream.story import Story
+from artcli.backends.dream.travel import travel
 from artcli.commands.shared import loop
 from artcli.media import record, video
 from artcli.pretrained import diffusion as diffusion_files
@@ -112,10 +114,69 @@ def test_the_sketch_comes_first_and_the_loop_goes_on_from_it(prior, clip):
     shown = frames(clip, prior())
     assert [f.step for f in shown] == list(range(1, 10)) and {f.total for f in shown} == {9}
     first, last = shown[HOW.steps - 1].image(), shown[-1].image()
-    other = begin._enlarged(
-        begin._sketch(steer.texts(clip, parse("a cat")), clip, SETTINGS, prior(), 7, None)[-1], SETTINGS
-    )
+    other, _ = begin.sketch(steer.texts(clip, parse("a cat")), clip, SETTINGS, prior(), 7, None)
+    other = begin.enlarged(other[-1], SETTINGS)
     assert (last - first).abs().mean() < 0.5 * (last - other).abs().mean()
+
+
+def test_a_later_scene_is_drawn_over_the_sketch_before_it(model, clip):
+    words, rivals = [parse("a cat"), parse("a dog"), parse("a red car")], others(clip)
+    told = Prior(model, clip, words[0], HOW, words[1:])
+    first = told.sketch(2, 64, 64, rivals)[-1]
+    one, two = told.renewed(first, 2, rivals)
+    alone = Prior(model, clip, words[1], HOW).sketch(3, 64, 64, rivals)[-1]
+    assert not torch.equal(one, first) and not torch.equal(one, two)
+    assert (one - first).abs().mean() < (alone - first).abs().mean()
+    assert all(torch.equal(a, b) for a, b in zip(told.renewed(first, 2, rivals), (one, two), strict=True))
+
+
+@pytest.fixture
+def turned(monkeypatch):
+    """Sketches of later scenes that are unmistakable."""
+    monkeypatch.setattr(Prior, "renewed", lambda self, sketch, seed, rivals: [1 - sketch] * len(self.later))
+
+
+def test_every_scene_of_a_story_is_pulled_to_its_own_sketch(model, clip, turned):
+    words = [parse("a cat"), parse("a dog")]
+    story = Story([steer.texts(clip, each) for each in words])
+    settings = Settings(48, 48, steps=24, cutouts=2, low_res=0, drawer="fft", hold=1e5)
+
+    def told():
+        return Prior(model, clip, words[0], HOW, words[1:])
+
+    first, later = begin.sketch(story, clip, settings, told(), 2, None)
+    one, two = (begin.enlarged(each, settings) for each in (first[-1], later[0]))
+    shown = [f.image() for f in begin.begin(story, clip, settings, seed=2, prior=told())]
+
+    def nearer_to_two(picture):
+        return (picture - two).square().mean() < (picture - one).square().mean()
+
+    assert not nearer_to_two(shown[HOW.steps + 4]) and nearer_to_two(shown[-1])
+
+
+def test_a_film_takes_on_the_next_scene_s_sketch(model, clip, turned):
+    """A frame at a time, and not at all before the words change; resumed, the same frames."""
+    words = [parse("a cat"), parse("a dog")]
+    story = Story([steer.texts(clip, each) for each in words])
+    settings = Settings(48, 48, steps=2, cutouts=2, low_res=0, drawer="fft", lr=1e-6)
+    camera = Camera(zoom=1.0, steps=1)
+
+    def film(later, state=None):
+        told = Prior(model, clip, words[0], HOW, later)
+        return list(
+            travel(
+                story if later else Story(story.scenes[:1]), clip, settings, camera, 8, seed=2, prior=told, state=state
+            )
+        )
+
+    frames = film(words[1:])
+    _, later = begin.sketch(story, clip, settings, Prior(model, clip, words[0], HOW, words[1:]), 2, None)
+    goal = begin.enlarged(later[0], settings)
+    away = [(f.image() - goal).abs().mean().item() for f in frames[HOW.steps + 1 :]]
+    assert away[-1] < 0.5 * away[0]
+    assert max(abs(a - away[0]) for a in away[:2]) < 0.05 * away[0]
+    again = film(words[1:], frames[-3].state())
+    assert torch.equal(again[-1].image(), frames[-1].image())
 
 
 def test_the_pull_to_the_sketch_holds_the_picture(prior, clip):

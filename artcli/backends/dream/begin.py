@@ -38,46 +38,48 @@ def begin(
         yield from dream(targets, clip, settings, canvas=canvas, state=state, **how)
         return
     ahead, done = prior.how.steps, 0 if state is None else state["step"]
-    sketches = _sketch(targets, clip, settings, prior, seed, canvas)
+    sketches, later = sketch(targets, clip, settings, prior, seed, canvas)
     for step in range(done + 1, ahead + 1):
         shown = partial(_shown, sketches[step - 1], settings, canvas)
         yield Frame(step, ahead + settings.steps, shown, {}, partial(dict, step=step))
-    start = _enlarged(sketches[-1], settings)
+    start, *others = (enlarged(each, settings) for each in (sketches[-1], *later))
     photo, mask = (start, None) if canvas is None else (canvas.photo, canvas.mask)
-    begun = Canvas(photo, mask, sketch=start)
+    begun = Canvas(photo, mask, sketch=start, later=tuple(others))
     inner = None if done <= ahead else state["drawn"]  # type: ignore[index]
-    for frame in dream(targets, clip, after_sketch(settings), canvas=begun, state=inner, **how):
+    for frame in dream(targets, clip, after_sketch(settings, 1 + len(later)), canvas=begun, state=inner, **how):
         step = ahead + frame.step
         yield frame._replace(step=step, total=ahead + settings.steps, state=partial(_state, step, frame))
 
 
-def after_sketch(settings: Settings) -> Settings:
-    """The loop's settings after a sketch: a pull to it that fades over the run, unless the user set an init weight."""
+def after_sketch(settings: Settings, scenes: int = 1) -> Settings:
+    """The loop's settings after a sketch: a pull to it that fades over a scene, unless the user set an init weight."""
     if settings.init_weight:
         return settings
-    return replace(settings, init_weight=settings.hold, init_decay=LEFT ** (1 / settings.steps))
+    return replace(settings, init_weight=settings.hold, init_decay=LEFT ** (scenes / settings.steps))
 
 
-def _sketch(
+def sketch(
     targets: Sequence[Target] | Story,
     clip: Clip,
     settings: Settings,
     prior: Prior,
     seed: int,
     canvas: Canvas | None,
-) -> list[torch.Tensor]:
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The first scene's sketch as it came about, and those of a story's later scenes, (3, h, w) each."""
     story = targets if isinstance(targets, Story) else Story([targets])
     others = rivals.embed(clip, story.embeddings())
-    photo = None if canvas is None else canvas.photo
-    return prior.sketch(seed, settings.height, settings.width, others, photo)
+    first = prior.sketch(seed, settings.height, settings.width, others, None if canvas is None else canvas.photo)
+    return first, prior.renewed(first[-1], seed, others) if len(story) > 1 else []
 
 
-def _enlarged(sketch: torch.Tensor, settings: Settings) -> torch.Tensor:
+def enlarged(sketch: torch.Tensor, settings: Settings) -> torch.Tensor:
+    """(3, h, w) at the size of the picture."""
     return fft.resize(sketch[None], settings.height, settings.width)[0]
 
 
 def _shown(sketch: torch.Tensor, settings: Settings, canvas: Canvas | None) -> torch.Tensor:
-    picture = _enlarged(sketch, settings)
+    picture = enlarged(sketch, settings)
     return picture if canvas is None else canvas.compose(picture[None])[0]
 
 

@@ -20,7 +20,8 @@ class Canvas:
 
     photo: (3, H, W) in 0..1; also what the init weight pulls to.  mask: (1, H, W) in 0..1 or None; where it is 0 the
     photograph stays exactly as it is.  before: (3, H, W), of which the part `steady`, 0..1, is in the start.  sketch:
-    (3, H, W), what is drawn on and pulled to in the photograph's place: it has little detail to lose.
+    (3, H, W), what is drawn on and pulled to in the photograph's place: it has little detail to lose.  later: sketches
+    of the scenes after the first.
     """
 
     photo: torch.Tensor
@@ -28,6 +29,7 @@ class Canvas:
     before: torch.Tensor | None = None
     steady: float = 0.0
     sketch: torch.Tensor | None = None
+    later: tuple[torch.Tensor, ...] = ()
 
     @property
     def begun(self) -> torch.Tensor:

@@ -183,13 +183,26 @@ class _Artist:
         return torch.stack(losses).sum()
 
     def _pull_to_init(self, image: torch.Tensor, gradient: torch.Tensor) -> float:
-        """Adds the gradient of weight / 2 * mean squared distance to the photograph; returns its loss."""
-        weight = self.settings.init_weight * self.settings.init_decay**self.step
-        if self.canvas is None or weight == 0:
-            return 0.0
-        away = image.detach() - fft.resize(self.canvas.begun[None].to(image.device), *image.shape[-2:])
-        gradient += weight * away / away.numel()
-        return weight / 2 * away.square().mean().item()
+        """Adds the gradient of weight / 2 * mean squared distance to what is pulled to; returns its loss."""
+        loss = 0.0
+        for weight, wanted in self._pulls():
+            away = image.detach() - fft.resize(wanted[None].to(image.device), *image.shape[-2:])
+            gradient += weight * away / away.numel()
+            loss += weight / 2 * away.square().mean().item()
+        return loss
+
+    def _pulls(self) -> list[tuple[float, torch.Tensor]]:
+        """Weights and pictures, (3, H, W): the sketch of this scene, and where it melts that of the next."""
+        canvas, settings = self.canvas, self.settings
+        if canvas is None or not settings.init_weight:
+            return []
+        if not canvas.later:
+            return [(settings.init_weight * settings.init_decay**self.step, canvas.begun)]
+        scene, turned = self.story.place(self.step / settings.steps)
+        since = self.step - scene * settings.steps / len(self.story)
+        sketches, weight = (canvas.begun, *canvas.later), settings.init_weight
+        pulls = [(weight * settings.init_decay**since * (1 - turned), sketches[scene])]
+        return [*pulls, (weight * turned, sketches[scene + 1])] if turned else pulls
 
     @torch.no_grad()
     def picture(self) -> torch.Tensor:

@@ -5,6 +5,7 @@ itself pick the best.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -18,20 +19,30 @@ from artcli.pretrained.clip import Clip
 from artcli.pretrained.diffusion import Diffusion
 
 LONGEST = 1.5  # times the size that the net was trained on; longer pictures are drawn in windows
+RENEWED = 0.8  # how much of a sketch the next scene draws anew: its layout stays in part
 SEEDS = 1000  # between those of one picture's candidates and the next picture's
 
 
 class Prior:
     """A diffusion model, and a CLIP that helps it to pick among what it draws.
 
-    what: the words of one picture, each with its weight; below 0: away from it.
+    what: the words of one picture, each with its weight; below 0: away from it.  later: the words of a story's other
+    scenes.
     """
 
-    def __init__(self, model: Diffusion, clip: Clip, what: Sequence[Prompt], how: Sketching = Sketching()):
+    def __init__(
+        self,
+        model: Diffusion,
+        clip: Clip,
+        what: Sequence[Prompt],
+        how: Sketching = Sketching(),
+        later: Sequence[Sequence[Prompt]] = (),
+    ):
         self.model, self.clip, self.how = model, clip, how
         weights = [prompt.weight for prompt in what]
         self.wishes = [Wish(*pair) for pair in zip(model.tower([p.text for p in what]), weights, strict=True)]
         self.targets = list(zip(clip.encode_text([p.text for p in what]), weights, strict=True))
+        self.later = [Prior(model, clip, words) for words in later]
 
     @torch.no_grad()
     def sketch(
@@ -47,6 +58,15 @@ class Prior:
         states = list(self._solve(noise, photo))
         best = int(self._scores(to_picture(states[-1].picture), rivals).argmax())
         return [to_picture(state.picture[best]) for state in states]
+
+    def renewed(self, sketch: torch.Tensor, seed: int, rivals: torch.Tensor) -> list[torch.Tensor]:
+        """Sketches of the later scenes, each drawn over the one before it, (3, h, w); arguments as `sketch`."""
+        found = [sketch]
+        for prior in self.later:
+            prior.how = replace(self.how, strength=RENEWED)
+            height, width = sketch.shape[1:]
+            found.append(prior.sketch(seed, height, width, rivals, found[-1])[-1])
+        return found[1:]
 
     def _solve(self, noise: torch.Tensor, photo: torch.Tensor | None) -> Iterator:
         start, x = 1.0, noise

@@ -7,15 +7,17 @@ from typing import Any
 import torch
 
 from artcli.backends.dream.begin import begin as begin_dream
+from artcli.backends.dream.begin import enlarged, sketch
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.optimise import dream
 from artcli.backends.dream.prior import Prior
 from artcli.backends.dream.settings import Settings
-from artcli.backends.dream.story import Story
+from artcli.backends.dream.story import MELT, Story
 from artcli.backends.frame import Frame
 from artcli.nn.vqgan import VQGAN
 from artcli.pretrained.clip import Clip
 
+KEPT = 0.2  # of a scene's picture, when it has turned into the next one's sketch
 Begin = Callable[[torch.Tensor], tuple[Canvas, Settings]]
 
 
@@ -47,13 +49,37 @@ def sequence(
         image, done = frame.image(), 0
     else:
         image, done = state["image"].to(clip.device), frames_done(state, first)
+    renew = _renewal(story, clip, settings, prior, seed, canvas, frames)
     for number in range(done, frames):
-        start, short = begin(image)
-        targets = story.at(number / max(1, frames - 1))
+        part = number / max(1, frames - 1)
+        start, short = begin(renew(image, part))
+        targets = story.at(part)
         *_, frame = dream(targets, clip, short, seed=_seed(seed, number), canvas=start, vqgan=vqgan)
         image = frame.image()
         step = first + number + 1
         yield Frame(step, total, partial(_as_is, image), frame.metrics, partial(_as_is, {"step": step, "image": image}))
+
+
+def _renewal(
+    story: Story,
+    clip: Clip,
+    settings: Settings,
+    prior: Prior | None,
+    seed: int,
+    canvas: Canvas | None,
+    frames: int,
+) -> Callable[[torch.Tensor, float], torch.Tensor]:
+    """Where a scene melts into the next, every frame's picture takes on a little of the next one's sketch."""
+    if prior is None or len(story) == 1:
+        return lambda image, part: image
+    later = [enlarged(each, settings) for each in sketch(story, clip, settings, prior, seed, canvas)[1]]
+    share = 1 - KEPT ** (len(story) / (MELT * frames))
+
+    def renew(image: torch.Tensor, part: float) -> torch.Tensor:
+        scene, turned = story.place(part)
+        return image.lerp(later[scene].to(image.device), min(share, 1 - KEPT)) if turned else image
+
+    return renew
 
 
 def frames_done(state: Mapping[str, Any] | None, first: int) -> int:

@@ -21,14 +21,19 @@ class Story:
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def at(self, part: float) -> list[Target]:
-        """What is drawn at this part of the run, 0..1."""
+    def place(self, part: float) -> tuple[int, float]:
+        """The scene at this part of the run, 0..1, and how far it has turned into the next one, 0..1."""
         place = min(part, 1.0) * len(self.scenes)
         scene = min(int(place), len(self.scenes) - 1)
         along = (place - scene - (1 - MELT)) / MELT
         if scene == len(self.scenes) - 1 or along <= 0:
-            return list(self.scenes[scene])
-        return _between(self.scenes[scene], self.scenes[scene + 1], along * along * (3 - 2 * along))
+            return scene, 0.0
+        return scene, along * along * (3 - 2 * along)
+
+    def at(self, part: float) -> list[Target]:
+        """What is drawn at this part of the run, 0..1."""
+        scene, turned = self.place(part)
+        return _between(self.scenes[scene], self.scenes[scene + 1], turned) if turned else list(self.scenes[scene])
 
     def embeddings(self) -> torch.Tensor:
         """Of all targets of all scenes, (N, D)."""

@@ -178,13 +178,13 @@ class Studio:
         return diffusion_files.load(self.request.prior, self.device, **where)
 
     def _prior(self, job: Job) -> "Prior | None":
-        """What draws the first scene's words before the loop does."""
+        """What draws the words before the loop does."""
         from artcli.backends.dream.prior import Prior
 
         if self.diffusion is None:
             return None
-        words = prompt_syntax.parse_story(job.prompt)[0]
-        return Prior(self.diffusion, self.clip, words, self.asked.sketching)
+        words, *later = prompt_syntax.parse_story(job.prompt)
+        return Prior(self.diffusion, self.clip, words, self.asked.sketching, later)
 
     def _encodes(self) -> bool:
         """Whether pictures become codes, and not only codes pictures."""
