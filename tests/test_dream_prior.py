@@ -19,6 +19,7 @@ from artcli.backends.dream.story import Story
 from artcli.backends.dream.travel import travel
 from artcli.commands.shared import loop
 from artcli.media import record, video
+from artcli.models import diffusion
 from artcli.pretrained import diffusion as diffusion_files
 from tests.conftest import one_error_line, photograph
 
@@ -61,7 +62,8 @@ def test_seed_and_words_matter(prior, clip):
 
 def test_clip_and_the_prior_pick_the_candidate(prior, clip, monkeypatch):
     """The best of three by its own score; when the prior says nothing and CLIP's weights are turned, CLIP's worst."""
-    liked, disliked = prior("a cat"), prior("a cat | a cat:-2")
+    how = Sketching(3, 4, clip_guidance=0.0)
+    liked, disliked = prior("a cat", how), prior("a cat | a cat:-2", how)
     disliked.wishes = liked.wishes
     assert torch.equal(sketch(liked, clip)[-1], best_of(liked, clip, 1))
     monkeypatch.setattr("artcli.backends.dream.prior.evidence", lambda net, wishes, pictures: torch.zeros(3))
@@ -69,10 +71,27 @@ def test_clip_and_the_prior_pick_the_candidate(prior, clip, monkeypatch):
     assert torch.equal(sketch(disliked, clip)[-1], best_of(liked, clip, -1))
 
 
+def test_clip_leads_the_sketches_to_the_words(prior, clip):
+    """Better found, by CLIP as a whole and for every candidate; at 0 as the solver alone draws them."""
+
+    def found(clip_guidance):
+        told = prior(how=Sketching(3, 8, clip_guidance=clip_guidance))
+        noise = diffusion.start_noise(told.model.net, [0, 1, 2], 16, 16)
+        *_, state = told._solve(noise, None, told._lead(0, others(clip)))
+        return diffusion.to_picture(state.picture), told
+
+    (free, told), (led, _) = found(0.0), found(0.3)
+    *_, plain = diffusion.sample(
+        told.model.net, told.wishes, diffusion.start_noise(told.model.net, [0, 1, 2], 16, 16), 4.0, 8
+    )
+    assert torch.equal(free, diffusion.to_picture(plain.picture))
+    assert (told._seen(led, others(clip)) > told._seen(free, others(clip))).all()
+
+
 def best_of(prior, clip, sign):
     from artcli.models.diffusion import start_noise, to_picture
 
-    *_, state = prior._solve(start_noise(prior.model.net, [0, 1, 2], 16, 16), None)
+    *_, state = prior._solve(start_noise(prior.model.net, [0, 1, 2], 16, 16), None, prior._lead(0, others(clip)))
     pictures = to_picture(state.picture)
     return pictures[int((sign * prior._scores(pictures, others(clip))).argmax())]
 

@@ -193,3 +193,19 @@ def test_muon_steps_its_matrices_and_adam_the_rest_and_goes_on_from_its_state():
     step(layer, optimizer, 3)
     step(other, again, 3)
     assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), other.parameters(), strict=True))
+
+
+def test_a_steered_picture_moves_by_the_strength_and_only_in_between():
+    x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    way = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    told = flow.steered(lambda x, time: x, lambda pictures, time: 7 * way, 0.2, within=(0.3, 0.8))
+
+    def moved(time):
+        before, after = (x - time * v for v in (x, told(x, torch.full((2,), time))))
+        return after - before
+
+    rms = moved(0.5).square().flatten(1).mean(1).sqrt()
+    assert torch.allclose(rms, torch.tensor(0.2)) and (moved(0.5) * way).sum() > 0
+    assert not moved(0.3).any() and not moved(0.9).any()
+    nowhere = flow.steered(lambda x, time: x, lambda pictures, time: torch.zeros_like(x), 0.2)
+    assert torch.equal(nowhere(x, torch.full((2,), 0.5)), x)

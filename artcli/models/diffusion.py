@@ -271,15 +271,18 @@ def sample(
     solver: str = "multistep",
     start: float = 1.0,
     window: int | None = None,
+    steer: Callable[[flow.Velocity], flow.Velocity] | None = None,
 ) -> Iterator[flow.State]:
     """Solve from x (N, C, H, W) at time `start`, in -1..1 where it is picture; yields after every step.
 
-    window: side of the square windows in which pictures are drawn that are longer than the net knows.
+    window: side of the square windows in which pictures are drawn that are longer than the net knows.  steer: what
+    changes the velocity of whole pictures, as `flow.steered` does.
     """
 
     velocity = _fast(net)
     told = flow.guided(velocity, wishes, guidance) if wishes else velocity
-    return flow.solve(told if window is None else flow.windowed(told, window), noise, steps, solver, start)
+    told = told if window is None else flow.windowed(told, window)
+    return flow.solve(told if steer is None else steer(told), noise, steps, solver, start)
 
 
 @torch.no_grad()

@@ -118,6 +118,26 @@ def guided(
     return velocity
 
 
+def steered(
+    velocity: Velocity, uphill: Velocity, strength: float, within: tuple[float, float] = (0.15, 0.95)
+) -> Velocity:
+    """Moves the predicted pictures up a score ("Universal Guidance for Diffusion Models", Bansal et al., 2023).
+
+    uphill: pictures (B, ...) and time (B,) to the score's gradient, of any length.  strength: root mean square of the
+    move.  within: the times between which it is made; before it pictures show nothing, after it they are done.
+    """
+
+    def turned(x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        found, now = velocity(x, time), float(time[0])
+        if not within[0] < now < within[1]:
+            return found
+        way = uphill(x - now * found, time)
+        length = way.flatten(1).square().mean(1).sqrt().clamp_min(1e-12)
+        return found - strength / now * way / length.view(-1, *[1] * (x.ndim - 1))
+
+    return turned
+
+
 def windowed(velocity: Velocity, side: int) -> Velocity:
     """The mean of the velocities of overlapping square windows, for pictures (B, C, H, W) with a longer side than the
     net knows ("MultiDiffusion", Bar-Tal et al., 2023).

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 
 from artcli.backends.dream.prompts import Prompt
 
+SOFTNESS = 0.25  # of the contrast loss: at CLIP's own scale it is all but zero long before the picture is done
+
 
 class _ReplaceGradient(torch.autograd.Function):
     """Forward the first argument, send the gradient to the second."""

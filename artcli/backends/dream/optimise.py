@@ -9,7 +9,7 @@ from artcli.backends.dream import fft, rivals
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.codes import CodeImage
 from artcli.backends.dream.cutouts import Cutouts
-from artcli.backends.dream.losses import prompt_loss
+from artcli.backends.dream.losses import SOFTNESS, prompt_loss
 from artcli.backends.dream.settings import Settings
 from artcli.backends.dream.sketch import Sketch
 from artcli.backends.dream.steer import Target
@@ -20,7 +20,6 @@ from artcli.errors import ArtgenError
 from artcli.nn.vqgan import VQGAN
 from artcli.pretrained.clip import Clip
 
-SOFTNESS = 0.25  # of the contrast loss: at CLIP's own scale it is all but zero long before the picture is done
 Drawer = fft.FFTImage | CodeImage | Sketch
 FALL = 0.4  # part of the run in which the learning rate falls to zero
 

@@ -1,24 +1,27 @@
 """A small picture of what the words say, drawn by a diffusion model: what the optimisation starts from.
 
-Optimisation alone finds parts and textures; the prior adds the composition.  Of several candidates CLIP and the prior
-itself pick the best.
+Optimisation alone finds parts and textures; the prior adds the composition.  CLIP leads it ("CLIP guided diffusion",
+Crowson, 2021), and of several candidates both pick the best.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
-from artcli.backends.dream.losses import contrast
+from artcli.backends.dream.losses import SOFTNESS, contrast
 from artcli.backends.dream.prompts import Prompt
 from artcli.backends.dream.settings import Sketching
 from artcli.models.diffusion import evidence, sample, start_noise, to_picture
+from artcli.nn import flow
 from artcli.nn.flow import Wish
 from artcli.pretrained.clip import Clip
 from artcli.pretrained.diffusion import Diffusion
 
 LONGEST = 1.5  # times the size that the net was trained on; longer pictures are drawn in windows
+VIEWS, SHIFT = 2, 3  # of a square picture, when CLIP leads; pixels to either side
 RENEWED = 0.8  # how much of a sketch the next scene draws anew: its layout stays in part
 SEEDS = 1000  # between those of one picture's candidates and the next picture's
 
@@ -55,7 +58,7 @@ class Prior:
         """
         size = self._size(height, width)
         noise = start_noise(self.model.net, [seed * SEEDS + n for n in range(self.how.candidates)], *size)
-        states = list(self._solve(noise, photo))
+        states = list(self._solve(noise, photo, self._lead(seed, rivals)))
         best = int(self._scores(to_picture(states[-1].picture), rivals).argmax())
         return [to_picture(state.picture[best]) for state in states]
 
@@ -68,15 +71,34 @@ class Prior:
             found.append(prior.sketch(seed, height, width, rivals, found[-1])[-1])
         return found[1:]
 
-    def _solve(self, noise: torch.Tensor, photo: torch.Tensor | None) -> Iterator:
+    def _solve(self, noise: torch.Tensor, photo: torch.Tensor | None, lead: flow.Velocity | None) -> Iterator:
         start, x = 1.0, noise
         if photo is not None:
             small = F.interpolate(photo[None].to(noise.device), noise.shape[2:], mode="area") * 2 - 1
             start = self.how.strength
             x = torch.lerp(small, noise, start)
+        window = self.model.size if max(noise.shape[2:]) > LONGEST * self.model.size else None
+        steer = None if lead is None else partial(flow.steered, uphill=lead, strength=self.how.clip_guidance)
         how = (self.how.guidance, self.how.steps)
-        long = max(noise.shape[2:]) > LONGEST * self.model.size
-        return sample(self.model.net, self.wishes, x, *how, start=start, window=self.model.size if long else None)
+        return sample(self.model.net, self.wishes, x, *how, start=start, window=window, steer=steer)
+
+    def _lead(self, seed: int, rivals: torch.Tensor) -> flow.Velocity | None:
+        """The gradient of how well CLIP finds the words in the pictures, in views that shift from step to step.
+
+        CLIP has to be robust, or to look at many views, for its gradient to be a shape ("Enhancing Diffusion-Based
+        Image Synthesis with Robust Classifier Guidance", Kawar et al., 2023).
+        """
+        if not self.how.clip_guidance:
+            return None
+        rng = torch.Generator().manual_seed(seed)
+
+        def uphill(pictures: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+            seen = to_picture(pictures).requires_grad_()
+            with torch.enable_grad():
+                found = sum(self._found(view, rivals, SOFTNESS).sum() for view in _views(seen, rng))
+            return torch.autograd.grad(found, seen)[0]  # type: ignore[arg-type]
+
+        return uphill
 
     def _size(self, height: int, width: int) -> tuple[int, int]:
         """Of the sketch: the shorter side as the net knows it, both multiples of what it asks for."""
@@ -94,13 +116,28 @@ class Prior:
 
     def _seen(self, pictures: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
         """How well CLIP finds the words in each picture, as it is and mirrored; (N,)."""
-        total = torch.zeros(len(pictures), device=pictures.device)
-        for view in (pictures, pictures.flip(3)):
-            seen = F.interpolate(view, (self.clip.side, self.clip.side), mode="bicubic", antialias=True)
-            features = F.normalize(self.clip.encode_image(seen.clamp(0, 1)), dim=1)
-            for text, weight in self.targets:
-                total -= weight * contrast(features, text, rivals, self.clip.scale)
-        return total
+        return self._found(pictures, rivals) + self._found(pictures.flip(3), rivals)
+
+    def _found(self, pictures: torch.Tensor, rivals: torch.Tensor, softness: float = 1.0) -> torch.Tensor:
+        """The log-probability, (N,), that CLIP finds the words rather than their rivals, each by its weight.
+
+        softness: below 1, of CLIP's own scale, pictures that are found already can still be found better.
+        """
+        seen = F.interpolate(pictures, (self.clip.side, self.clip.side), mode="bicubic", antialias=True)
+        features = F.normalize(self.clip.encode_image(seen.clamp(0, 1)), dim=1)
+        lost = [w * contrast(features, text, rivals, self.clip.scale * softness) for text, w in self.targets]
+        return -torch.stack(lost).sum(0)
+
+
+def _views(pictures: torch.Tensor, rng: torch.Generator) -> Iterator[torch.Tensor]:
+    """Squares as large as the pictures are short, shifted at random beyond their edges, every second one mirrored."""
+    height, width = pictures.shape[2:]
+    side = min(height, width)
+    wide = F.pad(pictures, (SHIFT,) * 4, mode="reflect")
+    for number in range(VIEWS * -(-max(height, width) // side)):
+        top, left = (int(torch.randint(s + 2 * SHIFT - side + 1, (), generator=rng)) for s in (height, width))
+        view = wide[..., top : top + side, left : left + side]
+        yield view.flip(3) if number % 2 else view
 
 
 def _standard(scores: torch.Tensor) -> torch.Tensor:
