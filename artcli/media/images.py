@@ -63,13 +63,14 @@ class Picture:
 
 
 def load(source: decode.Source, *, max_pixels: int = decode.MAX_PIXELS) -> Picture:
-    """Read a file, "-" (standard input) or encoded bytes; of an animation the first frame.
+    """Read a file, "-" (standard input) or encoded bytes; of several frames or pages the first.
 
     Raises UsageError with one line: missing, folder, empty, truncated, not an image, more than `max_pixels`.
     """
     image = decode.open_image(source, max_pixels)
-    if image.format in _ANIMATED and getattr(image, "is_animated", False):
-        _log.info("%s is an animation: its first frame is taken", decode.label(source))
+    if not isinstance(source, bytes) and decode.has_several(image):  # whoever has bytes knows what they are of
+        what = "is an animation: its first frame" if image.format in _ANIMATED else "has several pages: the first"
+        _log.info("%s %s is taken", decode.label(source), what)
     with decode.guarded(decode.label(source), max_pixels):
         words = any(";16" in str(tile) for tile in getattr(image, "tile", ()))
         white = _stated_white(image)
