@@ -16,7 +16,7 @@ from artcli.commands.shared.outputs import HOLD, tell_stop
 from artcli.commands.shared.recipe import tell_other_weights
 from artcli.commands.shared.unfinished import Unfinished, fingerprint
 from artcli.commands.stylize.request import Job, Request
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.media import recipe_text
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Studio:
         tell_other_weights(self.recorded, request.recorded_weights, console.warn)
         self.shared = self._styles_of(self.given)
         started = "" if self.settings.init == "content" else f", seed {request.seed}"
-        what = f"{self.net.name}, {len(self.given)} styles{self.enlarger.note}"
+        what = f"{self.net.name}, {counted(len(self.given), 'style')}{self.enlarger.note}"
         console.info(f"stylize: {what}, {device.describe(self.device)}{started}")
 
     def _styles_of(self, styles: "Sequence[Any]") -> "Styles":
