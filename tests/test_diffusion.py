@@ -440,6 +440,12 @@ def test_a_film_from_prompt_to_prompt(invoke, run):
     assert Path("way.mp4").stat().st_size > 0
 
 
+def test_words_that_the_tower_cannot_know(invoke, run):
+    result = sampled(invoke, run, "--prompt", "кошка", "--prompt", "a cat", "--count", 1, "--json", "-n")
+    (said,) = json.loads(result.stdout)["unheard"]
+    assert said.endswith("cannot know these words: кошка") and f"warning: {said}\n" in result.stderr
+
+
 def test_neighbours_of_samples(invoke, run):
     result = sampled(invoke, run, "--neighbours", "--prompt", "a cat", "--count", 2, "-o", "near.png")
     assert "nearest in pixels" in result.stderr

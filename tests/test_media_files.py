@@ -178,7 +178,8 @@ def test_subfolders(tmp_path, caplog):
     assert files.expand_inputs([str(tmp_path)], recursive=True, apart=tmp_path) == [a, b, c]
     told = f"{tmp_path}: 1 taken, 2 in its subfolders"
     said = list(dict.fromkeys(record.getMessage() for record in caplog.records))  # two loggers may hear it
-    assert said == [told, f"{told}; --recursive takes them, too"]
+    assert said == [f"{told}; {how} takes them, too" for how in (f"'{tmp_path}/**'", "--recursive")]
+    assert files.expand_inputs([f"{tmp_path}/**"]) == [a, b, c]
     a.unlink()
     with pytest.raises(UsageError, match="but 2 in its subfolders; --recursive"):
         files.expand_inputs([str(tmp_path)], recursive=False)

@@ -220,7 +220,7 @@ def expand_inputs(args: Iterable[str], recursive: bool | None = None, apart: Pat
 
     A folder stands for the image files in it, sorted, hidden ones left out; a pattern (`*.jpg`, `**/*.png`) for the
     image files it matches, for shells that do not expand it.  Raises UsageError when an argument names nothing.
-    recursive: also those in subfolders; otherwise it is told how many there are.  None for a verb that cannot.
+    recursive: also those in subfolders; otherwise it is told how many there are.  None for a verb without that option.
     apart: a subfolder that is not meant, as results go there.
     """
     found: dict[Path | Stdio, None] = {}
@@ -236,8 +236,8 @@ def _expand(arg: str, recursive: bool | None, apart: Path | None) -> list[Path |
         return list(_images(_tree(path, apart), f"folder {path}"))
     if found == "folder":
         below = sum(_is_image(file) for file in _tree(path, apart) if file.parent != path)
-        how = "" if recursive is None else "; --recursive takes them, too"
-        told = f"{below} in its subfolders{how}" if below else ""
+        how = f"'{path}/**'" if recursive is None else "--recursive"
+        told = f"{below} in its subfolders; {how} takes them, too" if below else ""
         chosen = _images(_listing(path), f"folder {path}{f' but {told}' if told else ''}")
         if told:
             _log.info("%s: %d taken, %s", path, len(chosen), told)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from artcli.console import Console
+from artcli.console import Console, counted
 from artcli.errors import ArtgenError, Interrupted
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def one_by_one(
             console.error(f"{name(job)}: {error}")
             failed += 1
     if failed:
-        raise ArtgenError(f"{failed} of {len(jobs)} pictures failed; the others are done")
+        raise ArtgenError(f"{failed} of {counted(len(jobs), 'picture')} failed; the others are done")
 
 
 def tell_existing(label: str, jobs: Sequence[object], left: Sequence[object], console: Console) -> None:

@@ -179,7 +179,7 @@ class Studio:
         }  # fmt: skip
         if not job.streamed:
             self.console.result(job.outputs, **facts)
-        self.console.info(f"stylize: {outcome.step} steps in {duration(seconds)}")
+        self.console.info(f"stylize: {counted(outcome.step, 'step')} in {duration(seconds)}")
         tell_stop("stylize", outcome, total, streamed=job.streamed, console=self.console)
 
     # films and resuming ---------------------------------------------------------------------------------------------
@@ -239,9 +239,8 @@ class Studio:
         total = sum(stage.steps * each for stage, each in zip(stages, seconds, strict=True))
         total = min(total, self.asked.time_limit or total) + self.enlarger.seconds(width, height)
         memory = psutil.Process().memory_info().rss / 1e9
-        self.console.info(
-            f"dry run: {schedule.total(stages)} steps, about {duration(total)}, {memory:.1f} GB; would write"
-        )
+        steps = counted(schedule.total(stages), "step")
+        self.console.info(f"dry run: {steps}, about {duration(total)}, {memory:.1f} GB; would write")
         self.console.result(job.outputs, dry_run=True, seconds=round(total, 1), memory_gb=round(memory, 2))
 
 
