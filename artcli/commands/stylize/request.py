@@ -13,6 +13,7 @@ from artcli.commands.shared import enlarge, naming, options, verb
 from artcli.commands.shared.common import Common, Enlarging
 from artcli.commands.shared.outputs import FILMS, MOVING, PICTURES, film_suffix, is_film
 from artcli.commands.shared.target import Target
+from artcli.console import counted
 from artcli.errors import UsageError
 from artcli.media import files
 from artcli.setting import FILM, RUN, Setting
@@ -247,9 +248,9 @@ def _check_masks(asked: Options, styles: int) -> None:
             if not path.is_file():
                 raise files.missing(path)
         if given and len(given) not in (1, styles):
-            raise UsageError(f"there are {styles} styles; {option} has to be given once, or once for each")
+            raise UsageError(f"{option} has to be given once, or once for each of {counted(styles, 'style')}")
     if asked.style_mask and len(asked.style_mask) != styles:
-        raise UsageError(f"there are {styles} styles; --style-mask has to be given once for each")
+        raise UsageError(f"--style-mask has to be given once for each of {counted(styles, 'style')}")
 
 
 def _jobs(photos: list[Path | files.Stdio], asked: Options) -> list[Job]:
