@@ -474,21 +474,8 @@ def test_a_film_from_prompt_to_prompt(invoke, run):
 
 def test_neighbours_in_picture_sets(invoke, folder, tiny_clip):
     write_sets(folder / "sets")
-    result = invoke(
-        "train",
-        "diffusion",
-        "sets",
-        "--preset",
-        "tiny",
-        "--set",
-        f"clip={tiny_clip}",
-        "--set",
-        "texts=32",
-        "--steps",
-        2,
-        "--out",
-        "packed",
-    )
+    how = ["--preset", "tiny", "--set", f"clip={tiny_clip}", "--set", "texts=32", "--steps", 2]
+    result = invoke("train", "diffusion", "sets", *how, "--out", "packed")
     assert result.exit_code == 0, result.stderr
     result = invoke(
         "sample", "packed", "--neighbours", "--prompt", "a cat", "--count", 2, "--seed", 0, "-o", "n.png", "--json"
@@ -496,6 +483,12 @@ def test_neighbours_in_picture_sets(invoke, folder, tiny_clip):
     assert result.exit_code == 0, result.stderr
     near = [json.loads(line) for line in result.stdout.splitlines()][-1]["pixels"]
     assert len(near) == 2 and all(n["name"].startswith(("things-", "captioned-")) for n in near)
+
+
+def test_words_that_the_tower_cannot_know(invoke, run):
+    result = sampled(invoke, run, "--prompt", "кошка", "--prompt", "a cat", "--count", 1, "--json", "-n")
+    (said,) = json.loads(result.stdout)["unheard"]
+    assert said.endswith("cannot know these words: кошка") and f"warning: {said}\n" in result.stderr
 
 
 def test_neighbours_of_samples(invoke, run):

@@ -748,6 +748,8 @@ def test_what_clip_does_not_hear(dream, clip):
     assert len(said) == 2  # once for both seeds, also when quiet
     assert said[0].startswith("warning: ") and "hears 14 pieces" in said[0]
     assert "car dog', before 'горы'" in said[0] and said[1].endswith("cannot know these words: горы")
+    (found,) = facts(dream("горы", "--out", "b.png", "--json", "--dry-run"))
+    assert found["unheard"][0].endswith("cannot know these words: горы")
     assert clip.unheard("naïve café Łódź µ 🚗") == []
     assert clip.unheard("赤い車")[0].endswith("these words: 赤い車")
     assert clip.unheard("x " * 14) == [] and len(clip.unheard("x " * 15)) == 1

@@ -178,10 +178,35 @@ def test_subfolders(tmp_path, caplog):
     assert files.expand_inputs([str(tmp_path)], recursive=True, apart=tmp_path) == [a, b, c]
     told = f"{tmp_path}: 1 taken, 2 in its subfolders"
     said = list(dict.fromkeys(record.getMessage() for record in caplog.records))  # two loggers may hear it
-    assert said == [told, f"{told}; --recursive takes them, too"]
+    assert said == [f"{told}; {how} takes them, too" for how in (f"'{tmp_path}/**'", "--recursive")]
+    assert files.expand_inputs([f"{tmp_path}/**"]) == [a, b, c]
     a.unlink()
     with pytest.raises(UsageError, match="but 2 in its subfolders; --recursive"):
         files.expand_inputs([str(tmp_path)], recursive=False)
+
+
+def test_films_in_a_folder_are_told_and_taken_by_name(tmp_path, caplog):
+    caplog.set_level("INFO", logger="artcli.media")
+    logging.getLogger("artcli.media").propagate = True
+    a, film, _ = (touched(tmp_path / name) for name in ("a.png", "b.MP4", "sub/c.mov"))
+    assert files.expand_inputs([str(tmp_path)]) == files.expand_inputs([str(tmp_path)], recursive=False) == [a]
+    assert files.expand_inputs([str(tmp_path)], recursive=True) == [a]
+    said = list(dict.fromkeys(record.getMessage() for record in caplog.records))
+    assert said == [
+        f"{tmp_path}: 1 taken, {films} to be named" for films in ("1 film, which has", "2 films, which have")
+    ]
+    assert files.expand_inputs([f"{tmp_path}/*.MP4"]) == [film]
+    a.unlink()
+    with pytest.raises(UsageError, match=r"no image in folder .* but 1 film, which has to be named: looked for"):
+        files.expand_inputs([str(tmp_path)], recursive=False)
+    with pytest.raises(UsageError, match=r"no film in pattern .*: looked for \.mp4"):
+        files.expand_inputs([f"{tmp_path}/*.mkv"])
+
+
+def test_a_link_to_nowhere(tmp_path):
+    (tmp_path / "a.png").symlink_to("gone.png")
+    with pytest.raises(UsageError, match=r"a\.png is a link to gone\.png, which is not there"):
+        files.expand_inputs([str(tmp_path / "a.png")])
 
 
 def test_a_name_with_brackets_is_a_file_first(tmp_path):

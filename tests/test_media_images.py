@@ -4,6 +4,7 @@ import io
 import struct
 import sys
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
+from artcli.console import Console
 from artcli.errors import ArtgenError, UsageError
 from artcli.media import exif, files, images, recipe_text, record
 from tests.conftest import exif_of, with_exif
@@ -138,8 +140,9 @@ def test_fewer_bits_in_words_of_16(bits):
     """They would come out dark, or black; a TIFF may say what white is."""
     values = np.array([[0, 2 ** (bits - 2), 2**bits - 1]], np.uint16)
     grey = Image.fromarray(values)
+    said = f"^the image in memory has values from 0 to {2**bits - 1}, so white is unknown"
     for format in ("PNG", "TIFF"):
-        with pytest.raises(UsageError, match=f"from 0 to {2**bits - 1}, so white is unknown"):
+        with pytest.raises(UsageError, match=said):
             images.load(encoded(grey, format))
     told = images.load(encoded(grey, "TIFF", tiffinfo={281: 2**bits - 1}))
     assert np.allclose(told.rgb[..., 0], values / (2**bits - 1))
@@ -214,6 +217,27 @@ def test_first_frame_of_an_animation():
     for format in ("GIF", "WEBP", "PNG"):
         picture = images.load(encoded(frames[0], format, save_all=True, append_images=frames[1:]))
         assert abs(levels(picture)[0, 0].astype(int) - [255, 0, 0]).max() <= 2
+
+
+def test_the_first_of_several_is_told(tmp_path, capsys):
+    Console()
+    frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "lime")]
+    for name in ("a.gif", "a.webp", "a.png", "a.tif", "a.mpo"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        images.load(tmp_path / name)
+    said = [line.removeprefix(f"{tmp_path}/") for line in capsys.readouterr().err.splitlines()]
+    moving = [f"a.{kind} is an animation: its first frame is taken" for kind in ("gif", "webp", "png")]
+    assert said == [*moving, "a.tif has several pages: the first is taken"]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_an_animation_cut_short_is_never_a_traceback(kind):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 3), dtype=np.uint8)
+    first, *more = map(Image.fromarray, noise)
+    data = encoded(first, kind, save_all=True, append_images=more)
+    for length in range(1, len(data), 3):
+        with suppress(UsageError):
+            images.load(data[:length])
 
 
 PNG = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)))

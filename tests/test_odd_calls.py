@@ -173,6 +173,7 @@ def check_run(result, source, out, more, new):
     assert all(run in Path(name).parents for name in new) and checkpoint.read(Path(weights))[1]["step"] == 1
     assert source not in odd_files.BAD and source not in odd_files.FILMS
     assert source != "mixed" or "left out bad.png" in result.stderr
+    assert source not in odd_files.MOVING or "the first is taken" in result.stderr, "a silent first frame"
 
 
 def check_likeness(source, more, written):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from artcli.commands.train import run as train_run
 from artcli.errors import ArtgenError
 from artcli.training import checkpoint, samples
 from artcli.training.clock import Clock
-from tests.conftest import EXECUTABLE, one_error_line, photograph, snapshot
+from tests.conftest import EXECUTABLE, animation, one_error_line, photograph, snapshot
 from tests.tiny import flags, write_pictures
 
 
@@ -355,6 +356,21 @@ def test_a_tenth_of_the_pictures_is_broken(invoke, folder):
     assert "left out 005.png" in result.stderr and "left out 011.png" in result.stderr
     skipped = tomllib.loads(Path("run/run.toml").read_text())["data"]["skipped"]
     assert [entry["name"] for entry in skipped] == ["005.png", "011.png"]
+
+
+@pytest.mark.parametrize("model", ["autoencoder", "painter", "cyclegan", "pix2pix"])
+def test_that_first_frames_are_taken_is_told_once_with_their_count(invoke, folder, model):
+    write_pictures(folder / "data", 4)
+    for name in ("a.gif", "b.webp", "c.png"):
+        animation(folder / "data" / name, (20, 20))
+    pages = [Image.new("RGB", (20, 20), colour) for colour in ("red", "lime")]
+    pages[0].save(folder / "data/pages.tif", save_all=True, append_images=pages[1:])
+    shutil.copytree("data", "other")
+    two = model in ("cyclegan", "pix2pix")
+    for _ in range(2):  # the second time from the cache
+        said = invoke(*line("data", *["other"] * two, "--dry-run", model=model)).stderr
+        assert said.count("several") == 1
+        assert f"data: of {8 if two else 4} pictures with several frames or pages, the first is taken" in said
 
 
 def test_one_picture_is_learned_by_heart(invoke, folder):

@@ -69,6 +69,14 @@ def open_image(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return image
 
 
+def has_several(image: Image.Image) -> bool:
+    """Whether frames or pages come behind the first one of an opened image; a camera's second view is none."""
+    try:
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # the second one is cut short, so there is one
+        return True
+
+
 def _is_heic(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and data[8:12] in _HEIC and b"avif" not in data[8:40]
 

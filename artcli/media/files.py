@@ -28,7 +28,8 @@ class Folder(type(Path())):  # type: ignore[misc]
 
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif")
-_OTHER_FORMATS = (*IMAGE_SUFFIXES, ".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi")  # no slips of the fingers
+FILM_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi")
+_OTHER_FORMATS = (*IMAGE_SUFFIXES, *FILM_SUFFIXES)  # no slips of the fingers
 
 _log = logging.getLogger(__name__)  # a console shows what it says
 
@@ -219,8 +220,10 @@ def expand_inputs(args: Iterable[str], recursive: bool | None = None, apart: Pat
     """The input files that the arguments name, each once, in their order; "-" (standard input) stays as it is.
 
     A folder stands for the image files in it, sorted, hidden ones left out; a pattern (`*.jpg`, `**/*.png`) for the
-    image files it matches, for shells that do not expand it.  Raises UsageError when an argument names nothing.
-    recursive: also those in subfolders; otherwise it is told how many there are.  None for a verb that cannot.
+    image files it matches, or for films where it ends as they do (`*.mp4`), for shells that do not expand it.
+    Raises UsageError when an argument names nothing.
+    recursive: also those in subfolders; otherwise it is told how many there are, and how many films are left out.
+    None for a verb without that option, which takes no films either.
     apart: a subfolder that is not meant, as results go there.
     """
     found: dict[Path | Stdio, None] = {}
@@ -232,22 +235,31 @@ def expand_inputs(args: Iterable[str], recursive: bool | None = None, apart: Pat
 def _expand(arg: str, recursive: bool | None, apart: Path | None) -> list[Path | Stdio]:
     path = _home(arg)
     found = kind(path)
-    if found == "folder" and recursive:
-        return list(_images(_tree(path, apart), f"folder {path}"))
     if found == "folder":
-        below = sum(_is_image(file) for file in _tree(path, apart) if file.parent != path)
-        how = "" if recursive is None else "; --recursive takes them, too"
-        told = f"{below} in its subfolders{how}" if below else ""
-        chosen = _images(_listing(path), f"folder {path}{f' but {told}' if told else ''}")
-        if told:
-            _log.info("%s: %d taken, %s", path, len(chosen), told)
-        return list(chosen)
+        return list(_of_folder(path, recursive, apart))
     if found == "missing" and glob.has_magic(arg):
         matches = [Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207 (absolute patterns)
-        return list(_images(matches, f"pattern {arg}"))
+        wanted = FILM_SUFFIXES if path.suffix.lower() in FILM_SUFFIXES else IMAGE_SUFFIXES
+        return list(_chosen(matches, f"pattern {arg}", wanted))
     if found == "missing":
         raise missing(path)
     return [path]  # a named file is taken at its word; the decoder judges the contents
+
+
+def _of_folder(folder: Path, recursive: bool | None, apart: Path | None) -> list[Path]:
+    """The pictures in a folder, with a word about what else there is."""
+    tree = list(_tree(folder, apart))
+    here = tree if recursive else _listing(folder)
+    below = 0 if recursive else sum(_has(file, IMAGE_SUFFIXES) for file in tree if file.parent != folder)
+    films = 0 if recursive is None else sum(_has(file, FILM_SUFFIXES) for file in here)
+    how = f"'{folder}/**'" if recursive is None else "--recursive"
+    left = [f"{below} in its subfolders; {how} takes them, too"] if below else []
+    left += [f"{films} film{'s, which have' if films > 1 else ', which has'} to be named"] if films else []
+    told = "; ".join(left)
+    chosen = _chosen(here, f"folder {folder}{f' but {told}' if told else ''}")
+    if told:
+        _log.info("%s: %d taken, %s", folder, len(chosen), told)
+    return chosen
 
 
 def _home(arg: str) -> Path:
@@ -257,8 +269,8 @@ def _home(arg: str) -> Path:
         return Path(arg)
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+def _has(path: Path, suffixes: Sequence[str]) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
 
 
 def _tree(folder: Path, apart: Path | None) -> Iterator[Path]:
@@ -270,10 +282,11 @@ def _tree(folder: Path, apart: Path | None) -> Iterator[Path]:
         yield from (Path(root, name) for name in names)
 
 
-def _images(paths: Iterable[Path], source: str) -> list[Path]:
-    chosen = sorted(path for path in paths if _is_image(path) and kind(path) == "file")
+def _chosen(paths: Iterable[Path], source: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+    chosen = sorted(path for path in paths if _has(path, suffixes) and kind(path) == "file")
     if not chosen:
-        raise UsageError(f"no image in {source}: looked for {', '.join(IMAGE_SUFFIXES)}.")
+        what = "film" if suffixes is FILM_SUFFIXES else "image"
+        raise UsageError(f"no {what} in {source}: looked for {', '.join(suffixes)}.")
     return chosen
 
 
@@ -287,6 +300,8 @@ def _listing(folder: Path) -> list[Path]:
 def missing(path: Path) -> UsageError:
     """The error for a file that is not there, with the nearest name that is."""
     folder = path.parent
+    if path.is_symlink():
+        return UsageError(f"{_short(path)} is a link to {_short(path.readlink())}, which is not there.")
     if kind(folder) != "folder":
         return UsageError(f"no file {_short(path)}: there is no folder {folder}.")
     hint = did_you_mean(path.name, [file.name for file in _listing(folder)])

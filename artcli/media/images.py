@@ -63,13 +63,14 @@ class Picture:
 
 
 def load(source: decode.Source, *, max_pixels: int = decode.MAX_PIXELS) -> Picture:
-    """Read a file, "-" (standard input) or encoded bytes; of an animation the first frame.
+    """Read a file, "-" (standard input) or encoded bytes; of several frames or pages the first.
 
     Raises UsageError with one line: missing, folder, empty, truncated, not an image, more than `max_pixels`.
     """
     image = decode.open_image(source, max_pixels)
-    if image.format in _ANIMATED and getattr(image, "is_animated", False):
-        _log.info("%s is an animation: its first frame is taken", decode.label(source))
+    if not isinstance(source, bytes) and decode.has_several(image):  # whoever has bytes knows what they are of
+        what = "is an animation: its first frame" if image.format in _ANIMATED else "has several pages: the first"
+        _log.info("%s %s is taken", decode.label(source), what)
     with decode.guarded(decode.label(source), max_pixels):
         words = any(";16" in str(tile) for tile in getattr(image, "tile", ()))
         white = _stated_white(image)
@@ -80,9 +81,10 @@ def load(source: decode.Source, *, max_pixels: int = decode.MAX_PIXELS) -> Pictu
         image = _upright(image)
         name = _stem(source)
         if image.mode.startswith(("I", "F")):
-            return replace(_deep_grey(image, profile, name, white, white_is_zero), exif=carried)
+            scale = _full_scale(np.asarray(image), white, decode.label(source))
+            return replace(_deep_grey(image, profile, name, scale, white_is_zero), exif=carried)
         if words and white is None:
-            _check_high_bytes(image, name)
+            _check_high_bytes(image, decode.label(source))
         return replace(_eight_bit(image, profile, name), exif=carried)
 
 
@@ -161,11 +163,10 @@ def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
         return None
 
 
-def _deep_grey(image: Image.Image, profile: bytes | None, name: str, white: int | None, white_is_zero: bool) -> Picture:
-    """Grey of more than 8 bits: I;16 and I (16-bit PNG, TIFF) and F (float TIFF)."""
+def _deep_grey(image: Image.Image, profile: bytes | None, name: str, scale: float, white_is_zero: bool) -> Picture:
+    """Grey of more than 8 bits: I;16 and I (16-bit PNG, TIFF) and F (float TIFF).  scale: the value of white."""
     values = np.asarray(image)
-    stated = white is not None and values.dtype.kind != "f" and values.max() <= white
-    grey = values.astype(np.float32) / (white if white and stated else _full_scale(values, name))
+    grey = values.astype(np.float32) / scale
     grey = 1 - grey if white_is_zero else grey  # Pillow applies this TIFF flag to 8 bits only
     clear = image.info.get("transparency")  # PNG: one grey value that is see-through
     alpha = None if clear is None else (values != clear).astype(np.float32)
@@ -200,8 +201,10 @@ def as_mask(picture: Picture) -> Array:
     return (white > 0).astype(np.float32) if 0 < white.max() < 1.5 * least else white
 
 
-def _full_scale(values: Array, name: str) -> float:
-    """The value of white, by the range: 1 (floats), 255, or 65535 if some values come near it."""
+def _full_scale(values: Array, stated: int | None, name: str) -> float:
+    """The value of white: as stated, or by the range 1 (floats), 255, or 65535 if some values come near it."""
+    if stated and values.dtype.kind != "f" and values.max() <= stated:
+        return stated
     low, high = float(values.min()), float(values.max())
     whole = values.dtype.kind != "f" or bool(np.all(values == np.floor(values)))
     if low >= 0 and high <= 1 and values.dtype.kind == "f":

@@ -156,6 +156,7 @@ OF_ITS_DATA = {  # besides `batch` and `validation`, see trainer.Source
     "images": "(N, H, W, C) uint8: all pictures, which say how much samples can differ",
     "preparation": "data.Preparation: its colour space is that of the pictures that the model draws",
     "steps_per_epoch": "(batch) -> steps; without it there are no epochs",
+    "opened": "data.Dataset or None: the folder of pictures that it draws on, to say what is odd in it",
 }
 
 

@@ -32,9 +32,11 @@ def open(
         raise UsageError(f"{spec.model} learns from pictures: give a folder of them instead of {NO_DATA}")
     if spec.data.other is not None and not hasattr(backend, "SIDES"):
         raise UsageError(f"{spec.model} learns from one folder: leave out {spec.data.other}")
-    own = _own(backend, config, spec)
-    if own is not None:
-        return own, replace(spec, data=replace(spec.data, preparation={}, augmentation={}, found={"classes": []}))
+    pictures = _own(backend, config, spec)
+    if pictures is not None:
+        if opened := getattr(pictures, "opened", None):
+            _tell_odd(opened, tell, warn, "--check")
+        return pictures, replace(spec, data=replace(spec.data, preparation={}, augmentation={}, found={"classes": []}))
     preparation = spec.data.preparation | {"size": config.size}
     if preparation["color"] == "rgb" and config.channels == 1:
         preparation["color"] = "grey"
@@ -42,14 +44,22 @@ def open(
     pictures = _dataset(data, spec.seed, tell, check, words=hasattr(backend, "needs_words"))
     if hasattr(backend, "needs_words"):
         backend.needs_words(config, pictures)
+    _tell_odd(pictures, tell, warn, "run.toml in the run's folder" if hasattr(backend, "SIDES") else "--check")
+    return pictures, replace(spec, data=replace(data, found=pictures.describe()))
+
+
+def _tell_odd(pictures: Any, tell: Tell, warn: Tell, everything: str) -> None:
+    """What a person should know of a folder of pictures.  everything: what lists all that is left out."""
     for skipped in pictures.skipped[:5]:
         warn(f"left out {skipped.name}: {skipped.reason}")
     if len(pictures.skipped) > 5:
-        everything = "run.toml in the run's folder" if hasattr(backend, "SIDES") else "--check"
         warn(f"left out {len(pictures.skipped) - 5} more; {everything} lists all")
     for note in pictures.notes:
         tell(f"data: {note}")
-    return pictures, replace(spec, data=replace(data, found=pictures.describe()))
+    if pictures.first_of_several:
+        from artcli.training.data import items
+
+        tell(f"data: of {items.pictures(pictures.first_of_several)} with several frames or pages, the first is taken")
 
 
 def _own(backend: Any, config: Any, spec: RunSpec) -> Any:

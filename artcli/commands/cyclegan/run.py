@@ -11,7 +11,7 @@ from artcli.commands.cyclegan.request import Job, Request
 from artcli.commands.shared import enlarge
 from artcli.commands.shared.outputs import load_and_work, tell_existing
 from artcli.commands.shared.recipe import tell_other_weights
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted
 from artcli.media import claims, recipe_text
 from artcli.pretrained import find
@@ -179,9 +179,8 @@ class Studio:
                 writer.write(images.from_tensor(made))
                 flicker.see(frame, made)
         ratio = flicker.ratio()
-        self.console.info(
-            f"cyclegan: {writer.frames} frames; they change {ratio:.2f} times as much as the source from frame to frame"
-        )
+        change = f"they change {ratio:.2f} times as much as the source from frame to frame"
+        self.console.info(f"cyclegan: {counted(writer.frames, 'frame')}; {change}")
         return info.size, {"frames": writer.frames, "flicker": round(ratio, 3), "finished": not self.stop.requested}
 
     def _frames(self, source: Path, total: int) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
@@ -233,7 +232,7 @@ class Studio:
         seconds += self.back.seconds(width, height) * frames / 2 if max(work) < max(width, height) else 0.0
         across, down = enlarger.size(width, height)
         memory = (psutil.Process().memory_info().rss + 60 * across * down) / 1e9
-        what = f"{f'{frames} frames of ' if job.film else ''}{width}x{height}{enlarger.note}"
+        what = f"{counted(frames, 'frame') + ' of ' if job.film else ''}{width}x{height}{enlarger.note}"
         what += f", drawn at {work[0]}x{work[1]}" if work != (width, height) else ""
         self.console.info(f"dry run: {what}, about {duration(seconds)}, {memory:.1f} GB; would write")
         self.console.result([job.out], dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))

@@ -296,13 +296,14 @@ class Studio:
         if outcome.stopped is None:
             shutil.rmtree(job.unfinished, ignore_errors=True)
         facts = {
-            "prompt": job.prompt, **_read_as(job), "seed": seed, "steps": outcome.step, "seconds": round(seconds, 2),
-            "finished": outcome.stopped is None, **{k: round(v, 4) for k, v in outcome.metrics.items()},
+            "prompt": job.prompt, **self._words(job.prompt), "seed": seed, "steps": outcome.step,
+            "seconds": round(seconds, 2), "finished": outcome.stopped is None,
+            **{k: round(v, 4) for k, v in outcome.metrics.items()},
         }  # fmt: skip
         if self.request.source is not None:
             facts["frames"] = shown
             change = f"they change {facts['flicker']:.2f} times as much as the source from frame to frame"
-            self.console.info(f"dream: {shown} frames; {change}")
+            self.console.info(f"dream: {counted(shown or 0, 'frame')}; {change}")
         if not job.streamed:
             self.console.result([job.picture] if shown == 0 else job.outputs, **facts)
         self.console.info(f"dream: seed {seed}, {counted(outcome.step, 'step')} in {duration(seconds)}")
@@ -318,19 +319,29 @@ class Studio:
         other = [steer.image(self.clip, prompt_syntax.parse_one(line)) for line in self.asked.image_prompt]
         other += [steer.noise(self.clip, prompt_syntax.parse_one(line)) for line in self.asked.noise_prompt]
         scenes = prompt_syntax.parse_story(job.prompt) if job.prompt else [[]]
-        self._tell_words(job.prompt, scenes)
+        self._tell_words(job.prompt)
         return Story([steer.texts(self.clip, scene) + other for scene in scenes])
 
-    def _tell_words(self, line: str, scenes: Sequence[Sequence[prompt_syntax.Prompt]]) -> None:
+    def _tell_words(self, line: str) -> None:
         """How a prompt was read where it is more than text, and what of it CLIP does not hear; each line once."""
         if line in self.told:
             return
         self.told.add(line)
         if line and (read := prompt_syntax.understood(line)):
             self.console.info(f"dream: the prompt is read as {read}")
-        for text in dict.fromkeys(prompt.text for scene in scenes for prompt in scene):
-            for note in self.clip.unheard(text):
-                self.console.warn(note)
+        for note in self._unheard(line):
+            self.console.warn(note)
+
+    def _unheard(self, line: str) -> list[str]:
+        """Lines about what CLIP does not hear of a prompt."""
+        scenes = prompt_syntax.parse_story(line) if line else []
+        texts = dict.fromkeys(prompt.text for scene in scenes for prompt in scene)
+        return [note for text in texts for note in self.clip.unheard(text)]
+
+    def _words(self, line: str) -> dict[str, Any]:
+        """For JSON: how a prompt was understood where it is more than text, and what of it CLIP does not hear."""
+        read, unheard = prompt_syntax.understood(line) if line else "", self._unheard(line)
+        return ({"read_as": read} if read else {}) | ({"unheard": unheard} if unheard else {})
 
     def _best_seed(self, job: Job, targets: "Story") -> int:
         from artcli.backends.dream.begin import try_seed
@@ -408,7 +419,7 @@ class Studio:
         memory = psutil.Process().memory_info().rss / 1e9
         self.console.info(f"dry run: seed {job.seed}, about {duration(total)}, {memory:.1f} GB; would write")
         self.console.result(
-            job.outputs, dry_run=True, **_read_as(job), seconds=round(total, 1), memory_gb=round(memory, 2)
+            job.outputs, dry_run=True, **self._words(job.prompt), seconds=round(total, 1), memory_gb=round(memory, 2)
         )
 
     def _seconds_per_step(
@@ -429,12 +440,6 @@ class Studio:
         for _ in begin(targets, self.clip, trial, prior=prior, **how):
             marks.append(time.monotonic())
         return marks[-1] - marks[-2], marks[1] - marks[0]
-
-
-def _read_as(job: Job) -> dict[str, str]:
-    """For JSON: how the prompt was understood, where it is more than text."""
-    read = prompt_syntax.understood(job.prompt) if job.prompt else ""
-    return {"read_as": read} if read else {}
 
 
 def _snapshots(job: Job, request: Request) -> list[Path]:

@@ -139,7 +139,7 @@ class Studio:
         self.console.result(
             [path], source=str(job.source), frames=frames, seconds=round(spent, 2), finished=finished
         )  # fmt: skip
-        self.console.info(f"paint: {frames} frames in {duration(spent)}")
+        self.console.info(f"paint: {counted(frames, 'frame')} in {duration(spent)}")
         if not finished:
             raise Interrupted(f"interrupted after {frames} frames of {job.source}; --resume goes on from here")
 

@@ -48,7 +48,7 @@ def _files(session: "Session") -> None:
     for job, picture in zip(left, session.watched(pictures, len(left)), strict=True):
         failed += not _saved(session, job, sampler.pixels(picture))
     if failed:
-        raise ArtgenError(f"{failed} of {len(left)} pictures failed; the others are done")
+        raise ArtgenError(f"{failed} of {counted(len(left), 'picture')} failed; the others are done")
     session.done(counted(len(left), "picture"))
 
 

@@ -75,8 +75,10 @@ class Session:
                 sampler.require_truncation()
         for sampler in self.samplers:
             sampler.tell(request.prompts, request.options.guidance, request.options.negative)
-            for note in sampler.unheard():
-                console.warn(note)
+        unheard = list(dict.fromkeys(note for sampler in self.samplers for note in sampler.unheard()))
+        for note in unheard:
+            console.warn(note)
+        self.words = {"unheard": unheard} if unheard else {}  # for JSON
         self.classes = self.sampler.class_names(request.classes)
         self._tell_class()
         self.weights = {str(run): s.loaded.fingerprint for run, s in zip(request.runs, self.samplers, strict=True)}
@@ -138,7 +140,7 @@ class Session:
             self.announce(path, **facts)
 
     def announce(self, path: Path, **facts: Any) -> None:
-        self.console.result([path], mode=self.request.mode, model=self.sampler.loaded.name, **facts)
+        self.console.result([path], mode=self.request.mode, model=self.sampler.loaded.name, **self.words, **facts)
 
     def save_film(
         self,
@@ -185,7 +187,7 @@ class Session:
             f"dry run: {counted(total, 'picture')}, about {duration(seconds)}, {memory:.1f} GB; would write"
         )
         self.console.result(
-            outputs, dry_run=True, pictures=total, seconds=round(seconds, 1), memory_gb=round(memory, 2)
+            outputs, dry_run=True, **self.words, pictures=total, seconds=round(seconds, 1), memory_gb=round(memory, 2)
         )
 
     def _seconds_per_picture(self) -> float:

@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from artcli.console import Console
+from artcli.console import Console, counted
 from artcli.errors import ArtgenError, Interrupted
+from artcli.media import files
 
 if TYPE_CHECKING:
     from artcli.commands.shared.loop import Outcome, Stop
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
 FILMS = (".mp4", ".webm", ".gif")
-FILM_INPUTS = (".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi")
 MOVING = (*FILMS, ".webp")  # what an animation or a film can become
 HOLD = 1.0  # seconds that a finished film rests on its last frame
 
@@ -36,7 +36,7 @@ def is_film(source: object, out: Path | None = None) -> bool:
     out: None for a name that follows the input's.
     """
     path = Path(str(source))
-    if path.suffix.lower() in FILM_INPUTS:
+    if path.suffix.lower() in files.FILM_SUFFIXES:
         return True
     if str(source) == "-" or (path if out is None else out).suffix.lower() not in MOVING:
         return False
@@ -99,7 +99,7 @@ def one_by_one(
             console.error(f"{name(job)}: {error}")
             failed += 1
     if failed:
-        raise ArtgenError(f"{failed} of {len(jobs)} pictures failed; the others are done")
+        raise ArtgenError(f"{failed} of {counted(len(jobs), 'picture')} failed; the others are done")
 
 
 def tell_existing(label: str, jobs: Sequence[object], left: Sequence[object], console: Console) -> None:

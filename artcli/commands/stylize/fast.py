@@ -14,7 +14,7 @@ from artcli.commands.shared import enlarge
 from artcli.commands.shared.recipe import tell_other_weights
 from artcli.commands.stylize.request import Clip, Job, Request
 from artcli.commands.stylize.run import TRIED, read_styles, recipe_of, work
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted, UsageError
 from artcli.fetch import sha256_of
 
@@ -52,7 +52,7 @@ class Studio:
         self.recorded = {**self.weights, **self.enlarger.weights}
         tell_other_weights(self.recorded, request.recorded_weights, console.warn)
         self.shared = self._painter(self.given)
-        what = f"{asked.model}, {len(self.given)} styles{self.enlarger.note}"
+        what = f"{asked.model}, {counted(len(self.given), 'style')}{self.enlarger.note}"
         console.info(f"stylize: {what}, {device.describe(self.device)}")
 
     def _painter(self, styles: "list[Style]") -> "Painter":
@@ -115,7 +115,8 @@ class Studio:
             job.outputs, photo=str(job.photo), frames=done, seconds=round(time.monotonic() - started, 2),
             finished=finished, flicker=after, flicker_undamped=before,
         )  # fmt: skip
-        self.console.info(f"stylize: {done} frames; still places flicker by {after} levels, undamped by {before}")
+        flickers = f"still places flicker by {after} levels, undamped by {before}"
+        self.console.info(f"stylize: {counted(done, 'frame')}; {flickers}")
         if not finished:
             raise Interrupted(f"interrupted at frame {done}; saved, --resume goes on from here")
 
@@ -213,5 +214,6 @@ class Studio:
         pixels = width * height / (tried.shape[1] * tried.shape[2])
         seconds = count * pixels * (time.monotonic() - started) + enlarging
         memory = psutil.Process().memory_info().rss / 1e9
-        self.console.info(f"dry run: {count} frames, about {duration(seconds)}, {memory:.1f} GB; would write")
+        what = counted(count, "frame")
+        self.console.info(f"dry run: {what}, about {duration(seconds)}, {memory:.1f} GB; would write")
         self.console.result(job.outputs, dry_run=True, seconds=round(seconds, 2), memory_gb=round(memory, 2))

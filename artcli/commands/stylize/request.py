@@ -11,8 +11,9 @@ from artcli.backends.stylize import schedule
 from artcli.backends.stylize.settings import KEEP_COLOR, LOSS, MASKS, OPTIMIZERS, PRESETS, Basics, Settings
 from artcli.commands.shared import enlarge, naming, options, verb
 from artcli.commands.shared.common import Common, Enlarging
-from artcli.commands.shared.outputs import FILM_INPUTS, FILMS, MOVING, PICTURES, film_suffix, is_film
+from artcli.commands.shared.outputs import FILMS, MOVING, PICTURES, film_suffix, is_film
 from artcli.commands.shared.target import Target
+from artcli.console import counted
 from artcli.errors import UsageError
 from artcli.media import files
 from artcli.setting import FILM, RUN, Setting
@@ -247,14 +248,14 @@ def _check_masks(asked: Options, styles: int) -> None:
             if not path.is_file():
                 raise files.missing(path)
         if given and len(given) not in (1, styles):
-            raise UsageError(f"there are {styles} styles; {option} has to be given once, or once for each")
+            raise UsageError(f"{option} has to be given once, or once for each of {counted(styles, 'style')}")
     if asked.style_mask and len(asked.style_mask) != styles:
-        raise UsageError(f"there are {styles} styles; --style-mask has to be given once for each")
+        raise UsageError(f"--style-mask has to be given once for each of {counted(styles, 'style')}")
 
 
 def _jobs(photos: list[Path | files.Stdio], asked: Options) -> list[Job]:
     """Every photo or film, and where it goes."""
-    clips = [photo for photo in photos if Path(photo).suffix.lower() in FILM_INPUTS]
+    clips = [photo for photo in photos if Path(photo).suffix.lower() in files.FILM_SUFFIXES]
     if clips and not asked.fast:
         raise UsageError(f"{clips[0]} is a film, which only --fast can paint")
     mirrored = list(asked.inputs) if asked.recursive else []

@@ -16,7 +16,7 @@ from artcli.commands.shared.outputs import HOLD, tell_stop
 from artcli.commands.shared.recipe import tell_other_weights
 from artcli.commands.shared.unfinished import Unfinished, fingerprint
 from artcli.commands.stylize.request import Job, Request
-from artcli.console import Console, duration
+from artcli.console import Console, counted, duration
 from artcli.media import recipe_text
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Studio:
         tell_other_weights(self.recorded, request.recorded_weights, console.warn)
         self.shared = self._styles_of(self.given)
         started = "" if self.settings.init == "content" else f", seed {request.seed}"
-        what = f"{self.net.name}, {len(self.given)} styles{self.enlarger.note}"
+        what = f"{self.net.name}, {counted(len(self.given), 'style')}{self.enlarger.note}"
         console.info(f"stylize: {what}, {device.describe(self.device)}{started}")
 
     def _styles_of(self, styles: "Sequence[Any]") -> "Styles":
@@ -179,7 +179,7 @@ class Studio:
         }  # fmt: skip
         if not job.streamed:
             self.console.result(job.outputs, **facts)
-        self.console.info(f"stylize: {outcome.step} steps in {duration(seconds)}")
+        self.console.info(f"stylize: {counted(outcome.step, 'step')} in {duration(seconds)}")
         tell_stop("stylize", outcome, total, streamed=job.streamed, console=self.console)
 
     # films and resuming ---------------------------------------------------------------------------------------------
@@ -239,9 +239,8 @@ class Studio:
         total = sum(stage.steps * each for stage, each in zip(stages, seconds, strict=True))
         total = min(total, self.asked.time_limit or total) + self.enlarger.seconds(width, height)
         memory = psutil.Process().memory_info().rss / 1e9
-        self.console.info(
-            f"dry run: {schedule.total(stages)} steps, about {duration(total)}, {memory:.1f} GB; would write"
-        )
+        steps = counted(schedule.total(stages), "step")
+        self.console.info(f"dry run: {steps}, about {duration(total)}, {memory:.1f} GB; would write")
         self.console.result(job.outputs, dry_run=True, seconds=round(total, 1), memory_gb=round(memory, 2))
 
 

@@ -14,7 +14,6 @@ import typer
 from artcli import __version__
 from artcli.commands.shared import complete, options, verb
 from artcli.commands.shared.common import Quiet
-from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.setting import RUN, Setting
 from artcli.training.registry import MODELS
@@ -92,9 +91,6 @@ class Options(Quiet):
     ] = ()
     export: Annotated[str | None, Setting("Files for other programs, when done.", choices=("onnx",), panel=RUN)] = None
     accept_changes: Annotated[bool, Setting("Go on with other settings than before.", panel=RUN)] = False
-
-    def console(self) -> Console:
-        return Console(quiet=self.quiet, json_lines=self.as_json, notes=False)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 
 from artcli.models.painter import render
 from artcli.training.contract import Batch
-from artcli.training.data import Preparation, open_dataset
+from artcli.training.data import Dataset, Preparation, open_dataset
 
 QUARTERS = 4  # patches of a canvas
 _HIDDEN = 0.75  # of an earlier stroke: one that covers as much is left out
@@ -42,8 +42,9 @@ class Synthetic:
         self.config, self.seed = config, seed
         self.brush = render.prototype(config.brush)
         self.photos: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.opened: Dataset | None = None
         if folder is not None:
-            data = open_dataset(folder, Preparation(size=max(_CROPPED, 2 * config.size)), seed=seed)
+            self.opened = data = open_dataset(folder, Preparation(size=max(_CROPPED, 2 * config.size)), seed=seed)
             held = data.held_out if len(data.held_out) else data.training
             self.photos = torch.from_numpy(data.images[data.training]), torch.from_numpy(data.images[held])
 

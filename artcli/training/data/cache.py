@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from artcli import weights
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import files
+from artcli.media import decode, files
 from artcli.training.data import pool, prepare, shelf
 from artcli.training.data.items import Array, Item, Skipped, pictures, read
 from artcli.training.data.layout import Layout
@@ -38,13 +38,15 @@ class Cached:
     """images: (N, size, size, C) uint8, mapped from disk; writing to it changes this process's view only.
 
     rows: (N,), the number of each picture among the layout's items.  digests: (N,) uint64, a hash of each picture's
-    file or pixels, by which copies are known.  skipped: the pictures that are not in it.
+    file or pixels, by which copies are known.  skipped: the pictures that are not in it.  first_of_several: how many
+    are the first of several frames or pages.
     """
 
     images: Array
     rows: Array
     digests: Array
     skipped: tuple[Skipped, ...]
+    first_of_several: int
 
 
 def open_cache(layout: Layout, preparation: prepare.Preparation, progress: pool.Progress | None = None) -> Cached:
@@ -117,13 +119,14 @@ def _load(place: Path, layout: Layout) -> Cached | None:
         images = np.load(place / _IMAGES, mmap_mode="c")  # "c": torch wants to be allowed to write
         rows, digests = np.array(index["rows"], np.int64), np.array(index["digests"], np.uint64)
         skipped = tuple(Skipped(layout.items[row].name, why) for row, why in index["skipped"])
+        several = int(index["first_of_several"])
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
     if not len(images) == len(rows) == len(digests) or images.dtype != np.uint8:
         return None
     with suppress(OSError):  # a cache on a read-only disk is good enough
         os.utime(place)  # marks the use, for `shelf.trim`
-    return Cached(images, rows, digests, skipped)
+    return Cached(images, rows, digests, skipped, several)
 
 
 # --- building ------------------------------------------------------------------------------------------------------
@@ -156,7 +159,7 @@ def _fill(
     preparation: prepare.Preparation,
     shape: tuple[int, int, int],
     progress: pool.Progress,
-) -> dict[str, list]:
+) -> dict[str, Any]:
     """Write the array and say what is in it.
 
     Written, not mapped: a full disk is then an error to report, where storing into a mapped file kills the process.
@@ -165,19 +168,20 @@ def _fill(
     work = _worker(preparation)
     header = _header((len(items), *shape))
     file.write(header)
-    rows, digests, skipped = [], [], []
+    rows, digests, skipped, first_of_several = [], [], [], 0
     progress(0, len(items))
-    for number, (pixels, digest, why) in enumerate(pool.in_order(work, items)):
+    for number, (pixels, digest, why, several) in enumerate(pool.in_order(work, items)):
         if pixels is None:
             skipped.append((number, why))
         else:
             file.write(pixels.data)
             rows.append(number)
             digests.append(digest)
+            first_of_several += several
         progress(number + 1, len(items))
     file.seek(0)
     file.write(_header((len(rows), *shape)))  # numpy leaves room for any number of rows, so the length is the same
-    return {"rows": rows, "digests": digests, "skipped": skipped}
+    return {"rows": rows, "digests": digests, "skipped": skipped, "first_of_several": first_of_several}
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -186,7 +190,7 @@ def _header(shape: tuple[int, ...]) -> bytes:
     return out.getvalue()
 
 
-Prepared = tuple[Array | None, int, str]  # pixels, digest, or why there are none
+Prepared = tuple[Array | None, int, str, bool]  # pixels, digest, why there are none, whether they are one of several
 
 
 def _worker(preparation: prepare.Preparation) -> Callable[[Item], Prepared]:
@@ -195,17 +199,17 @@ def _worker(preparation: prepare.Preparation) -> Callable[[Item], Prepared]:
 
     def work(item: Item) -> Prepared:
         try:
-            data = read(item)
+            data, several = read(item), False
             if isinstance(data, bytes):
-                with pool.room_for(data):
-                    rgb = prepare.decode(data, background)
+                with pool.room_for(data) as image:
+                    rgb, several = prepare.decode(data, background), decode.has_several(image)
             else:
                 rgb = prepare.decode(data, background)
             mask = mask_of(item.name, rgb) if mask_of else None
             pixels = prepare.apply(rgb, mask, preparation)
         except (UsageError, MemoryError) as error:
-            return None, 0, pool.reason(error)
-        return np.ascontiguousarray(pixels), digest(data), ""
+            return None, 0, pool.reason(error), False
+        return np.ascontiguousarray(pixels), digest(data), "", several
 
     return work
 
@@ -216,7 +220,7 @@ def digest(data: bytes | Array) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
-def _check_count(index: dict[str, list], layout: Layout) -> None:
+def _check_count(index: dict[str, Any], layout: Layout) -> None:
     count = len(index["rows"])
     if count >= min(2, len(layout.items)):
         return

@@ -155,8 +155,8 @@ def _look(item: Item) -> _Seen | str:
         data = read(item)
         if isinstance(data, np.ndarray):
             return _seen(decode_pixels(data, (0, 0, 0)), data.ndim == 2, [])
-        with pool.room_for(data):
-            kinds = [kind for kind, holds in _header(decode.open_image(data), data).items() if holds]
+        with pool.room_for(data) as image:
+            kinds = [kind for kind, holds in _header(image, data).items() if holds]
             rgb = decode_pixels(data, (128, 128, 128))  # a background that leaves grey pictures grey
         return _seen(rgb, _is_grey(rgb), kinds)
     except (UsageError, MemoryError) as error:
@@ -182,7 +182,7 @@ def _header(image: Image.Image, data: bytes) -> dict[str, bool]:
         "cmyk": image.mode == "CMYK",
         "rotated": _is_turned(image),
         "deep": _is_deep(image, data),
-        "animated": image.format != "MPO" and _frames(image) > 1,  # a camera's second view is no film
+        "animated": decode.has_several(image),
     }
 
 
@@ -191,13 +191,6 @@ def _is_turned(image: Image.Image) -> bool:
         return image.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1)
     except Exception:  # damaged EXIF raises anything, and says nothing
         return False
-
-
-def _frames(image: Image.Image) -> int:
-    try:
-        return getattr(image, "n_frames", 1)
-    except Exception:  # cut short somewhere behind the first frame, which is the one that counts
-        return 1
 
 
 def _is_deep(image: Image.Image, data: bytes) -> bool:

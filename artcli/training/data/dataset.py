@@ -30,6 +30,7 @@ class Dataset:
 
     classes: names by label.  names: of the pictures, relative to the data set.  training, held_out: row numbers,
     ascending.  skipped: pictures left out, with reasons.  layout: one line.  notes: what a person should know.
+    first_of_several: pictures that are the first of several frames or pages.
     texts: captions of each row, () without any.  worded: batches say in words what they show.
     fingerprint: the same for the same pictures, captions, labels and preparation, wherever they lie on the disk.
     """
@@ -50,6 +51,7 @@ class Dataset:
     balanced: bool
     texts: tuple[tuple[str, ...], ...] = ()
     worded: bool = False
+    first_of_several: int = 0
     _order: order.Shuffled | order.Balanced = field(init=False, repr=False)
     _pixels: torch.Tensor = field(init=False, repr=False)
     _labels: torch.Tensor = field(init=False, repr=False)
@@ -210,6 +212,7 @@ def open_dataset(
         balanced=balanced,
         texts=texts,
         worded=words,
+        first_of_several=cached.first_of_several,
     )
 
 

@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from PIL import Image
+
 from artcli.errors import UsageError
 from artcli.media import decode
 
@@ -47,17 +49,19 @@ def in_order(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Itera
 
 
 @contextmanager
-def room_for(data: bytes) -> Iterator[None]:
+def room_for(data: bytes) -> Iterator[Image.Image]:
     """Hold back while another large picture is decoded: sixteen at once would not fit into the memory.
+
+    Yields the image, of which only the header is read.
 
     Raises UsageError when the bytes are no picture, as decoding them would.
     """
     image = decode.open_image(data)
     if image.width * image.height < _LARGE:
-        yield
+        yield image
         return
     with _one_large:
-        yield
+        yield image
 
 
 def reason(error: Exception) -> str:

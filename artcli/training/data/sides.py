@@ -30,13 +30,14 @@ Opener = Callable[..., Dataset]  # (path, **changes of the preparation)
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """What a Dataset is, of two sets.  paired: row by row of the same thing."""
+    """What a Dataset is, of two sets, which may be parts of one.  paired: row by row of the same thing."""
 
     a: Dataset
     b: Dataset
     paired: bool
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...] = ()
+    first_of_several: int = 0
 
     @property
     def preparation(self) -> Preparation:
@@ -103,7 +104,9 @@ def _unpaired(path: Path, other: Path | None, opened: Opener) -> Sides:
     a, b = (opened(path), opened(other)) if other is not None else _halves(opened(path), path)
     skipped, notes = (*a.skipped, *b.skipped), (*a.notes, *b.notes)
     b = replace(b, seed=b.seed + _OTHER_SEED)
-    return Sides(a, b, False, skipped, notes) if other is not None else Sides(a, b, False, a.skipped)
+    if other is None:
+        return Sides(a, b, False, a.skipped, first_of_several=a.first_of_several)
+    return Sides(a, b, False, skipped, notes, a.first_of_several + b.first_of_several)
 
 
 def _halves(data: Dataset, path: Path) -> tuple[Dataset, Dataset]:
@@ -144,7 +147,7 @@ def _paired(path: Path, other: Path | None, opened: Opener) -> Sides:
     if bad >= set(a.names):
         raise UsageError(f"{path} holds no pairs: {wrong[0].name} {wrong[0].reason}; or name two folders, A and B")
     a, b = (_without(side, bad) for side in (a, b))
-    return Sides(a, b, True, (*a.skipped, *wrong))
+    return Sides(a, b, True, (*a.skipped, *wrong), first_of_several=a.first_of_several)
 
 
 def _no_pair(size: tuple[int, int]) -> str:
@@ -187,6 +190,7 @@ def _matched(a: Dataset, b: Dataset, called: tuple[str, ...], sizes: dict) -> Si
     pairs = [pair for pair in pairs if not odd[pair[0]]]
     if not pairs:
         raise UsageError(f"no pair of pictures has one shape: {skipped[-1].name} {skipped[-1].reason}")
+    several = a.first_of_several + (0 if one else b.first_of_several)
     training, held = set(a.training.tolist()), set(a.held_out.tolist())
     shown_pairs = [pair for pair in pairs if pair[0] in held]
     learned = [pair for pair in pairs if pair[0] in training] or shown_pairs
@@ -194,7 +198,7 @@ def _matched(a: Dataset, b: Dataset, called: tuple[str, ...], sizes: dict) -> Si
         replace(side, training=_column(learned, column), held_out=_column(shown_pairs, column))
         for column, side in enumerate((a, b))
     )
-    return Sides(a, b, True, tuple(sorted(skipped)))
+    return Sides(a, b, True, tuple(sorted(skipped)), first_of_several=several)
 
 
 def _lonely(mine: dict[str, int], theirs: dict[str, int], side: Dataset, where: str) -> list[Skipped]:
