@@ -91,10 +91,10 @@ PUBLIC = (
     ),
     _torchvision(
         "mobilenet_v2",
-        "ImageNet classifier; critics of cyclegan look through it",
+        "ImageNet classifier; discriminators of cyclegan look through it",
         14212972,
         "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
-        kind="critic",
+        kind="discriminator",
     ),
     _openai(
         "clip-vit-b-32-quickgelu-openai",

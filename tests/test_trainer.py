@@ -31,7 +31,7 @@ class Numbers:
 
 
 class Toy(nn.Module):
-    """Two optimizers that take turns, as a generator and a critic would."""
+    """Two optimizers that take turns, as a generator and a discriminator would."""
 
     def __init__(self, average=0.0, bad=None, dropout=0.01):
         super().__init__()

@@ -130,8 +130,8 @@ OF_A_MODEL = {
     "metrics": "{name: number} of the last step for the log, besides the losses (kl, codes in use)",
     "worst_step": "(total) -> int: the step that needs the most memory (a lazy regulariser's first)",
     "average": "float: decay of the running mean of the weights that samples are drawn from",
-    "training_only": "names of modules that only training needs, such as critics: they are None in the running mean, "
-    "and not in the weights that are exported",
+    "training_only": "names of modules that only training needs, such as discriminators: they are None in the running "
+    "mean, and not in the weights that are exported",
     "fit": "(batches): look at training pictures before samples are drawn (latent statistics)",
     "generate": "see Generator: a grid of samples",
     "reconstruct": "see Generator: held-out pictures above what they become, where there is no `show`",

@@ -17,7 +17,19 @@ from artcli.commands.train.request import Request
 from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
-from artcli.training import checkpoint, finished, parallel, report, runs, samples, source, to_onnx, trackers, watch
+from artcli.training import (
+    checkpoint,
+    finished,
+    parallel,
+    renamed,
+    report,
+    runs,
+    samples,
+    source,
+    to_onnx,
+    trackers,
+    watch,
+)
 from artcli.training.clock import Clock
 from artcli.training.spec import RunSpec
 from artcli.training.trainer import Pace, Plan, Progress, Trainer
@@ -154,7 +166,7 @@ class Session:
         found = checkpoint.load(self.run)
         if found is None:
             return
-        self.trainer.load(found["trainer"])
+        self.trainer.load(renamed.state(self.spec.model, found["trainer"]))
         self.best, self.stale, self.spent = found["best"], found.get("stale", 0), found["seconds"]
         self.console.info(f"train: going on at step {self.trainer.step}")
 
