@@ -13,7 +13,7 @@ from platformdirs import user_cache_path
 
 from artcli import network
 from artcli.errors import UsageError, WeightsError, did_you_mean
-from artcli.fetch import Progress, download, sha256_of
+from artcli.fetch import BytesDone, download, sha256_of
 from artcli.unwrap import unwrap
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def find(
     weights_dirs: Sequence[Path] = (),
     offline: bool = False,
     fetch: bool = True,
-    progress: Progress | None = None,
+    progress: BytesDone | None = None,
 ) -> Path:
     """The local file (or the folder, where a model is several files) of `name`, downloaded if it has to be.
 
@@ -268,7 +268,7 @@ def _missing(weight: Weight, weights_dirs: Sequence[Path], offline: bool) -> str
     return message + f"Run `artgen weights get {weight.name}` ({human(weight.bytes)}) while online, or {ways}."
 
 
-def get(weight: Weight, *, force: bool = False, progress: Progress | None = None) -> Path:
+def get(weight: Weight, *, force: bool = False, progress: BytesDone | None = None) -> Path:
     """Download `weight` to the cache; files of the right size are kept, unless `force`.
 
     Raises WeightsError: no URL, no mirror works, no space.

@@ -152,7 +152,7 @@ OF_ITS_SETTINGS = {
     "start": "str: weights to go on from, none where it is empty",
     "steps": "int: length of a run, which --steps and --epochs cannot change then",
 }
-OF_ITS_DATA = {  # besides `batch` and `validation`, see trainer.Source
+OF_ITS_DATA = {  # besides `batch` and `validation`, see trainer.BatchSource
     "images": "(N, H, W, C) uint8: all pictures, which say how much samples can differ",
     "preparation": "data.Preparation: its colour space is that of the pictures that the model draws",
     "steps_per_epoch": "(batch) -> steps; without it there are no epochs",

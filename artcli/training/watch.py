@@ -59,8 +59,8 @@ def diagnose_nan(step: int, name: str, values: Sequence[float], precision: str =
 
 
 @dataclass
-class Watch:
-    """The dogs of one run.
+class Watchdogs:
+    """The watchdogs of one run.
 
     fresh: the run starts from random weights, so that its loss has to fall at first.  variety: of the training pictures
     (see `variety`); samples cannot differ more than what was learned from does, so None is for pictures that differ.

@@ -47,7 +47,7 @@ class Cached:
     skipped: tuple[Skipped, ...]
 
 
-def open_cache(layout: Layout, preparation: prepare.Preparation, progress: pool.Progress | None = None) -> Cached:
+def open_cache(layout: Layout, preparation: prepare.Preparation, progress: pool.PicturesDone | None = None) -> Cached:
     """The cache of these pictures, built if it is not there.
 
     progress: called with (pictures done, pictures in all) during a build, and while another process builds.
@@ -71,7 +71,7 @@ def open_cache(layout: Layout, preparation: prepare.Preparation, progress: pool.
 
 
 def _load_or_build(
-    place: Path, layout: Layout, preparation: prepare.Preparation, progress: pool.Progress
+    place: Path, layout: Layout, preparation: prepare.Preparation, progress: pool.PicturesDone
 ) -> Cached | None:
     with _locked(place, lambda: progress(0, len(layout.items))):
         if cached := _load(place, layout):
@@ -129,7 +129,7 @@ def _load(place: Path, layout: Layout) -> Cached | None:
 # --- building ------------------------------------------------------------------------------------------------------
 
 
-def _build(place: Path, layout: Layout, preparation: prepare.Preparation, progress: pool.Progress) -> None:
+def _build(place: Path, layout: Layout, preparation: prepare.Preparation, progress: pool.PicturesDone) -> None:
     shelf.discard_leftovers(place)
     shape = (preparation.size, preparation.size, preparation.channels)
     _check_space(place.parent, len(layout.items), shape)
@@ -155,7 +155,7 @@ def _fill(
     layout: Layout,
     preparation: prepare.Preparation,
     shape: tuple[int, int, int],
-    progress: pool.Progress,
+    progress: pool.PicturesDone,
 ) -> dict[str, list]:
     """Write the array and say what is in it.
 

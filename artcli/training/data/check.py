@@ -98,7 +98,7 @@ def _range(values: list[int]) -> str:
     return str(low) if low == high else f"{low} to {high} (median {statistics.median(values):g})"
 
 
-def check(path: Path, progress: pool.Progress | None = None) -> Findings:
+def check(path: Path, progress: pool.PicturesDone | None = None) -> Findings:
     """Look at every picture at `path`.  Raises UsageError only where there is nothing to look at."""
     layout = read_layout(path)
     findings = _empty(path, layout)
