@@ -143,7 +143,7 @@ def _build(place: Path, layout: Layout, preparation: prepare.Preparation, progre
         with (temp / _INDEX).open("w", encoding="utf-8") as text:
             json.dump(index, text)
             _flush(text)
-        shelf.discard(place)  # whatever is there is not whole
+        shelf.discard(place)  # an unfinished build
         temp.replace(place)
     except BaseException:
         shelf.discard(temp)
