@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer.testing
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 EXECUTABLE = [sys.executable, "-m", "artcli"]
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])  # of a machine, not of a test
+settings.load_profile("busy")
 # To build the commands takes as long as a small call; a process does it once.
 typer.testing._get_command = functools.cache(typer.testing._get_command)
 
