@@ -12,10 +12,13 @@ Options have the names that `--from` and settings files know: those of the comma
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from artcli import network
 from artcli.console import Console
+
+if TYPE_CHECKING:
+    from artcli import api_options as of
 
 
 @dataclass(frozen=True)
@@ -26,35 +29,35 @@ class Made:
     facts: dict[str, Any]
 
 
-def dream(prompt: str | None = None, **options: Any) -> list[Made]:
+def dream(prompt: str | None = None, **options: "Unpack[of.Dream]") -> list[Made]:
     """Draw what the words say.  All functions here write files as the command does, and overwrite none without force.
 
-    Raises UsageError: the options are wrong.  WeightsError: weights are missing or damaged.  ArgtenError: it failed.
+    Raises UsageError: the options are wrong.  WeightsError: weights are missing or damaged.  ArtgenError: it failed.
     """
     return _call("dream", prompt=prompt, **options)
 
 
-def paint(*inputs: str | Path, **options: Any) -> list[Made]:
+def paint(*inputs: str | Path, **options: "Unpack[of.Paint]") -> list[Made]:
     """Paint photos and films with brush strokes.  Raises as `dream` does."""
     return _call("paint", inputs=_texts(inputs), **options)
 
 
-def stylize(*inputs: str | Path, **options: Any) -> list[Made]:
+def stylize(*inputs: str | Path, **options: "Unpack[of.Stylize]") -> list[Made]:
     """Paint photos, the first inputs, in the style of a picture, the last one.  Raises as `dream` does."""
     return _call("stylize", inputs=_texts(inputs), **options)
 
 
-def cyclegan(*inputs: str | Path, **options: Any) -> list[Made]:
+def cyclegan(*inputs: str | Path, **options: "Unpack[of.Cyclegan]") -> list[Made]:
     """Carry photos over to the world of paintings, and back.  Raises as `dream` does."""
     return _call("cyclegan", inputs=_texts(inputs), **options)
 
 
-def sample(run: str | Path, **options: Any) -> list[Made]:
+def sample(run: str | Path, **options: "Unpack[of.Sample]") -> list[Made]:
     """Show what a trained model can do.  Raises as `dream` does."""
     return _call("sample", run=str(run), **options)
 
 
-def train(model: str, data: str | Path, other: str | Path | None = None, **options: Any) -> list[Made]:
+def train(model: str, data: str | Path, other: str | Path | None = None, **options: "Unpack[of.Train]") -> list[Made]:
     """Train a model on a folder of pictures.  Raises as `dream` does."""
     return _call("train", model=model, data=str(data), other=None if other is None else str(other), **options)
 
@@ -73,7 +76,7 @@ class _Collector(Console):
 def _call(verb: str, **values: Any) -> list[Made]:
     request = importlib.import_module(f"artcli.commands.{verb}.request").Request
     console = _Collector()
-    asked = request.from_values({name: value for name, value in values.items() if value is not None})
+    asked = request.from_values({name: _text(value) for name, value in values.items() if value is not None})
     way = "fast" if getattr(asked.options, "fast", False) else "run"
     with network.forbidden(bool(values.get("offline"))):
         importlib.import_module(f"artcli.commands.{verb}.{way}").run(asked, console)
@@ -82,3 +85,10 @@ def _call(verb: str, **values: Any) -> list[Made]:
 
 def _texts(inputs: tuple[str | Path, ...]) -> list[str]:
     return [str(each) for each in inputs]
+
+
+def _text(value: Any) -> Any:
+    """As the command line has it: paths are text."""
+    if isinstance(value, list | tuple):
+        return [_text(each) for each in value]
+    return str(value) if isinstance(value, Path) else value

@@ -46,9 +46,9 @@ class Console:
             for path in paths:
                 print(path, flush=True)
 
-    def progress(self, label: str, total: int) -> "Progress":
+    def progress(self, label: str, total: int) -> "ProgressBar":
         if self.quiet:
-            return Progress()
+            return ProgressBar()
         return _Bar(label, total) if self._is_terminal() else _Lines(label, total)
 
     def _is_terminal(self) -> bool:
@@ -67,20 +67,20 @@ class _Notes(logging.Handler):
             self.console.info(message)
 
 
-class Progress:
+class ProgressBar:
     """Does nothing: the quiet form, and the base of the others."""
 
     def update(self, step: int, note: str = "") -> None:
         pass
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         pass
 
 
-class _Bar(Progress):
+class _Bar(ProgressBar):
     """A rich progress bar; rich honours NO_COLOR itself."""
 
     def __init__(self, label: str, total: int):
@@ -101,7 +101,7 @@ class _Bar(Progress):
     def update(self, step: int, note: str = "") -> None:
         self.bar.update(self.task, completed=step, note=note)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         self.bar.start()
         return self
 
@@ -109,7 +109,7 @@ class _Bar(Progress):
         self.bar.stop()
 
 
-class _Lines(Progress):
+class _Lines(ProgressBar):
     """One plain line every few seconds, and one at the end."""
 
     def __init__(self, label: str, total: int):

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from artcli import __version__, network
 from artcli.errors import WeightsError
 
-Progress = Callable[[int, int | None], None]  # (bytes so far, bytes in all or None)
+BytesDone = Callable[[int, int | None], None]  # (bytes so far, bytes in all or None)
 
 _BLOCK = 1 << 18
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
@@ -38,7 +38,7 @@ def download(
     sha256: str | None = None,
     sha256_prefix: str | None = None,
     size: int | None = None,
-    progress: Progress | None = None,
+    progress: BytesDone | None = None,
     timeout: float = 30.0,
     attempts: int = 4,
     backoff: float = 0.5,
@@ -110,7 +110,7 @@ class _Job:
     part: Path
     digest: str  # the whole SHA-256, its first digits, or nothing
     size: int | None
-    progress: Progress
+    progress: BytesDone
     timeout: float
     attempts: int
     backoff: float

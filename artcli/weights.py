@@ -13,7 +13,7 @@ from platformdirs import user_cache_path
 
 from artcli import network
 from artcli.errors import UsageError, WeightsError, did_you_mean
-from artcli.fetch import Progress, download, sha256_of
+from artcli.fetch import BytesDone, download, sha256_of
 from artcli.unwrap import unwrap
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ PUBLIC = (
     ),
     _torchvision(
         "mobilenet_v2",
-        "ImageNet classifier; critics of cyclegan look through it",
+        "ImageNet classifier; discriminators of cyclegan look through it",
         14212972,
         "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
-        kind="critic",
+        kind="discriminator",
     ),
     _openai(
         "clip-vit-b-32-quickgelu-openai",
@@ -211,7 +211,7 @@ def find(
     weights_dirs: Sequence[Path] = (),
     offline: bool = False,
     fetch: bool = True,
-    progress: Progress | None = None,
+    progress: BytesDone | None = None,
 ) -> Path:
     """The local file (or the folder, where a model is several files) of `name`, downloaded if it has to be.
 
@@ -268,7 +268,7 @@ def _missing(weight: Weight, weights_dirs: Sequence[Path], offline: bool) -> str
     return message + f"Run `artgen weights get {weight.name}` ({human(weight.bytes)}) while online, or {ways}."
 
 
-def get(weight: Weight, *, force: bool = False, progress: Progress | None = None) -> Path:
+def get(weight: Weight, *, force: bool = False, progress: BytesDone | None = None) -> Path:
     """Download `weight` to the cache; files of the right size are kept, unless `force`.
 
     Raises WeightsError: no URL, no mirror works, no space.

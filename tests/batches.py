@@ -44,21 +44,29 @@ def train(model, images, steps, labels=None, parts=1):
     return [train_step(model, optimizers, s, batch(images, labels, seed=s), parts) for s in range(steps)]
 
 
-def before_and_after(make, teach, measure, seeds=range(3)):
-    """What is measured of models untrained and trained, a list each, one of every seed.
+def assert_learns(make, teach, measure, seeds=range(3)):
+    """Whatever its seed, a taught model has smaller errors than any untaught one.  Returns the last taught model.
 
-    A test of learning asks whether the worst trained one is better than the best untrained one.  How much better a
-    single one gets depends on the rounding of the processor.
+    measure(model): an error, or several by name.  No threshold says by how much: that depends on the rounding of the
+    processor.
     """
-    before, after = [], []
+    untaught, taught = [], []
     for seed in seeds:
         model = seeded(make, seed)
-        before.append(float(measure(model)))
+        untaught.append(_errors(measure(model)))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             teach(model)
-        after.append(float(measure(model)))
-    return before, after
+        taught.append(_errors(measure(model)))
+    for name in untaught[0]:
+        before, after = ([errors[name] for errors in found] for found in (untaught, taught))
+        assert max(after) < min(before), f"{name}: untaught {before}, taught {after}"
+    return model
+
+
+def _errors(measured):
+    found = measured if isinstance(measured, dict) else {"error": measured}
+    return {name: float(error) for name, error in found.items()}
 
 
 def seeded(make, seed=0):

@@ -5,6 +5,7 @@ import os
 # Tiny nets are fastest on one thread, and the bytes of a run depend on the number of threads; set before torch comes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import functools
 import json
 import subprocess
 import sys
@@ -12,9 +13,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer.testing
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 EXECUTABLE = [sys.executable, "-m", "artcli"]
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])  # of a machine, not of a test
+settings.load_profile("busy")
+# To build the commands takes as long as a small call; a process does it once.
+typer.testing._get_command = functools.cache(typer.testing._get_command)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """No test is about the loss of power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 """artgen from Python: the same files as from the command line, and the same refusals."""
 
+import typing
 from pathlib import Path
 
 import pytest
 
 import artcli
-from artcli import network
+import artcli.api_options
+from artcli import api, network
 from artcli.errors import ArtgenError, UsageError
-from tests import test_cyclegan_run, tiny
+from tests import api_options, test_cyclegan_run, tiny
 from tests.conftest import photograph
 
 tiny_translator = test_cyclegan_run.tiny_translator
@@ -22,6 +24,22 @@ def test_pictures_are_those_of_the_command_line(invoke, folder, tiny_translator,
         invoke("cyclegan", "photo.png", "--model", tiny_translator, "--strength", 0.5, "-o", "line.png").exit_code == 0
     )
     assert (folder / "python.png").read_bytes() == (folder / "line.png").read_bytes()
+
+
+def test_the_types_of_the_options_are_those_of_the_commands():
+    assert api_options.FILE.read_text(encoding="utf-8") == api_options.text(), "run `python tests/api_options.py`"
+
+
+def test_every_verb_has_them():
+    for verb in api_options.VERBS:
+        options = typing.get_type_hints(getattr(api, verb), vars(api) | {"of": artcli.api_options})["options"]
+        assert options == typing.Unpack[getattr(artcli.api_options, verb.capitalize())]
+
+
+def test_paths_and_numbers_are_as_good_as_their_text(folder, tiny_translator):
+    photograph(folder / "photo.png", (60, 40))
+    (made,) = artcli.cyclegan(folder / "photo.png", model=tiny_translator, upscale=None, out=Path("a.png"))
+    assert made.paths == (Path("a.png"),)
 
 
 def test_refusals_are_errors(folder, tiny_translator):

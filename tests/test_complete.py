@@ -1,7 +1,7 @@
 """What the Tab key offers."""
 
 import importlib
-import os
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -32,25 +32,38 @@ def test_weights_by_kind():
     assert "clip-mini" in complete.weights("clip") and "clip-mini" not in complete.weights("", "vqgan")
 
 
-def offered(folder, line):
-    """What a shell gets for the last word of a line, and which modules it took."""
-    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1), "_ARTGEN_COMPLETE": "complete_bash"}
-    code = "import sys, atexit; atexit.register(lambda: print(*sys.modules, file=sys.stderr))"
-    code += "; from artcli.cli import app; app(prog_name='artgen')"
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | words, capture_output=True, text=True)
-    return done.stdout.split(), set(done.stderr.split())
+OFFER = """
+import contextlib, io, json, os, sys
+from artcli.cli import app
+offered = []
+for line in json.load(sys.stdin):
+    os.environ |= {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1), "_ARTGEN_COMPLETE": "complete_bash"}
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        app(prog_name="artgen")
+    offered.append(out.getvalue().split())
+json.dump([offered, "torch" in sys.modules], sys.stdout)
+"""
+WORDS = {
+    "artgen train vq": ["vqgan", "vqvae"],
+    "artgen train vqvae photos --preset ": ["default", "objects"],
+    "artgen train vae photos --color y": ["ycbcr"],
+    "artgen train vae photos --crop s": ["stretch"],
+    "artgen train vae photos --track w": ["wandb"],
+    "artgen sample runs/": ["runs/0001-vae-a"],
+    "artgen sample run --checkpoint ": ["best"],
+    "artgen weights get monet": ["monet-mini"],
+    "artgen dream car --device c": ["cuda", "cpu"],
+    "artgen dream car --upscale ": ["2", "4"],
+    "artgen paint photo.jpg --brush b": ["bristle"],
+    "artgen cyclegan photo.jpg --direction B": ["BtoA"],
+}
 
 
 def test_a_shell_is_offered_names_without_torch(folder):
+    """What it gets for the last word of each line."""
     Path("runs/0001-vae-a").mkdir(parents=True)
     Path("runs/0001-vae-a/run.toml").touch()
-    for line, names in (
-        ("artgen train vq", ["vqgan", "vqvae"]),
-        ("artgen train vqvae photos --preset ", ["default", "objects"]),
-        ("artgen train vae photos --color y", ["ycbcr"]),
-        ("artgen sample runs/", ["runs/0001-vae-a"]),
-        ("artgen weights get monet", ["monet-mini"]),
-    ):
-        found, modules = offered(folder, line)
-        assert found == names, line
-        assert "torch" not in modules
+    done = subprocess.run([sys.executable, "-c", OFFER], input=json.dumps([*WORDS]), capture_output=True, text=True)
+    offered, torch = json.loads(done.stdout)
+    assert dict(zip(WORDS, offered, strict=True)) == WORDS
+    assert not torch

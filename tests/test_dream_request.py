@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artcli.backends.dream.settings import Camera, Pace, Settings, Sketching
+from artcli.backends.dream.settings import Camera, Redrawing, Settings, Sketching
 from artcli.commands.dream import request as dream_request
 from artcli.commands.dream import run as dream_run
 from artcli.commands.dream.request import Request
@@ -44,7 +44,7 @@ def test_values_make_the_request_of_the_command_line(on_the_line):
     made = Request.from_values(values)
     assert made == on_the_line(*line, "--", "-1 | red")
     assert [job.seed for job in made.jobs] == [3, 4] and made.size == (96, 64) and made.time_limit == 300
-    assert made.options.sketching == Sketching(candidates=2, strength=0.5) and made.options.pace == Pace(2)
+    assert made.options.sketching == Sketching(candidates=2, strength=0.5) and made.options.pace == Redrawing(2)
     assert made.settings == Settings(
         steps=9, drawer="fft", optimizer="radam", cutouts=5, augment=("flip", "noise"), tileable=True
     )

@@ -16,7 +16,7 @@ from artcli.backends.dream import optimise, steer
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.prompts import parse
 from artcli.backends.dream.restyle import _Source, restyle
-from artcli.backends.dream.settings import Pace, Settings
+from artcli.backends.dream.settings import Redrawing, Settings
 from artcli.backends.dream.story import Story
 from artcli.commands.shared import loop
 from artcli.media import ffmpeg, record, video
@@ -59,7 +59,7 @@ HOW = Settings(*SIZE, steps=3, cutouts=3, low_res=0)
 def drawn(clip, film=None, pace=None, settings=HOW, words="a city", seed=1, **more):
     film = tensors() if film is None else film
     story = Story([steer.texts(clip, parse(scene)) for scene in words.split(" ^ ")])
-    return restyle(story, clip, settings, pace or Pace(2, 0.8), film, len(film), seed=seed, **more)
+    return restyle(story, clip, settings, pace or Redrawing(2, 0.8), film, len(film), seed=seed, **more)
 
 
 @pytest.mark.parametrize("drawer", ["fft", "vqgan"])
@@ -88,7 +88,7 @@ def test_a_frame_at_a_time(clip):
             yield frame
 
     story = Story([steer.texts(clip, parse("a city"))])
-    for frame in restyle(story, clip, HOW, Pace(1), film(), COUNT):
+    for frame in restyle(story, clip, HOW, Redrawing(1), film(), COUNT):
         assert len(read) == max(1, frame.step - HOW.steps + 1)
 
 
@@ -101,7 +101,7 @@ def test_steady_films_flicker_less(clip):
         last = [[*drawn(clip, pace=pace, settings=how, seed=seed)][-1].metrics for seed in range(1, 5)]
         return {name: fmean(metrics[name] for metrics in last) for name in ("flicker", "similarity")}
 
-    alone, kept = means(Pace(4, 0)), means(Pace(1, 0.9))
+    alone, kept = means(Redrawing(4, 0)), means(Redrawing(1, 0.9))
     assert kept["flicker"] < 0.9 * alone["flicker"]
     assert kept["similarity"] > alone["similarity"]
 
@@ -120,7 +120,7 @@ def test_the_drawing_moves_along(clip):
     """Before any step is done, a frame looks like the one before it, with the square where it is now."""
     film, marked = tensors(3), tensors(3)
     marked[1][2] = 1.0  # what was drawn on the frame before: everything bluer
-    source = _Source(film, HOW, Pace(1, 1.0), torch.device("cpu"), 1)
+    source = _Source(film, HOW, Redrawing(1, 1.0), torch.device("cpu"), 1)
     canvas, how = source.begin(marked[1])
     assert how.steps == 1 and source.now is film[2] and canvas.photo is film[2]
     assert canvas.before is not None and canvas.before[2, :, :].median() > 0.95
@@ -129,7 +129,7 @@ def test_the_drawing_moves_along(clip):
 
 
 def test_a_cut_is_drawn_like_a_beginning(clip):
-    source = _Source([torch.zeros(3, 32, 48), torch.ones(3, 32, 48)], HOW, Pace(1), torch.device("cpu"), 0)
+    source = _Source([torch.zeros(3, 32, 48), torch.ones(3, 32, 48)], HOW, Redrawing(1), torch.device("cpu"), 0)
     canvas, how = source.begin(torch.full((3, 32, 48), 0.5))
     assert how is HOW and torch.equal(canvas.before, canvas.photo)
 
@@ -151,7 +151,7 @@ def test_the_start_lies_between_two_pictures(clip, model, drawer):
 
 
 def test_the_first_frame_has_as_many_steps_as_the_others_together():
-    assert (Pace(4, 0.9).first, Pace(3, 0.0).first, Pace(1, 0.98).first) == (40, 3, 50)
+    assert (Redrawing(4, 0.9).first, Redrawing(3, 0.0).first, Redrawing(1, 0.98).first) == (40, 3, 50)
 
 
 # --- the command ----------------------------------------------------------------------------------------------------

@@ -170,7 +170,7 @@ def test_a_damaged_diffusion_model(invoke, folder, tiny_prior):
 
 
 def test_a_translator_names_the_verb_that_applies_it(invoke, folder):
-    config = cyclegan.Config(size=32, crop=32, width=4, blocks=1, critic_width=4)
+    config = cyclegan.Config(size=32, crop=32, width=4, blocks=1, discriminator_width=4)
     told = {"model": "cyclegan", "config": dataclasses.asdict(config), "data": {"path": "gone"}, "seed": 0, "step": 1}
     (folder / "run").mkdir()
     checkpoint.export(folder / "run" / "weights.safetensors", cyclegan.Model(config).state_dict(), told)

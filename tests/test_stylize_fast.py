@@ -82,7 +82,7 @@ def test_what_a_style_hides_does_not_weigh(stylize, folder):
 
 def test_one_pass_by_hand(stylist):
     photo, style = picture(), picture(64, 64, seed=1)
-    painter = fast.Painter(stylist, [Style(style)], replace(SIZE, strength=0.7))
+    painter = fast.Stylizer(stylist, [Style(style)], replace(SIZE, strength=0.7))
     content, wanted = (stylist.encode(x[None]) for x in (photo, style))
     target = adain.adapt(content, {tap: adain.moments(features) for tap, features in wanted.items()})
     by_hand = stylist.decoder({tap: x + 0.7 * (target[tap] - x) for tap, x in content.items()})[0].clamp(0, 1)
@@ -97,17 +97,17 @@ def test_styles_are_mixed_by_their_weights(stylist):
         for style in styles
     )
     by_hand = stylist.decoder({tap: 0.25 * one[tap] + 0.75 * other[tap] for tap in features})[0].clamp(0, 1)
-    torch.testing.assert_close(fast.Painter(stylist, styles, SIZE)(photo), by_hand, atol=1e-4, rtol=0)
+    torch.testing.assert_close(fast.Stylizer(stylist, styles, SIZE)(photo), by_hand, atol=1e-4, rtol=0)
 
 
 def test_tiles_leave_no_seam(stylist):
     photo, styles = picture(300, 410), [Style(picture(64, 64, seed=1))]
-    whole, tiled = (fast.Painter(stylist, styles, replace(SIZE, tile=tile))(photo) for tile in (1000, 160))
+    whole, tiled = (fast.Stylizer(stylist, styles, replace(SIZE, tile=tile))(photo) for tile in (1000, 160))
     torch.testing.assert_close(tiled, whole, atol=2e-4, rtol=0)
 
 
 def test_any_size_comes_back_as_it_was(stylist):
-    painter = fast.Painter(stylist, [Style(picture())], SIZE)
+    painter = fast.Stylizer(stylist, [Style(picture())], SIZE)
     for size in ((1, 1), (33, 70), (8, 300)):
         assert painter(picture(*size)).shape == (3, *size)
 
@@ -192,7 +192,7 @@ def test_still_places_flicker_less(stylize, folder):
 
 
 def test_only_what_stands_still_is_held_back(stylist):
-    steady = Steady(fast.Painter(stylist, [Style(picture())], SIZE), 0.9)
+    steady = Steady(fast.Stylizer(stylist, [Style(picture())], SIZE), 0.9)
     first, scene = picture(seed=2), picture(seed=3)
     steady(first)
     shown = steady(scene)

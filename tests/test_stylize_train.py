@@ -11,7 +11,7 @@ from artcli.models import adain, vgg_slim
 from artcli.nn.features import FeatureNet, slim_layers
 from artcli.pretrained import adain as adain_files
 from artcli.pretrained import feature_nets
-from tests.batches import batch, pictures, seeded, train
+from tests.batches import assert_learns, batch, pictures, seeded, train
 from tests.conftest import photograph
 from tests.test_stylize_run import painting, weights_file
 
@@ -52,11 +52,13 @@ def noisy(count, size=64):
 
 def test_it_learns_the_teachers_features_and_distances(slim):
     images = noisy(4)
-    before = slim.validate(batch(images))
-    train(slim, images, 60)
-    after = slim.validate(batch(images))
-    assert after["features"] < 0.7 * before["features"]
-    assert after["distances"] < 0.7 * before["distances"]
+
+    def measure(model):
+        return {
+            name: error for name, error in model.validate(batch(images)).items() if name in ("features", "distances")
+        }
+
+    assert_learns(lambda: vgg_slim.Model(slim.config), lambda model: train(model, images, 30), measure)
 
 
 def test_pictures_are_driven_to_the_style_of_their_other_half(slim):
@@ -159,19 +161,27 @@ def test_adapted_features_have_the_styles_moments():
 
 def test_the_decoder_learns(painter):
     images = noisy(4)
-    losses = train(painter, images, 80)
-    assert losses[-1]["adain"] < 0.7 * losses[0]["adain"]
-    assert painter.reconstruct(images).shape == images.shape
-    assert not [name for name in painter.state_dict() if not name.startswith("decoder.")]
+    taught = assert_learns(
+        lambda: adain.Model(painter.config),
+        lambda model: train(model, images, 30),
+        lambda model: model.validate(batch(images))["loss"],
+    )
+    assert taught.reconstruct(images).shape == images.shape
+    assert not [name for name in taught.state_dict() if not name.startswith("decoder.")]
 
 
 def test_inversion_learns_to_paint_pictures_from_their_own_features_alone(painter):
-    made = seeded(lambda: adain.Model(replace(painter.config, inversion=60)))
-    images = noisy(4)
-    before = made.validate(batch(images))["identity"]
-    made.begin(0)
-    losses = train(made, images, 60)
-    assert made.validate(batch(images))["identity"] < 0.5 * before
+    images, losses = noisy(4), []
+
+    def teach(model):
+        model.begin(0)
+        losses.extend(train(model, images, 30))
+
+    made = assert_learns(
+        lambda: adain.Model(replace(painter.config, inversion=60)),
+        teach,
+        lambda model: model.validate(batch(images))["identity"],
+    )
     assert set(made.metrics) == {"identity"}
     assert losses[-1]["adain"] == pytest.approx(made.config.identity * made.metrics["identity"], rel=1e-5)
     made.begin(60)

@@ -1,7 +1,5 @@
 """CycleGAN and pix2pix: their losses by hand, the pictures they learn from, and runs through the executable."""
 
-import json
-import subprocess
 import sys
 import tomllib
 from dataclasses import replace
@@ -25,12 +23,13 @@ from artcli.training.contract import Pair
 from artcli.training.data.prepare import Preparation
 from artcli.training.data.sides import PAIRED, UNPAIRED, open_sides
 from tests import tiny
-from tests.batches import before_and_after, copies_of, pictures, seeded, train_step
-from tests.conftest import EXECUTABLE, one_error_line
+from tests.batches import assert_learns, copies_of, pictures, seeded, train_step
+from tests.conftest import one_error_line
 from tests.test_stylize_run import weights_file
+from tests.test_train import in_two_processes, logged
 
 CPU = torch.device("cpu")
-SMALL = {"size": 36, "crop": 32, "width": 4, "critic_width": 4, "batch": 2}
+SMALL = {"size": 36, "crop": 32, "width": 4, "discriminator_width": 4, "batch": 2}
 CYCLE = cyclegan.Config(blocks=1, pool=3, **SMALL)
 PIX = pix2pix.Config(blocks=5, **SMALL)
 
@@ -53,7 +52,7 @@ def steps(made, count, parts=1):
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
-def test_what_critics_say():
+def test_what_discriminators_say():
     judged = torch.tensor([0.0, 2.0])
     assert least_squares(judged, 1.0).item() == pytest.approx(1.0)
     wanted = (np.log(2) + np.log1p(np.exp(-2))) / 2
@@ -64,7 +63,7 @@ def test_the_loss_of_cyclegan():
     made, batch = model(replace(CYCLE, flip=False, crop=36, pool=0)), pair()
     a, b = 2 * batch.images - 1, 2 * batch.others - 1
     there, back = made.translators["AtoB"], made.translators["BtoA"]
-    judge = {kind: critics[0] for kind, critics in made.critics.items()}
+    judge = {kind: discriminators[0] for kind, discriminators in made.discriminators.items()}
     with torch.no_grad():
         fake_a, fake_b = back(b), there(a)
         fooled = (judge["A"](fake_a) - 1).square().mean() + (judge["B"](fake_b) - 1).square().mean()
@@ -76,7 +75,7 @@ def test_the_loss_of_cyclegan():
         )
     found = dict(made.train_step(batch))
     torch.testing.assert_close(found["translators"].detach(), fooled + 10 * cycle + 5 * same)
-    torch.testing.assert_close(found["critics"].detach(), judged)
+    torch.testing.assert_close(found["discriminators"].detach(), judged)
     assert made.metrics["cycle"] == pytest.approx(cycle.item())
 
 
@@ -88,7 +87,7 @@ def test_a_run_goes_on_from_finished_translators(tmp_path):
     for name, tensor in made.translators.state_dict().items():
         torch.testing.assert_close(again.translators.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
     rates = [again.learning_rate(step, 1000) for step in (0, 199, 200)]
-    assert [rate["translators"] for rate in rates] == [0, 0, 1] and all(rate["critics"] == 1 for rate in rates)
+    assert [rate["translators"] for rate in rates] == [0, 0, 1] and all(rate["discriminators"] == 1 for rate in rates)
     with pytest.raises(UsageError, match="is a ResNet-1 of other sizes than the ResNet-1"):
         model(replace(CYCLE, start=str(tmp_path), width=8))
     (tmp_path / translator_files.NAMES["BtoA"]).unlink()
@@ -101,11 +100,11 @@ def test_the_loss_of_pix2pix():
     given, wanted = 2 * batch.images - 1, 2 * batch.others - 1
     made.train()
     drawn = made.translators["AtoB"](given).detach()
-    judge = made.critic
+    judge = made.discriminator
     real, fake = (judge(torch.cat((given, side), 1)).detach() for side in (wanted, drawn))
     found = dict(made.train_step(batch))
     log = torch.nn.functional.logsigmoid
-    torch.testing.assert_close(found["critic"].detach(), -(log(real).mean() + log(-fake).mean()) / 2)
+    torch.testing.assert_close(found["discriminator"].detach(), -(log(real).mean() + log(-fake).mean()) / 2)
     torch.testing.assert_close(
         found["translator"].detach(), -log(fake).mean() + 100 * (drawn - wanted).abs().mean(), rtol=1e-4, atol=1e-4
     )
@@ -128,39 +127,40 @@ def test_pix2pix_learns():
             train_step(made, optimizers, step, pair())
 
     settings = replace(PIX, dropout=False, lr=2e-3)
-    before, after = before_and_after(
-        lambda: pix2pix.Model(settings, 0), teach, lambda made: made.validate(pair())["loss"]
-    )
-    assert max(after) < min(before)
+    assert_learns(lambda: pix2pix.Model(settings, 0), teach, lambda made: made.validate(pair())["loss"])
 
 
 def test_cyclegan_learns_to_swap_light_and_dark():
-    made = model(replace(CYCLE, identity=0.0, cycle=2.0, batch=8, lr=2e-3, width=8, critic_width=8))
-    optimizers = made.optimizers()
-
     def shades(seed):
         drawn = pair(8, seed)
         return replace(drawn, images=0.4 * drawn.images, others=0.6 + 0.4 * drawn.others)
 
-    for step in range(25):
-        train_step(made, optimizers, step, shades(step))
-    a, as_b, back_a, b, as_a, back_b = made.show(shades(99)).view(6, 8, -1).mean((1, 2)).tolist()
-    assert as_b > 0.6 and as_a < 0.4
-    assert back_a == pytest.approx(a, abs=0.1) and back_b == pytest.approx(b, abs=0.1)
+    def teach(made):
+        optimizers = made.optimizers()
+        for step in range(25):
+            train_step(made, optimizers, step, shades(step))
+
+    def apart(made):
+        """How far the shades of what is drawn are from those of the other side, and back from their own."""
+        a, as_b, back_a, b, as_a, back_b = made.show(shades(99)).view(6, 8, -1).mean((1, 2)).tolist()
+        return {"there": abs(as_b - b) + abs(as_a - a), "back": abs(back_a - a) + abs(back_b - b)}
+
+    settings = replace(CYCLE, identity=0.0, cycle=2.0, batch=8, lr=2e-3, width=8, discriminator_width=8)
+    assert_learns(lambda: cyclegan.Model(settings), teach, apart)
 
 
-def test_critics_learn_only_from_their_own_loss():
+def test_discriminators_learn_only_from_their_own_loss():
     made = model(CYCLE)
     optimizers = made.optimizers()
     running = made.train_step(pair())
     _, loss = next(running)
     loss.backward()
-    assert all(p.grad is None for p in made.critics.parameters())
+    assert all(p.grad is None for p in made.discriminators.parameters())
     _, loss = next(running)
     optimizers["translators"].zero_grad()
     loss.backward()
     assert all(p.grad is None for p in made.translators.parameters())
-    assert all(p.grad is not None for p in made.critics.parameters())
+    assert all(p.grad is not None for p in made.discriminators.parameters())
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +168,9 @@ def eyes(tmp_path_factory):
     return weights_file(tmp_path_factory.mktemp("eyes") / "slim.safetensors", (4, 4, 6, 6, 6))
 
 
-def test_critics_look_through_a_finished_net(eyes, monkeypatch):
+def test_discriminators_look_through_a_finished_net(eyes, monkeypatch):
     monkeypatch.setattr(zoom, "_SMALLEST", 1.0)
-    made, batch = model(replace(CYCLE, critic=(str(eyes),), flip=False, crop=36, pool=0)), pair()
+    made, batch = model(replace(CYCLE, discriminator=(str(eyes),), flip=False, crop=36, pool=0)), pair()
     assert not any("layers" in name for name in made.state_dict()), "the net is no part of what is trained"
     a, b = 2 * batch.images - 1, 2 * batch.others - 1
     net = feature_nets.load(str(eyes), CPU)
@@ -178,16 +178,16 @@ def test_critics_look_through_a_finished_net(eyes, monkeypatch):
     with torch.no_grad():
         for kind, real, fake in (("A", a, made.translators["BtoA"](b)), ("B", b, made.translators["AtoB"](a))):
             for images, wanted in ((real, 1), (fake, 0)):
-                (critic,) = made.critics[kind]
-                for tap, head, size in zip(TAPS, critic.heads, critic.sizes, strict=True):
+                (discriminator,) = made.discriminators[kind]
+                for tap, head, size in zip(TAPS, discriminator.heads, discriminator.sizes, strict=True):
                     seen = net(images / 2 + 0.5, [tap])[tap]
                     expected += (head(seen / size) - wanted).square().mean() / len(TAPS) / 2
     found = dict(made.train_step(batch))
-    torch.testing.assert_close(found["critics"].detach(), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found["discriminators"].detach(), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_critics_look_through_a_net_in_several_sizes(eyes):
-    made, sides = model(replace(CYCLE, size=64, crop=64, critic=(str(eyes),))), []
+def test_discriminators_look_through_a_net_in_several_sizes(eyes):
+    made, sides = model(replace(CYCLE, size=64, crop=64, discriminator=(str(eyes),))), []
     made._eyes[str(eyes)].register_forward_pre_hook(lambda _, given: sides.append(given[0].shape[3]))
     for seed in range(4):
         before = len(sides)
@@ -196,8 +196,8 @@ def test_critics_look_through_a_net_in_several_sizes(eyes):
     assert len(set(sides)) > 2 and min(sides) >= 32 and max(sides) <= 64
 
 
-def test_critics_see_crops_as_large_as_they_are_told(eyes):
-    made, sides = model(replace(CYCLE, critic=(str(eyes),), sight=3.0)), []
+def test_discriminators_see_crops_as_large_as_they_are_told(eyes):
+    made, sides = model(replace(CYCLE, discriminator=(str(eyes),), sight=3.0)), []
     made._eyes[str(eyes)].register_forward_pre_hook(lambda _, given: sides.append(given[0].shape[3]))
     for seed in range(8):
         list(made.train_step(pair(2, seed)))
@@ -205,33 +205,33 @@ def test_critics_see_crops_as_large_as_they_are_told(eyes):
 
 
 @pytest.mark.parametrize("kind", ["squeezenet1_1", "mobilenet_v2"])
-def test_critics_look_through_classifiers_down_to_their_last_layer(kind, tmp_path):
+def test_discriminators_look_through_classifiers_down_to_their_last_layer(kind, tmp_path):
     import torchvision
 
     whole = seeded(lambda: getattr(torchvision.models, kind)(weights=None))
     torch.save(whole.state_dict(), tmp_path / "net.pth")
-    settings = replace(CYCLE, critic=(str(tmp_path / "net.pth"),), critic_width=8)
+    settings = replace(CYCLE, discriminator=(str(tmp_path / "net.pth"),), discriminator_width=8)
     made = model(settings)
-    heads = made.critics["A"][0]
+    heads = made.discriminators["A"][0]
     assert heads.taps[-1] == f"layer{len(whole.features) - 1}" and len(heads.heads) == 4
-    before = copies_of(made.translators), copies_of(made.critics)
+    before = copies_of(made.translators), copies_of(made.discriminators)
     steps(made, 1)
-    for net, old in zip((made.translators, made.critics), before, strict=True):
+    for net, old in zip((made.translators, made.discriminators), before, strict=True):
         new = copies_of(net)
         assert any(not torch.equal(new[name], old[name]) for name in old)
 
 
-def test_several_critics_count_alike(eyes):
-    settings = {"flip": False, "crop": 36, "pool": 0, "identity": 0.0, "critic_width": 4}
-    both = model(replace(CYCLE, critic=("patches", str(eyes)), **settings))
+def test_several_discriminators_count_alike(eyes):
+    settings = {"flip": False, "crop": 36, "pool": 0, "identity": 0.0, "discriminator_width": 4}
+    both = model(replace(CYCLE, discriminator=("patches", str(eyes)), **settings))
     judged = []
     for number in (0, 1):
-        one = model(replace(CYCLE, critic=(both.config.critic[number],), **settings))
+        one = model(replace(CYCLE, discriminator=(both.config.discriminator[number],), **settings))
         one.translators.load_state_dict(both.translators.state_dict())
         for kind in "AB":
-            one.critics[kind][0].load_state_dict(both.critics[kind][number].state_dict())
-        judged.append(dict(one.train_step(pair()))["critics"].item())
-    assert dict(both.train_step(pair()))["critics"].item() == pytest.approx(sum(judged) / 2, rel=1e-4)
+            one.discriminators[kind][0].load_state_dict(both.discriminators[kind][number].state_dict())
+        judged.append(dict(one.train_step(pair()))["discriminators"].item())
+    assert dict(both.train_step(pair()))["discriminators"].item() == pytest.approx(sum(judged) / 2, rel=1e-4)
 
 
 def test_grain_is_new_in_every_pass_and_the_same_for_parts_of_a_batch():
@@ -244,28 +244,35 @@ def test_grain_is_new_in_every_pass_and_the_same_for_parts_of_a_batch():
         assert one == pytest.approx(other, rel=2e-3)
 
 
-def test_critics_that_look_through_a_net_learn_and_teach(eyes):
+def test_discriminators_that_look_through_a_net_learn_and_teach(eyes):
     settings = {
         "norm": "none",
         "residual": True,
         "width": 8,
-        "critic_width": 8,
+        "discriminator_width": 8,
         "batch": 8,
         "lr": 4e-3,
-        "critic_lr": 4e-3,
+        "discriminator_lr": 4e-3,
     }
-    made = model(replace(CYCLE, critic=(str(eyes),), identity=0.0, cycle=1.0, softness=0.5, **settings))
-    optimizers, before = made.optimizers(), copies_of(feature_nets.load(str(eyes), CPU))
+    config = replace(CYCLE, discriminator=(str(eyes),), identity=0.0, cycle=1.0, softness=0.5, **settings)
+    before = copies_of(feature_nets.load(str(eyes), CPU))
 
     def red_and_blue(seed):
         drawn, warm = pair(8, seed), torch.tensor([1.0, 0.3, 0.2]).view(3, 1, 1)
         return replace(drawn, images=warm * drawn.images, others=warm.flip(0) * drawn.others)
 
-    for step in range(40):
-        train_step(made, optimizers, step, red_and_blue(step))
-    rows = made.show(red_and_blue(99)).view(6, 8, 3, -1)
-    a, as_b, _, b, as_a, _ = (rows[:, :, 0] - rows[:, :, 2]).mean((1, 2)).tolist()
-    assert as_b < a - 0.3 and as_a > b + 0.3
+    def teach(made):
+        optimizers = made.optimizers()
+        for step in range(25):
+            train_step(made, optimizers, step, red_and_blue(step))
+
+    def apart(made):
+        """How far the colours of what is drawn are from those of the other side."""
+        rows = made.show(red_and_blue(99)).view(6, 8, 3, -1)
+        a, as_b, _, b, as_a, _ = (rows[:, :, 0] - rows[:, :, 2]).mean((1, 2)).tolist()
+        return {"AtoB": abs(as_b - b), "BtoA": abs(as_a - a)}
+
+    made = assert_learns(lambda: cyclegan.Model(config), teach, apart)
     assert all(torch.equal(tensor, before[name]) for name, tensor in made._eyes[str(eyes)].state_dict().items())
 
 
@@ -288,7 +295,7 @@ def test_a_residual_translator_begins_with_the_picture_itself(norm):
     rows = made.show(batch).view(6, 4, 3, 32, 32)
     assert all((row - rows[0]).abs().max() < 1e-5 for row in rows[:3])
     with pytest.raises(UsageError, match="at colour pictures"):
-        replace(CYCLE, critic=("vgg-slim",), channels=1)
+        replace(CYCLE, discriminator=("vgg-slim",), channels=1)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
@@ -491,7 +498,7 @@ def test_settings_that_do_not_fit(changes, message):
 @pytest.mark.parametrize("home", [cyclegan, pix2pix])
 def test_presets_are_what_they_say(home):
     light = home.PRESETS["light"]
-    assert (light.crop, light.critic_width) == (128, 32)
+    assert (light.crop, light.discriminator_width) == (128, 32)
     if home is cyclegan:
         with torch.device("meta"):
             made = cyclegan.Model(light)
@@ -517,7 +524,7 @@ def tensors(run):
 
 
 def state(run):
-    """Of the whole model, critics and all, as the last checkpoint has it."""
+    """Of the whole model, discriminators and all, as the last checkpoint has it."""
     return checkpoint.load(Path(run))["trainer"]["model"]
 
 
@@ -537,7 +544,7 @@ def test_what_a_run_leaves(invoke, sides, name):
 
 @pytest.mark.parametrize("name", LINES)
 def test_exported_weights_hold_the_translators_alone(invoke, sides, name):
-    """So does the running mean; a checkpoint of before, whose mean has critics too, goes on at the same bytes."""
+    """So does the running mean; an older checkpoint, whose mean has discriminators too, goes on at the same bytes."""
     ema = ["--set", "ema=0.9"] if name == "cyclegan" else []
     line = ["train", *LINES[name], *ema, "-q", "--steps", 3, "--out"]
     assert invoke(*line, "whole").exit_code == invoke(*line, "run", "--time-limit", "0.001s").exit_code == 0
@@ -602,30 +609,21 @@ def test_sample_says_that_there_is_nothing_to_sample(invoke, sides, flags):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo under torchrun")
-def test_two_processes_are_one(folder):
+def test_two_processes_are_one(invoke, folder):
     """Their histories too, which every process has the whole of."""
     rng = np.random.default_rng(0)
     for number in range(24):  # no flat colours, whose normalisation would magnify the last digits
         place = folder / "AB"[number % 2]
         place.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(place / f"{number}.png")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
-    line = [
-        "train",
-        *map(str, LINES["cyclegan"]),
-        "--set",
-        "dropout=no",
-        "--steps",
-        "3",
-        "-q",
-    ]  # whose chance is each process's
-    losses = []
-    for start, run in (([], "one"), (torchrun, "two")):
-        done = subprocess.run([*start, *EXECUTABLE, *line, "--out", run], capture_output=True, timeout=120)
-        assert done.returncode == 0, done.stderr.decode()
-        rows = map(json.loads, Path(run, "metrics.jsonl").read_text().splitlines())
-        losses.append([(row["train"]["translators"], row["train"]["critics"]) for row in rows])
-    assert losses[0] == [pytest.approx(row, rel=1e-3) for row in losses[1]]
+    alike = ["--set", "dropout=no"]  # whose chance is each process's
+    line = ["train", *LINES["cyclegan"], *alike, "--steps", 3, "-q"]
+    assert invoke(*line, "--device", "cpu", "--out", "one").exit_code == 0
+    in_two_processes(*line, "--out", "two")
+    one, two = (
+        [(row["train"]["translators"], row["train"]["discriminators"]) for row in logged(run)] for run in ("one", "two")
+    )
+    assert one == [pytest.approx(row, rel=1e-3) for row in two]
     one, two = state("one"), state("two")
     assert torch.equal(one["histories.A.count"], two["histories.A.count"]) and int(one["histories.A.count"]) == 3
     torch.testing.assert_close(one["histories.A.pictures"], two["histories.A.pictures"], atol=1e-2, rtol=0)

@@ -31,7 +31,7 @@ class Numbers:
 
 
 class Toy(nn.Module):
-    """Two optimizers that take turns, as a generator and a critic would."""
+    """Two optimizers that take turns, as a generator and a discriminator would."""
 
     def __init__(self, average=0.0, bad=None, dropout=0.01):
         super().__init__()
@@ -348,7 +348,7 @@ def test_weights_of_another_kind(tmp_path):
 def test_pace_counts_neither_the_first_step_nor_one_that_waited(monkeypatch):
     clock = iter([0.0, 20.0, 20.5, 21.0, 61.0, 61.5])
     monkeypatch.setattr(trainer.time, "monotonic", lambda: next(clock))
-    pace = trainer.Pace(10, 100)
+    pace = trainer.Speed(10, 100)
     pace.tick()
     assert pace.images_per_second() == 0.5  # all that is known so far
     for _ in range(4):

@@ -206,11 +206,11 @@ def test_instance_normalisation():
     torch.testing.assert_close(layer(x), F.instance_norm(x))
 
 
-def test_the_critic_can_normalise_each_picture():
-    critic = seeded(lambda: PatchGAN(3, 4, norm="instance"))
+def test_the_discriminator_can_normalise_each_picture():
+    discriminator = seeded(lambda: PatchGAN(3, 4, norm="instance"))
     images = torch.rand(2, 3, 64, 64)
-    torch.testing.assert_close(critic(images)[:1], critic(images[:1]))
-    assert not any("running" in name for name in critic.state_dict())
+    torch.testing.assert_close(discriminator(images)[:1], discriminator(images[:1]))
+    assert not any("running" in name for name in discriminator.state_dict())
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ def test_our_own_files(tmp_path):
 
 
 OTHERS = {
-    "critic": (PatchGAN(3, 4, norm="instance").layers.state_dict(), "discriminator"),
+    "discriminator": (PatchGAN(3, 4, norm="instance").layers.state_dict(), "discriminator"),
     "vgg": ({"features.0.weight": torch.zeros(4, 3, 3, 3)}, "image classifier"),
     "vqgan": ({"decoder.conv_in.weight": torch.zeros(1)}, "VQGAN"),
     "nothing known": ({"a": torch.zeros(1)}, "neither a ResNet nor a U-Net"),

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artcli.training.watch import DEAD, LOOKS, Watch, diagnose_nan, variety
+from artcli.training.watch import DEAD, LOOKS, Watchdogs, diagnose_nan, variety
 
 
 def advice(rows, watch=None):
     """Every line that a stream of (train, val) gives, with the number of the log; logs are 10 steps apart."""
-    watch = watch or Watch()
+    watch = watch or Watchdogs()
     return [
         (number, line)
         for number, (train, val) in enumerate(rows, 1)
@@ -128,8 +128,8 @@ def test_a_loss_that_never_falls(noise):
     (_, line), *more = advice(stream(lambda i: math.log(10), 500, noise))
     assert not more and "has not fallen in the first" in line
     rows = stream(lambda i: math.log(10), 500, noise)
-    assert advice(rows, Watch(fresh=False)) == []
-    late = Watch()
+    assert advice(rows, Watchdogs(fresh=False)) == []
+    late = Watchdogs()
     assert [line for i, (train, _) in enumerate(rows) for line in late.look(50_000 + 10 * i, train)] == []
 
 
@@ -157,7 +157,7 @@ def pictures(count=16, size=12, contrast=1.0, differ=1.0, seed=0):
 
 
 def looks(sets, watch=None):
-    watch = watch or Watch()
+    watch = watch or Watchdogs()
     return [line for i, samples in enumerate(sets, 1) for line in watch.look(i * 500, {}, None, samples)]
 
 
@@ -198,7 +198,7 @@ def test_grey_mush():
 
 def test_samples_are_measured_by_what_they_learned_from():
     one_picture = np.repeat(pictures(1), 8, axis=0)
-    assert looks([one_picture] * 12, Watch(variety=variety(one_picture))) == []
+    assert looks([one_picture] * 12, Watchdogs(variety=variety(one_picture))) == []
     assert looks([one_picture] * 12) != []
     assert looks([one_picture[:2]] * 12) == []  # two tell nothing
 
@@ -215,7 +215,7 @@ names = st.sampled_from(["loss", "vae", "kl", "critic", "generator", "x/y", ""])
     st.integers(1, 4),
 )
 def test_nothing_that_is_logged_breaks_it(rows, times):
-    watch = Watch()
+    watch = Watchdogs()
     for number, (train, val) in enumerate(rows * times):
         assert all("\n" not in line for line in watch.look(number, train, val))
 

@@ -16,7 +16,7 @@ from tests.test_stylize_run import weights_file
 
 TEACHER = "teacher.safetensors"  # which `furnish` puts into the current folder
 
-_TRANSLATORS = {"size": 36, "crop": 32, "width": 4, "critic_width": 4, "batch": 2}
+_TRANSLATORS = {"size": 36, "crop": 32, "width": 4, "discriminator_width": 4, "batch": 2}
 TINY: dict[str, dict[str, Any]] = {
     "adain": {
         "size": 32, "crop": 32, "net": TEACHER, "styles": "data/B", "widths": (12, 12, 8, 8), "inversion": 0,
@@ -39,7 +39,7 @@ TINY: dict[str, dict[str, Any]] = {
     "vgg-slim": {"size": 64, "crop": 64, "widths": (4, 4, 6, 6, 6), "teacher": TEACHER, "batch": 4},
     "vqgan": {
         "size": 32, "crop": 0, "widths": (8, 16), "groups": 4, "codes": 16, "code_width": 4, "perceptual": 0.0,
-        "critic_width": 4, "critic_start": 1, "critic_ahead": 1, "batch": 8,
+        "discriminator_width": 4, "discriminator_start": 1, "discriminator_ahead": 1, "batch": 8,
     },
     "vqvae": {
         "size": 16, "width": 8, "codes": 16, "code_width": 4, "prior_width": 16, "prior_layers": 1, "batch": 8,

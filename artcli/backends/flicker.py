@@ -15,7 +15,7 @@ class Flicker:
         self.changes, self.last = changes, last
 
     def see(self, before: torch.Tensor, after: torch.Tensor) -> None:
-        """A frame of the source, and what became of it."""
+        """Add a frame of the source and the frame made from it."""
         if self.last is not None:
             source, film = ((now - old).abs().mean() for now, old in zip((before, after), self.last, strict=True))
             self.changes = self.changes[0] + source.item(), self.changes[1] + film.item()

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 
 _COARSEST = 16  # pixels of the shorter side that it begins with, or up to twice as many
-_BLOCK = 5  # pixels of a side of what is compared
-_PRICE = 0.002  # of a step, in colours of 0..1: where nothing can be told, nothing moves
-_ALIKE = 0.1  # mean difference of colours in 0..1 from which on two blocks hardly show the same thing
+_BLOCK = 5  # side in pixels of the blocks that are compared
+_PRICE = 0.002  # penalty of a step, in colours of 0..1: flat places do not move
+_ALIKE = 0.1  # mean difference of colours in 0..1 above which two blocks do not match
 _STEPS = [(x, y) for x in (0, -1, 1) for y in (0, -1, 1)]
 
 
@@ -47,7 +47,7 @@ def carried(image: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
 
 
 def trust(arrived: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
-    """(1, H, W) in 0..1: where the frame before, carried, shows what is there now; 0 behind things and after a cut."""
+    """(1, H, W) in 0..1: where the warped previous frame agrees with this one; 0 where occluded and after a cut."""
     return torch.exp(-((_difference(arrived, now) / _ALIKE) ** 2))
 
 

@@ -88,7 +88,7 @@ def windows(length: int, tile: int, overlap: int, factor: int) -> list[tuple[int
     for number, start in enumerate(starts):
         rising = place if number else torch.full_like(place, tile)
         falling = tile - place if number < gaps else torch.full_like(place, tile)
-        trusted = torch.minimum(rising, falling) - overlap / 4  # a tile's edge knows too little of what is around
+        trusted = torch.minimum(rising, falling) - overlap / 4  # at its edge a tile lacks context
         counts.append((start, trusted.clamp(0, overlap / 2)))
     total = torch.zeros(length)
     for start, count in counts:
@@ -98,7 +98,7 @@ def windows(length: int, tile: int, overlap: int, factor: int) -> list[tuple[int
 
 @torch.no_grad()
 def _study(padded: torch.Tensor, net: Translator, tile: int, around: int) -> None:
-    """Take the shared moments from parts of the picture: all of it, or some that are evenly spread.
+    """Measure the shared moments on all tiles, or on some that are evenly spread.
 
     around: how much of what surrounds a part is looked at too, a multiple of the factor.
     """
@@ -155,9 +155,7 @@ def _padded(image: torch.Tensor, sizes: Sizes) -> torch.Tensor:
         length = image.shape[axis]
         wanted = max(sizes.least, -(-length // sizes.factor) * sizes.factor)
         if length != wanted:
-            there_and_back = torch.arange(wanted) % max(
-                1, 2 * length - 2
-            )  # pictures can be smaller than what is missing
+            there_and_back = torch.arange(wanted) % max(1, 2 * length - 2)  # a picture can be smaller than its padding
             image = image.index_select(axis, torch.minimum(there_and_back, (2 * length - 2 - there_and_back).abs()))
     return image
 
@@ -169,5 +167,5 @@ def luma(images: torch.Tensor) -> torch.Tensor:
 
 
 def keep_color(photo: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
-    """The brightness of what was drawn in the colours of the photo, both (3, H, W) in 0..1."""
+    """The result's brightness with the photo's colours, both (3, H, W) in 0..1."""
     return (photo + luma(drawn) - luma(photo)).clamp(0, 1)

@@ -22,7 +22,7 @@ def upscale(image: torch.Tensor, model: Upscaler, factor: int) -> torch.Tensor:
 
 
 def _double(image: torch.Tensor, model: Upscaler) -> torch.Tensor:
-    """Every tile is computed with as much around it as can change it, so that the result is that of the whole."""
+    """Each tile is padded by the net's receptive field, so that the result equals that of the whole picture."""
     height, width = image.shape[1:]
     around = model.reach
     padded = F.pad(image[None], (around,) * 4, mode="replicate")

@@ -17,7 +17,7 @@ _USES = {
     "adain": "stylize --fast --model",
     "clip": "dream --clip",
     "cyclegan": "cyclegan --model",
-    "critic": "train cyclegan --set critic=",
+    "discriminator": "train cyclegan --set discriminator=",
     "diffusion": "dream --prior",
     "net": "stylize --net",
     "painter": "paint --model",

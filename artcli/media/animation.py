@@ -27,7 +27,7 @@ def moves(path: Path) -> bool:
     try:
         with Image.open(path, formats=["GIF", "WEBP", "PNG"]) as image:
             return getattr(image, "is_animated", False)
-    except Exception:  # what is wrong with it, its reader says
+    except Exception:  # its reader will report what is wrong
         return False
 
 
@@ -40,7 +40,7 @@ def delays(path: Path) -> list[float]:
 
 def _seconds(image: Image.Image, number: int) -> float:
     image.seek(number)
-    image.load()  # WebP knows it only then
+    image.load()  # WebP knows the duration only after loading
     told = float(image.info.get("duration") or 0) / 1000
     return told if told >= _SHORTEST else 0.1
 
@@ -65,7 +65,7 @@ def size(path: Path) -> tuple[int, int]:
 
 
 def frames(path: Path, fps: float) -> Iterator[Frame]:
-    """At a constant rate, each as often as it is shown; what is transparent becomes white."""
+    """Frames at a constant rate, repeated as long as they are shown; transparent pixels become white."""
     lengths = delays(path)
     ends = [round(sum(lengths[: number + 1]) * fps) for number in range(len(lengths))]
     image, shown = decode.open_image(path), 0

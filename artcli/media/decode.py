@@ -18,7 +18,7 @@ Source = Path | files.Stdio | bytes
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit, half a gigabyte of RGB
 
-# Named, so that a file cannot reach Pillow's stranger readers; EPS for one starts Ghostscript.
+# An explicit list keeps files away from Pillow's riskier readers; EPS, for one, starts Ghostscript.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO", "HEIF")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # brands of the files that phones write
 

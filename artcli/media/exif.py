@@ -1,4 +1,4 @@
-"""What a photo's EXIF says of its making is carried over to what becomes of it; the recipe has a field of its own."""
+"""Copies the EXIF of a photo's making to the pictures made from it; the recipe has its own field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from artcli.media.recipe_text import from_text
 
 RECIPE = 0xFF14  # among the numbers that TIFF leaves to everybody
 DESCRIPTION = 0x010E
-_ABOUT, _PLACE = 0x8769, 0x8825  # the tables of the shot and of its place
+_ABOUT, _PLACE = 0x8769, 0x8825  # IFDs of the exposure and of GPS
 # Description, make, model, date, artist, rating, copyright, and Windows' title, comment, author, keywords and subject.
 # What else there is may describe how the old file lay on the disk.
 _KEPT = (DESCRIPTION, 0x010F, 0x0110, 0x0132, 0x013B, 0x4746, 0x8298, *range(0x9C9B, 0x9CA0))
@@ -19,7 +19,7 @@ _MOST = 40_000  # bytes; with a recipe it has to stay below the 64 kB of JPEG
 
 
 def kept(image: Image.Image) -> bytes | None:
-    """What of an image's EXIF is carried over, encoded; None when there is nothing, or it is damaged."""
+    """The EXIF to copy, encoded; None when there is none or it is damaged."""
     try:
         found, made = image.getexif(), Image.Exif()
         about = {tag: value for tag, value in found.get_ifd(_ABOUT).items() if tag not in _DROPPED}

@@ -73,7 +73,7 @@ def report(source: Sequence[str]) -> str:
 
 
 def failure(what: str, log: bytes) -> ArtgenError:
-    """The error for a run that failed: the first thing ffmpeg complained of, since the rest follows from it."""
+    """The error of a failed run: ffmpeg's first message, as the others only follow from it."""
     text = log.decode("utf-8", "replace")
     if "No space left on device" in text:
         return ArtgenError(f"could not {what}: {NO_SPACE}.")

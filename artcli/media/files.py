@@ -50,7 +50,7 @@ _WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("co
 
 
 def reason(error: OSError) -> str:
-    """Why the system refused, in words that say what to do where there is something to do."""
+    """The system's reason in words, with advice where there is any."""
     return _REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
 
 
@@ -199,7 +199,7 @@ def _check_target(file: Path, *, force: bool, skip_existing: bool, batch: bool) 
 
 
 def kind(path: Path) -> Literal["missing", "file", "folder", "other"]:
-    """What is under a name.  Raises UsageError for names that the system cannot even look up."""
+    """What a path is.  Raises UsageError for names that the system cannot look up."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

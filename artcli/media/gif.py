@@ -16,7 +16,7 @@ from typing import IO
 
 from artcli.media import ffmpeg
 
-MAX_FPS = 50  # frame times are hundredths of a second, and viewers slow anything below two of them to a tenth
+MAX_FPS = 50  # GIF delays are in 1/100 s, and viewers slow delays below 2/100 s to 1/10 s
 _HEADER = 13
 _EXTENSION, _PICTURE, _CONTROL = 0x21, 0x2C, 0xF9
 

@@ -133,7 +133,7 @@ def _eight_bit(image: Image.Image, profile: bytes | None, name: str) -> Picture:
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Array | None]:
-    """The colours without their alpha, not blended with anything, and the alpha unless all of it is opaque."""
+    """Colours and alpha apart, not blended; alpha is None where all pixels are opaque."""
     if image.mode == "La":  # premultiplied grey, which Pillow converts in one way only
         image = image.convert("LA")
     if image.mode != "LA":
@@ -188,7 +188,7 @@ def _without_hidden(rgb: Array, alpha: Array | None) -> Array:
 
 
 def as_mask(picture: Picture) -> Array:
-    """What a picture says as a mask, (H, W) float32 in 0..1: how white it is, and nothing where it is transparent.
+    """A picture as a mask, (H, W) float32 in 0..1: 1 where white, 0 where black or transparent.
 
     A shape drawn in black on a transparent ground counts by its alpha.  One of 0 and 1 instead of 0 and white, as
     programs that label pixels write them, counts as if it were white.
@@ -345,7 +345,7 @@ def _options(format: str, quality: int) -> dict[str, Any]:
 
 @cache
 def _srgb() -> bytes:
-    """The profile of what is written, the same bytes at any time: its date is set to the first of 2000."""
+    """The profile of written files, dated the first of 2000, so that its bytes are always the same."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile[:24] + bytes([7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]) + profile[36:]
 

@@ -128,7 +128,7 @@ def _maps(brush: Brush) -> _Maps:
 
 
 def covers(strokes: Strokes, brush: Brush, scale: float, window: Window) -> Iterator[Cover]:
-    """What each stroke leaves inside the window of a canvas, in their order; strokes that leave nothing are skipped.
+    """Each stroke's part inside the window of a canvas, in order; strokes outside are skipped.
 
     scale: pixels of the canvas for a pixel of the strokes.  Rows and columns count from the window's corner.
     """

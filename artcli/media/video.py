@@ -175,7 +175,7 @@ class VideoWriter:
             files.discard(self._temp, self._stream)
 
     def _convert(self, frames: int) -> None:
-        """What is left to do with a film of that many frames."""
+        """The work left for a film of that many frames."""
         if self._spooled:
             ends = [times / self.fps for times in accumulate(self._times)]
             if self._temp.suffix.lower() == ".gif":

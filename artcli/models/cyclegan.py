@@ -34,8 +34,8 @@ from artcli.training import parallel
 from artcli.training.contract import Exported, Pair, pictures, sides
 
 SIDES = "unpaired"
-LEAST_CROP = 32  # pixels that the critic's layers need
-_WAITING = 200  # steps in which only the critics learn, when training starts from finished translators
+LEAST_CROP = 32  # pixels that the discriminator's layers need
+_WAITING = 200  # steps in which only the discriminators learn, when training starts from finished translators
 PATCHES = "patches"
 
 
@@ -44,16 +44,17 @@ class Config:
     """The paper's, for 256 pixels.
 
     size: of the pictures; crop: side of the random crops that training uses.  net to grain: of the translators, see
-    nn.translators.Sizes.  critic: "patches", the paper's; or the name or file of a pretrained net whose features the
-    critics judge; or several of these.  critic_width: channels of the critics' first layer; critic_lr: their learning
-    rate; sight: the largest scale at which crops enter such a net, 2 for doubled; the smallest is half of it.
+    nn.translators.Sizes.  discriminator: "patches", the paper's; or the name or file of a pretrained net whose features
+    the discriminators judge; or several of these.  discriminator_width: channels of their first layer;
+    discriminator_lr: their learning rate; sight: the largest scale at which crops enter such a net, 2 for doubled; the
+    smallest is half of it.
     cycle: weight of the cycle loss; identity: weight, as a factor of cycle, of the identity loss, which keeps colours;
     0 saves a quarter of the time.  softness: colour differences (in -1..1) below which both losses are quadratic:
     residual translators begin as the identity, a minimum that they would never leave with the paper's L1.  pool: number
-    of earlier translations that the critics see again.  ema: decay of the running mean of the translators that is shown
-    and exported; 0, as in the paper: the last weights.  flip: mirror pictures with probability 0.5.  direction: AtoB or
-    BtoA, the default of `artgen cyclegan`.  start: name or folder of two finished translators of these sizes to go on
-    from; they are frozen until the new critics have learned something.
+    of earlier translations that the discriminators see again.  ema: decay of the running mean of the translators that
+    is shown and exported; 0, as in the paper: the last weights.  flip: mirror pictures with probability 0.5.
+    direction: AtoB or BtoA, the default of `artgen cyclegan`.  start: name or folder of two finished translators of
+    these sizes to go on from; they are frozen until the new discriminators have learned something.
     """
 
     size: int = 286
@@ -68,8 +69,8 @@ class Config:
     depthwise: bool = False
     residual: bool = False
     grain: bool = False
-    critic: tuple[str, ...] = (PATCHES,)
-    critic_width: int = 64
+    discriminator: tuple[str, ...] = (PATCHES,)
+    discriminator_width: int = 64
     sight: float = 1.0
     cycle: float = 10.0
     softness: float = 0.0
@@ -82,16 +83,18 @@ class Config:
     batch: int = 1
     epochs: int = 200
     lr: float = 2e-4
-    critic_lr: float = 2e-4
+    discriminator_lr: float = 2e-4
 
     def __post_init__(self) -> None:
         checks.positive(self, {"identity", "pool", "softness", "ema"})
         if self.ema >= 1:
             raise UsageError(f"ema is the decay of a running mean, from 0 to less than 1, not {self.ema}")
         check_translator(self)
-        if self.critic != (PATCHES,) and self.channels != 3:
-            nets = ", ".join(look for look in self.critic if look != PATCHES)
-            raise UsageError(f"critics look through {nets} at colour pictures: channels=3, or critic={PATCHES}")
+        if self.discriminator != (PATCHES,) and self.channels != 3:
+            nets = ", ".join(look for look in self.discriminator if look != PATCHES)
+            raise UsageError(
+                f"discriminators look through {nets} at colour pictures: channels=3, or discriminator={PATCHES}"
+            )
 
     @property
     def sizes(self) -> Sizes:
@@ -139,20 +142,20 @@ _MINI = Config(
     resize=True,
     residual=True,
     grain=True,
-    critic=(PATCHES, "vgg-slim"),
-    critic_width=32,
+    discriminator=(PATCHES, "vgg-slim"),
+    discriminator_width=32,
     cycle=5.0,
     softness=0.3,
     identity=0.0,
     batch=2,
     lr=3e-4,
-    critic_lr=5e-4,
+    discriminator_lr=5e-4,
 )
 
 PRESETS = {
     "paper": Config(),
     "paper-128": Config(size=143, crop=128, blocks=6),
-    "light": Config(size=143, crop=128, width=32, blocks=6, resize=True, depthwise=True, critic_width=32),
+    "light": Config(size=143, crop=128, width=32, blocks=6, resize=True, depthwise=True, discriminator_width=32),
     "mini": _MINI,
     # Discriminators on features of ImageNet classifiers, as KID uses, still tell translations from paintings when the
     # others no longer can.  The cycle loss has little weight, or the translator never paints strokes that the other
@@ -160,7 +163,7 @@ PRESETS = {
     "mini-128": replace(
         _MINI,
         crop=128,
-        critic=("squeezenet1_1", "mobilenet_v2"),
+        discriminator=("squeezenet1_1", "mobilenet_v2"),
         sight=2.1,
         cycle=0.25,
         pool=0,
@@ -174,7 +177,7 @@ PRESETS = {
 class Model(nn.Module):
     """classes: unused; the two kinds of pictures are A and B."""
 
-    training_only = ("critics", "histories")
+    training_only = ("discriminators", "histories")
 
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
@@ -184,38 +187,44 @@ class Model(nn.Module):
         if config.start:
             for way, net in self.translators.items():
                 take_over(net, _finished(config, way).state_dict(), config.start)
-        self.critics, self.histories = nn.ModuleDict(), nn.ModuleDict()
+        self.discriminators, self.histories = nn.ModuleDict(), nn.ModuleDict()
         for kind in "AB":
-            self.critics[kind] = self._critic()
+            self.discriminators[kind] = self._discriminator()
             self.histories[kind] = History(config.pool, config.channels, config.crop)
         self._last: dict[str, float] = {}
-        self._whole, self._side = 0, config.crop  # of the last batch: pictures, and the side in which critics see them
+        self._whole, self._side = (
+            0,
+            config.crop,
+        )  # of the last batch: pictures, and the side in which discriminators see them
 
-    def _critic(self) -> nn.Module:
-        width = self.config.critic_width
+    def _discriminator(self) -> nn.Module:
+        width = self.config.discriminator_width
         return nn.ModuleList(
             PatchGAN(self.config.channels, width, norm="instance")
             if look == PATCHES
             else Heads(self._eyes[look], width)
-            for look in self.config.critic
+            for look in self.config.discriminator
         )
 
     @functools.cached_property
     def _eyes(self) -> dict[str, FeatureNet]:
-        """The net whose features the critics judge; it is not trained and not part of the state."""
-        nets = (look for look in self.config.critic if look != PATCHES)
+        """The net whose features the discriminators judge; it is not trained and not part of the state."""
+        nets = (look for look in self.config.discriminator if look != PATCHES)
         return {look: feature_nets.load(look, torch.device("cpu")) for look in nets}
 
     # training -------------------------------------------------------------------------------------------------------
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        trained = {"translators": (self.translators, self.config.lr), "critics": (self.critics, self.config.critic_lr)}
+        trained = {
+            "translators": (self.translators, self.config.lr),
+            "discriminators": (self.discriminators, self.config.discriminator_lr),
+        }
         return {name: torch.optim.Adam(net.parameters(), rate, (0.5, 0.999)) for name, (net, rate) in trained.items()}
 
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
         """Constant for the first half, then straight to 0."""
         rate = trapezoid(step, total, fall=0.5)
-        return {"translators": 0.0 if self.config.start and step < _WAITING else rate, "critics": rate}
+        return {"translators": 0.0 if self.config.start and step < _WAITING else rate, "discriminators": rate}
 
     def train_step(self, batch: Pair) -> Iterator[tuple[str, torch.Tensor]]:
         a, b = (2 * side - 1 for side in batch.looks(self.config.crop, flip=self.config.flip, together=False))
@@ -223,7 +232,7 @@ class Model(nn.Module):
         self._whole = batch.whole
         self._side = zoom.side(round(self.config.sight * self.config.crop), LEAST_CROP, batch.rng)
         there, back = (functools.partial(self._carry, way, batch=batch) for way in DIRECTIONS)
-        self.critics.requires_grad_(False)  # no gradients for them in the translators' step
+        self.discriminators.requires_grad_(False)  # no gradients for them in the translators' step
         drawn = {"B": there(a), "A": back(b)}
         parts = {
             "cycle": self._far(back(drawn["B"]), a) + self._far(there(drawn["A"]), b),
@@ -235,12 +244,12 @@ class Model(nn.Module):
             loss = loss + self.config.cycle * self.config.identity * parts["identity"]
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "translators", loss
-        self.critics.requires_grad_(True)
+        self.discriminators.requires_grad_(True)
         judged = torch.zeros((), device=a.device)
         for number, (kind, real) in enumerate((("A", a), ("B", b))):
             fake = self._history(kind).mix(drawn[kind].detach(), batch.first, chance[:, number])
             judged = judged + (self._judge(kind, real, 1.0) + self._judge(kind, fake, 0.0)) / 2
-        yield "critics", judged
+        yield "discriminators", judged
 
     def _carry(self, way: str, images: torch.Tensor, batch: Pair) -> torch.Tensor:
         """Translate pictures in -1..1, with fresh noise where the translators take it."""
@@ -250,14 +259,14 @@ class Model(nn.Module):
         return full(self.translators[way](images))
 
     def _judge(self, kind: str, images: torch.Tensor, wanted: float) -> torch.Tensor:
-        """The mean of the critics' losses."""
+        """The mean of the discriminators' losses."""
         apart = []
-        for number, look in enumerate(self.config.critic):
-            critic = self.critics[kind][number]  # type: ignore[index]
+        for number, look in enumerate(self.config.discriminator):
+            discriminator = self.discriminators[kind][number]  # type: ignore[index]
             if look == PATCHES:
-                judged = [critic(images)]
+                judged = [discriminator(images)]
             else:
-                judged = critic(self._eyes[look].to(images.device), zoom.seen(images, self._side))
+                judged = discriminator(self._eyes[look].to(images.device), zoom.seen(images, self._side))
             apart.append(torch.stack([least_squares(full(each), wanted) for each in judged]).mean())
         return torch.stack(apart).mean()
 

@@ -44,7 +44,7 @@ class Config:
     dropout: bool = True
     resize: bool = False
     depthwise: bool = False
-    critic_width: int = 64
+    discriminator_width: int = 64
     l1: float = 100.0
     flip: bool = True
     direction: str = "AtoB"
@@ -63,42 +63,42 @@ class Config:
 
 PRESETS = {
     "paper": Config(),
-    "light": Config(size=143, crop=128, width=32, blocks=7, critic_width=32),
+    "light": Config(size=143, crop=128, width=32, blocks=7, discriminator_width=32),
 }
 
 
 class Model(nn.Module):
     """classes: unused; the two kinds of pictures are A and B."""
 
-    training_only = ("critic",)
+    training_only = ("discriminator",)
 
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
         self.config = config
         self.translators = nn.ModuleDict({config.direction: Translator(config.sizes)})
-        self.critic = PatchGAN(2 * config.channels, config.critic_width)
+        self.discriminator = PatchGAN(2 * config.channels, config.discriminator_width)
         self._last: dict[str, float] = {}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        trained = {"critic": self.critic, "translator": self.translators}
+        trained = {"discriminator": self.discriminator, "translator": self.translators}
         return {name: torch.optim.Adam(net.parameters(), self.config.lr, (0.5, 0.999)) for name, net in trained.items()}
 
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
         """Constant for the first half, then straight to 0."""
-        return dict.fromkeys(("critic", "translator"), trapezoid(step, total, fall=0.5))
+        return dict.fromkeys(("discriminator", "translator"), trapezoid(step, total, fall=0.5))
 
     def train_step(self, batch: Pair) -> Iterator[tuple[str, torch.Tensor]]:
         looks = batch.looks(self.config.crop, flip=self.config.flip, together=True)
         given, wanted = (2 * side - 1 for side in self._in_order(*looks))
         drawn = full(self.translators[self.config.direction](given))
-        real, fake = (full(self.critic(torch.cat((given, side), 1))) for side in (wanted, drawn.detach()))
-        yield "critic", (cross_entropy(real, 1.0) + cross_entropy(fake, 0.0)) / 2
-        self.critic.requires_grad_(False)  # no gradients for it in the translator's step
+        real, fake = (full(self.discriminator(torch.cat((given, side), 1))) for side in (wanted, drawn.detach()))
+        yield "discriminator", (cross_entropy(real, 1.0) + cross_entropy(fake, 0.0)) / 2
+        self.discriminator.requires_grad_(False)  # no gradients for it in the translator's step
         parts = {
-            "fooled": cross_entropy(full(self.critic(torch.cat((given, drawn), 1))), 1.0),
+            "fooled": cross_entropy(full(self.discriminator(torch.cat((given, drawn), 1))), 1.0),
             "l1": F.l1_loss(drawn, wanted),
         }
-        self.critic.requires_grad_(True)
+        self.discriminator.requires_grad_(True)
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "translator", parts["fooled"] + self.config.l1 * parts["l1"]
 
@@ -119,7 +119,7 @@ class Model(nn.Module):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of the last step: fooled, what the critic says; l1, mean distance to the partner in -1..1."""
+        """Of the last step: fooled, what the discriminator says; l1, mean distance to the partner in -1..1."""
         return self._last
 
     @inference

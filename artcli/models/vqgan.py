@@ -31,8 +31,8 @@ from artcli.training import parallel
 from artcli.training.contract import Batch, Exported
 
 _FEW = 0.1  # of the codes; fewer in use are worth a warning
-_LEAST = 32  # pixels that the critic's layers need
-_HEAVIEST = 1e4  # weight that the critic can get (the paper's code)
+_LEAST = 32  # pixels that the discriminator's layers need
+_HEAVIEST = 1e4  # weight that the discriminator can get (the paper's code)
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Config:
     color: weight of the absolute error of the colours beside that of the brightness.  commitment: pull of the features
     to their codes.  warm_up: steps in which a falling part of the features reaches the decoder as they are.
     perceptual: weight of the perceptual distance, measured with `net`; perceptual_start: steps without it.
-    adversary: weight of the critic's loss, after it was scaled to the gradient of the other losses at the last layer;
-    critic_start: first steps without the critic; critic_ahead: steps in which the critic alone learns before its loss
-    counts.  An untrained critic spoils the pictures, and so does one that always wins: from critic_start on, a lower
-    lr, such as 2e-4, keeps the two in balance.
+    adversary: weight of the discriminator's loss, after it was scaled to the gradient of the other losses at the last
+    layer; discriminator_start: first steps without the discriminator; discriminator_ahead: steps in which it alone
+    learns before its loss counts.  An untrained discriminator spoils the pictures, and so does one that always wins:
+    from discriminator_start on, a lower lr, such as 2e-4, keeps the two in balance.
     """
 
     size: int = 128
@@ -68,10 +68,10 @@ class Config:
     perceptual_start: int = 0
     net: str = "clip-mini"
     adversary: float = 0.1
-    critic_start: int = 10_000
-    critic_ahead: int = 60
-    critic_lr: float = 1e-4
-    critic_width: int = 32
+    discriminator_start: int = 10_000
+    discriminator_ahead: int = 60
+    discriminator_lr: float = 1e-4
+    discriminator_width: int = 32
     batch: int = 16
     epochs: int = 20
     lr: float = 1e-3
@@ -86,15 +86,17 @@ class Config:
                 "perceptual",
                 "perceptual_start",
                 "adversary",
-                "critic_start",
-                "critic_ahead",
+                "discriminator_start",
+                "discriminator_ahead",
             },
         )
         checks.below_one(self, "decay")
         for side in {self.size, self.crop} - {0}:
             checks.divisible(side, self.sizes.factor)
         if self.adversary and (self.crop or self.size) < _LEAST:
-            raise UsageError(f"the critic needs crops of at least {_LEAST} pixels, not {self.crop}; or set adversary=0")
+            raise UsageError(
+                f"the discriminator needs crops of at least {_LEAST} pixels, not {self.crop}; or set adversary=0"
+            )
         if self.crop > self.size:
             raise UsageError(f"crop {self.crop} is larger than the pictures' size {self.size}")
         if wrong := [width for width in self.widths if width % self.groups]:
@@ -123,7 +125,7 @@ PRESETS = {"mini": Config()}
 class Model(nn.Module):
     """Pictures (B, C, H, W) in 0..1, sides multiples of the factor, to grids of codes and back."""
 
-    training_only = ("critic",)
+    training_only = ("discriminator",)
 
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
@@ -132,7 +134,7 @@ class Model(nn.Module):
         _pass_on(self.net)
         del self.net.quantize  # it is trained as:
         self.quantiser = VectorQuantiser(config.codes, config.code_width, config.decay)
-        self.critic = PatchGAN(config.channels, config.critic_width) if config.adversary else None
+        self.discriminator = PatchGAN(config.channels, config.discriminator_width) if config.adversary else None
         self.step = 0
         self._last: dict[str, float] = {}
 
@@ -146,18 +148,20 @@ class Model(nn.Module):
         found: dict[str, torch.optim.Optimizer] = {
             "vqgan": torch.optim.Adam(self.net.parameters(), self.config.lr, (0.9, 0.99))
         }
-        if self.critic is not None:
-            found["critic"] = torch.optim.Adam(self.critic.parameters(), self.config.critic_lr, (0.5, 0.9))
+        if self.discriminator is not None:
+            found["discriminator"] = torch.optim.Adam(
+                self.discriminator.parameters(), self.config.discriminator_lr, (0.5, 0.9)
+            )
         return found
 
     def learning_rate(self, step: int, total: int) -> dict[str, float]:
-        return dict.fromkeys(("vqgan", "critic"), trapezoid(step, total, min(500, total // 20)))
+        return dict.fromkeys(("vqgan", "discriminator"), trapezoid(step, total, min(500, total // 20)))
 
     def begin(self, step: int) -> None:
         self.step = step
 
     def worst_step(self, total: int) -> int:
-        return total - 1  # with the critic, if it ever starts
+        return total - 1  # with the discriminator, if it ever starts
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         images = self._crop(batch)
@@ -166,18 +170,18 @@ class Model(nn.Module):
         parts = self._errors(images, rebuilt, self.step >= self.config.perceptual_start)
         alike = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
         loss = alike + self.config.commitment * F.mse_loss(features, vectors.detach())
-        critic = self.critic if self.step >= self.config.critic_start else None
-        if critic is not None and self.step >= self.config.critic_start + self.config.critic_ahead:
-            fooled = -full(critic(rebuilt)).mean()
+        discriminator = self.discriminator if self.step >= self.config.discriminator_start else None
+        if discriminator is not None and self.step >= self.config.discriminator_start + self.config.discriminator_ahead:
+            fooled = -full(discriminator(rebuilt)).mean()
             weight = self._weight(alike, fooled)
             loss = loss + weight * fooled
             parts |= {"weight": weight}
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "vqgan", loss
-        if critic is not None:
-            real, fake = (full(critic(side)) for side in (images, rebuilt.detach()))
+        if discriminator is not None:
+            real, fake = (full(discriminator(side)) for side in (images, rebuilt.detach()))
             self._last |= {"real": float(real.detach().mean()), "fake": float(fake.detach().mean())}
-            yield "critic", hinge(real, fake)
+            yield "discriminator", hinge(real, fake)
 
     def _crop(self, batch: Batch) -> torch.Tensor:
         """A part of each picture at a place of its own."""
@@ -202,7 +206,7 @@ class Model(nn.Module):
         return found
 
     def _weight(self, alike: torch.Tensor, fooled: torch.Tensor) -> torch.Tensor:
-        """What makes the critic's gradient as long as that of the error, seen from the last layer (equation 7)."""
+        """What makes the discriminator's gradient at the last layer as long as that of the error (equation 7)."""
         last = self.net.decoder.conv_out.weight
         wanted, found = (torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (alike, fooled))
         return self.config.adversary * (wanted / (found + 1e-4)).clamp(max=_HEAVIEST).detach()
@@ -212,7 +216,7 @@ class Model(nn.Module):
 
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """loss without the critic's; l1; perceptual; psnr in dB, of the pictures' middles of the size of the crops."""
+        """loss without the discriminator's; l1; perceptual; psnr in dB; of crops from the middle of the pictures."""
         images = middle(batch.images, self.config.crop) if self.config.crop else batch.images
         rebuilt, _, _, _ = self._through(images)
         parts = self._errors(images, rebuilt, perceptual=True)
@@ -221,7 +225,7 @@ class Model(nn.Module):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Errors of the last step; weight, the critic's; real, fake: its judgements; codes in use, perplexity."""
+        """Errors of the last step; the discriminator's weight, and its output for real and fake; codes, perplexity."""
         return {**self._last, **self.quantiser.use()}
 
     def warnings(self) -> list[str]:

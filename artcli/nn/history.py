@@ -1,5 +1,5 @@
 """Earlier pictures of a generator ("Learning from Simulated and Unsupervised Images through Adversarial Training",
-Shrivastava et al., 2017): shown again, they keep the critic from chasing only the generator's latest pictures."""
+Shrivastava et al., 2017): shown again, they keep the discriminator from chasing only the latest pictures."""
 
 from collections.abc import Callable
 
@@ -19,13 +19,13 @@ class History(nn.Module):
     def __init__(self, size: int, channels: int, side: int):
         super().__init__()
         self.size = size
-        # Half precision: the critic cannot tell, and the checkpoint is half as large.
+        # Half precision: the discriminator cannot tell, and the checkpoint is half as large.
         self.register_buffer("pictures", torch.zeros(size, channels, side, side, dtype=torch.float16))
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
         self._fresh: dict[int, tuple[int, torch.Tensor]] = {}  # by row: place to keep it at, or -1, and the picture
 
     def mix(self, fresh: torch.Tensor, first: int, chance: torch.Tensor) -> torch.Tensor:
-        """What the critic sees for new pictures (B, C, H, W): half of them are old ones, whose places they take.
+        """What the discriminator sees for new pictures (B, C, H, W): half of them are old ones, whose places they take.
 
         first: number of the first row in the whole batch.  chance: (B, 2) in 0..1.  While there is room, every new
         picture is seen and kept.

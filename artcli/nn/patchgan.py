@@ -40,7 +40,7 @@ class PatchGAN(nn.Module):
 
 
 def hinge(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-    """The critic's loss: real above 1 and fake below -1 are good enough."""
+    """The discriminator's loss: real above 1 and fake below -1 are good enough."""
     return (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
 
 

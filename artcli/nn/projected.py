@@ -41,7 +41,7 @@ class Heads(nn.Module):
             found = net(_soft_noise(), self.taps)
         self.heads = nn.ModuleList(_head(found[tap].shape[1], net.stride(tap), width) for tap in self.taps)
         # Fixed scales: normalised by each picture's own features, a translator learns to paint one glaring spot that
-        # makes everything else look small to its critic.
+        # makes everything else look small to its discriminator.
         self.register_buffer("sizes", torch.stack([found[tap].square().mean().sqrt() for tap in self.taps]))
 
     def forward(self, net: FeatureNet, images: torch.Tensor) -> list[torch.Tensor]:

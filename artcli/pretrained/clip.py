@@ -1,5 +1,6 @@
 """CLIP (Radford et al., 2021) through open_clip: by bundled name, hub name, folder or file."""
 
+import functools
 import logging
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -208,7 +209,7 @@ def _from_file(arch: str, file: Path, device: torch.device, spec: str) -> Clip:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise WeightsError(f"{file} is not a {arch} ({' '.join(str(error).split())[:160]})") from error
-    return Clip(model, open_clip.get_tokenizer(arch), device, spec)
+    return Clip(model, _tokenizer(arch, model.context_length), device, spec)
 
 
 def _known_arch(arch: str) -> str:
@@ -238,13 +239,21 @@ def _openai_form(arch: str, tag: str) -> str:
     return quick if tag == "openai" and quick in open_clip.list_models() else arch
 
 
+@functools.cache
+def _tokenizer(name: str, length: int) -> Any:
+    """Made once a process, as it reads a long vocabulary.  length: the model's, which a folder may change."""
+    import open_clip
+
+    return open_clip.get_tokenizer(name)
+
+
 def _create(name: str, pretrained: str | None, device: torch.device, spec: str) -> Clip:
     import open_clip
 
     try:
         with _silent():  # it logs what it raises too
             model = open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
-            tokenizer = open_clip.get_tokenizer(name)
+            tokenizer = _tokenizer(name, model.context_length)
     except Exception as error:  # open_clip, the hub and torch each raise their own kinds
         if network.is_forbidden() and not name.startswith(_LOCAL):
             raise WeightsError(_not_here(spec)) from error

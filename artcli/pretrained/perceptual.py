@@ -92,6 +92,6 @@ class _Layers(nn.Module):
         for number, layer in enumerate(self.layers):
             x = layer(x)
             if number in self.after:
-                # torchvision's activations write over their input and the next one over what was found here
+                # torchvision's activations are in-place and would overwrite the features kept here
                 found.append(x.clone())
         return found

@@ -130,8 +130,8 @@ OF_A_MODEL = {
     "metrics": "{name: number} of the last step for the log, besides the losses (kl, codes in use)",
     "worst_step": "(total) -> int: the step that needs the most memory (a lazy regulariser's first)",
     "average": "float: decay of the running mean of the weights that samples are drawn from",
-    "training_only": "names of modules that only training needs, such as critics: they are None in the running mean, "
-    "and not in the weights that are exported",
+    "training_only": "names of modules that only training needs, such as discriminators: they are None in the running "
+    "mean, and not in the weights that are exported",
     "fit": "(batches): look at training pictures before samples are drawn (latent statistics)",
     "generate": "see Generator: a grid of samples",
     "reconstruct": "see Generator: held-out pictures above what they become, where there is no `show`",
@@ -152,7 +152,7 @@ OF_ITS_SETTINGS = {
     "start": "str: weights to go on from, none where it is empty",
     "steps": "int: length of a run, which --steps and --epochs cannot change then",
 }
-OF_ITS_DATA = {  # besides `batch` and `validation`, see trainer.Source
+OF_ITS_DATA = {  # besides `batch` and `validation`, see trainer.BatchSource
     "images": "(N, H, W, C) uint8: all pictures, which say how much samples can differ",
     "preparation": "data.Preparation: its colour space is that of the pictures that the model draws",
     "steps_per_epoch": "(batch) -> steps; without it there are no epochs",

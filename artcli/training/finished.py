@@ -1,4 +1,4 @@
-"""What of a model is there when training is done: all but the modules that only training needs, such as critics."""
+"""What is left of a model after training: all but the modules that only training needs, such as discriminators."""
 
 from collections.abc import Mapping
 

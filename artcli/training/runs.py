@@ -27,7 +27,7 @@ from torch import nn
 from artcli import __version__
 from artcli.errors import UsageError
 from artcli.media import files
-from artcli.training import checkpoint, finished
+from artcli.training import checkpoint, finished, renamed
 from artcli.training.registry import MODELS
 from artcli.training.spec import RunSpec
 
@@ -107,6 +107,7 @@ def describe(run: Path) -> dict[str, Any]:
             f"this artgen reads {checkpoint.FORMAT}; choose another --out"
         )
     del what["format"]
+    what = renamed.config(what)
     try:
         return _over(_plain(RunSpec.from_dict(what).as_dict()), what)
     except UsageError as error:
@@ -243,7 +244,7 @@ def load_generator(run: Path, device: torch.device, *, checkpoint_name: str | No
     config = make_config(backend.Config, spec.config)
     model = backend.Model(config, len(spec.data.classes))
     try:
-        finished.load(model, tensors)
+        finished.load(model, renamed.keys(spec.model, tensors))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
         raise UsageError(f"{path} does not fit its own description ({reason})") from error

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 
 from artcli.errors import UsageError
 from artcli.setting import RUN, Setting
+from artcli.training import renamed
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's names for them
 
@@ -86,6 +87,7 @@ class RunSpec:
 
         Raises UsageError: it names no model, or what has to be a table of settings is none.
         """
+        values = renamed.config(values)
         tables = {name: values.get(name, {}) for name in ("config", "data", "trainer")}
         if wrong := [name for name, table in tables.items() if not isinstance(table, dict)]:
             raise UsageError(f"its {wrong[0]} is no table of settings")

@@ -24,7 +24,7 @@ from artcli.training.contract import Batch
 from artcli.training.spec import PRECISIONS
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """Where batches come from; `artcli.training.data.Dataset` is one."""
 
     def batch(self, step: int, size: int, *, device: torch.device, first: int = 0, count: int | None = None) -> Any: ...
@@ -47,7 +47,7 @@ class Plan:
     clip: float = 0.0
 
 
-class Progress(NamedTuple):
+class StepDone(NamedTuple):
     """step: steps done.  losses: of the last step, by optimizer, and the model's own metrics."""
 
     step: int
@@ -65,7 +65,7 @@ def step_rng(seed: int, step: int) -> torch.Generator:
 class Trainer:
     """A model with its optimizers, the running mean of its weights, and the step it has reached."""
 
-    def __init__(self, model: Any, source: Source, plan: Plan, device: torch.device):
+    def __init__(self, model: Any, source: BatchSource, plan: Plan, device: torch.device):
         self.model, self.source, self.plan, self.device = model, source, plan, device
         parallel.same_everywhere(model)
         self.optimizers: dict[str, torch.optim.Optimizer] = model.optimizers()
@@ -83,7 +83,7 @@ class Trainer:
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
-    def run(self) -> Iterator[Progress]:
+    def run(self) -> Iterator[StepDone]:
         """Train to the end of the plan, yielding after every step; whoever iterates may stop and save at any time.
 
         Raises ArtgenError when memory runs out for single pictures, or a loss is no number any more.
@@ -92,7 +92,7 @@ class Trainer:
             losses = self._in_memory(lambda: self._advance(self.model, self.step, self._step_optimizer))
             self._after(self.step)
             self.step += 1
-            yield Progress(self.step, self.plan.steps, losses)
+            yield StepDone(self.step, self.plan.steps, losses)
 
     def rehearse(self) -> None:
         """Compute the most expensive step once, so that a lack of memory shows at the start.
@@ -250,7 +250,7 @@ def _move(mean: nn.Module, now: nn.Module, decay: float) -> None:
         old.copy_(buffers[name])
 
 
-class Pace:
+class Speed:
     """Pictures per second and the time left, from the median of the last 50 steps.
 
     The median ignores a step that was slow because a checkpoint was saved.  The first step, slow to start, counts only

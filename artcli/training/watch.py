@@ -1,8 +1,8 @@
 """Watchdogs on the numbers of a run: what looks wrong, since when, and what to try.
 
 A false alarm is worse than silence: each watchdog needs many logs and a margin far above the noise, and warns once
-until the problem has passed.  Adversarial losses rise and fall with each other, so runs with a critic get only the
-watchdogs made for them.
+until the problem has passed.  Adversarial losses rise and fall with each other, so runs with a discriminator get only
+the watchdogs made for them.
 """
 
 import math
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+# Wasserstein models have a critic.
 ADVERSARY = re.compile(r"(loss_)?(critic|discriminator)s?(_?\w)?(_loss)?")
 GENERATOR = re.compile(r"(loss_)?generators?(_?\w)?(_loss)?")
 
@@ -58,8 +59,8 @@ def diagnose_nan(step: int, name: str, values: Sequence[float], precision: str =
 
 
 @dataclass
-class Watch:
-    """The dogs of one run.
+class Watchdogs:
+    """The watchdogs of one run.
 
     fresh: the run starts from random weights, so that its loss has to fall at first.  variety: of the training pictures
     (see `variety`); samples cannot differ more than what was learned from does, so None is for pictures that differ.
@@ -101,13 +102,13 @@ class Watch:
         return lines
 
     def _adversaries(self, train: dict[str, float]) -> dict[str, str | None]:
-        """Warn when the critic or the generator always wins: then the other one learns nothing."""
+        """Warn when the discriminator or the generator always wins: then the other one learns nothing."""
         if not any(ADVERSARY.fullmatch(name) for name in train):
             return {}
         found: dict[str, str | None] = {}
         for name, value in train.items():
-            critic = bool(ADVERSARY.fullmatch(name))
-            if not critic and not GENERATOR.fullmatch(name):
+            judge = bool(ADVERSARY.fullmatch(name))
+            if not judge and not GENERATOR.fullmatch(name):
                 continue
             self.near_zero[name] = self.near_zero.get(name, 0) + 1 if abs(value) < NEAR_ZERO else 0
             found[name] = None if not self.near_zero[name] else ""
@@ -115,9 +116,9 @@ class Watch:
                 found[name] = (
                     f"the {name} loss has been about 0 for {DEAD} logs: the generator learns nothing from it; "
                     "lower its learning rate, step it less often, or regularise it"
-                    if critic
-                    else f"the {name} loss has been about 0 for {DEAD} logs: the critic cannot tell real from made; "
-                    "step that more often, or lower the generator's learning rate"
+                    if judge
+                    else f"the {name} loss has been about 0 for {DEAD} logs: the discriminator cannot tell real from "
+                    "made; step that more often, or lower the generator's learning rate"
                 )
         return found
 

@@ -32,7 +32,7 @@ def begin(
     prior: Prior | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> Iterator[Frame]:
-    """As `dream`; with a prior the steps of its solver come first, and the loop goes on from what it drew."""
+    """As `dream`, but starting from a picture that the prior draws first; its solver's steps count too."""
     how: dict[str, Any] = {"seed": seed, "vqgan": vqgan}
     if prior is None:
         yield from dream(targets, clip, settings, canvas=canvas, state=state, **how)

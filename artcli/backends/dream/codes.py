@@ -82,7 +82,7 @@ class CodeImage:
 
     @torch.no_grad()
     def grow(self, height: int, width: int) -> None:
-        """Go on at another size."""
+        """Resize the codes."""
         grown = F.interpolate(self.features, self._grid(height, width), mode="bicubic", align_corners=False)
         self.features = grown.clamp(self.low, self.high).requires_grad_()
 
@@ -124,7 +124,7 @@ PICTURES = {"noise": _noise, "gradient": _gradient}
 
 
 def _wrap(model: VQGAN, tileable: bool) -> None:
-    """Let the decoder's convolutions see the opposite edge beyond each edge, or nothing."""
+    """Switch the decoder's convolutions to circular padding, or back to zeros."""
     for layer in model.decoder.modules():
         if isinstance(layer, torch.nn.Conv2d):
             layer.padding_mode = "circular" if tileable else "zeros"

@@ -62,10 +62,10 @@ class FFTImage:
         return torch.polar(torch.ones_like(phase), phase).to(self.spectrum.device)
 
     def grow(self, height: int, width: int) -> None:
-        """Nothing: the spectrum draws any size."""
+        """Does nothing: a spectrum can be drawn at any size."""
 
     def settle(self) -> None:
-        """Nothing: a spectrum has no bounds."""
+        """Does nothing: a spectrum has no bounds."""
 
     def parameters(self) -> list[torch.Tensor]:
         return [self.spectrum]

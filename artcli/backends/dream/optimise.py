@@ -165,7 +165,7 @@ class _Artist:
         return total, torch.autograd.grad(crops, seen, detached.grad)[0]
 
     def _turned(self, seen: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-        """A tileable picture has no edges: what is beyond one is what is inside the opposite one."""
+        """A tileable picture wraps around: beyond each edge comes the opposite one."""
         if not self.settings.tileable:
             return seen
         shifts = [int(torch.randint(side, (), generator=rng)) for side in seen.shape[2:]]
@@ -248,7 +248,7 @@ class _Artist:
 
 @torch.no_grad()
 def _start(drawer: Drawer, canvas: Canvas, size: tuple[int, int]) -> None:
-    """Take over the photograph, mixed with what was there before it as the drawer understands both."""
+    """Blend the photograph into the canvas, in the drawer's own parameters."""
     codes = isinstance(drawer, CodeImage)  # which start at the size of the first stage, a spectrum at the full one
     drawer.start_from(fft.resize(canvas.begun[None], *size)[0] if codes else canvas.begun)
     if canvas.before is None or isinstance(drawer, Sketch):

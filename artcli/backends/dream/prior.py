@@ -101,7 +101,7 @@ class Prior:
         return uphill
 
     def _size(self, height: int, width: int) -> tuple[int, int]:
-        """Of the sketch: the shorter side as the net knows it, both multiples of what it asks for."""
+        """Size of the sketch: the shorter side as in training, both multiples of the net's factor."""
         factor, scale = self.model.net.factor, self.model.size / min(height, width)
         rows, columns = (max(1, round(side * scale / factor)) * factor for side in (height, width))
         return rows, columns

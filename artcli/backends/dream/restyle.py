@@ -16,7 +16,7 @@ from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.codes import CodeImage
 from artcli.backends.dream.fft import FFTImage
 from artcli.backends.dream.sequence import frames_done, sequence
-from artcli.backends.dream.settings import Pace, Settings
+from artcli.backends.dream.settings import Redrawing, Settings
 from artcli.backends.dream.story import Story
 from artcli.backends.flicker import Flicker
 from artcli.backends.frame import Frame
@@ -31,7 +31,7 @@ def restyle(
     story: Story,
     clip: Clip,
     settings: Settings,
-    pace: Pace,
+    pace: Redrawing,
     film: Iterable[torch.Tensor],
     frames: int,
     *,
@@ -65,7 +65,7 @@ class _Source:
     """The film, and its frame `now` that is being drawn; the first `done` are behind it."""
 
     def __init__(
-        self, film: Iterable[torch.Tensor], settings: Settings, pace: Pace, device: torch.device, done: int
+        self, film: Iterable[torch.Tensor], settings: Settings, pace: Redrawing, device: torch.device, done: int
     ) -> None:
         self.film, self.settings, self.pace, self.device = iter(film), settings, pace, device
         self.now = self._next()

@@ -96,7 +96,7 @@ class Sketching:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Redrawing:
     """How a film is drawn anew: steps of the optimizer for each frame; steady, the part of a frame's start that is the
     frame before it, 0 to below 1."""
 

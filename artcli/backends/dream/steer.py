@@ -23,7 +23,7 @@ def texts(clip: Clip, prompts: Sequence[Prompt]) -> list[Target]:
 
 @torch.no_grad()
 def image(clip: Clip, prompt: Prompt) -> Target:
-    """A picture file: the mean embedding of 32 random crops, so that neither frame nor place counts.
+    """A picture file: the mean embedding of 32 random crops, so that framing and position do not matter.
 
     Raises UsageError when the file is missing or no picture.
     """

@@ -85,7 +85,7 @@ def best(strokes: Strokes, count: int, photo: Array, brush: Brush, ground: Color
 
 
 def changes(strokes: Strokes, size: tuple[int, int], brush: Brush, ground: Color) -> Array:
-    """How much each stroke changes of what is seen, in order; (N,)."""
+    """How much each stroke changes the visible picture, in painting order; (N,)."""
     scale = min(1.0, _SIDE / max(size))
     width, height = (max(1, round(side * scale)) for side in size)
     canvas = raster.Canvas((width, height), ground).planes

@@ -33,9 +33,9 @@ _THINNEST = 0.02  # of a patch
 _MOVED = 8  # mean change of a patch, of 255, from which on it is painted again; below is noise
 _DRAWN = 0.5  # part of a patch's strokes that is expected to be drawn
 _CELL = 6  # side of the squares that are looked at for gaps, in pixels that the painter sees
-_GAP = 12  # how far a cell's mean is from the photo's, of 255, where something earlier shows through
+_GAP = 12  # difference of means, of 255, between a cell and the photo where an earlier layer shows through
 _FEW_COLORS = 16  # that a dithered picture has at most
-_DOTS = 0.1  # part of its pixels that differ from their neighbours on both sides
+_DOTS = 0.1  # a dithered patch has at least this share of pixels that differ from both neighbours
 _DOT_BLUR = 1.5  # pixels
 # Patches are painted in four rounds, so that no stroke meets one of its neighbours' in the middle of a round.
 _ROUNDS = np.array([[0, 3], [2, 1]])  # by row % 2 and column % 2
@@ -139,7 +139,7 @@ class Easel:
         self.scale = 0.0
 
     def resize(self, side: float) -> None:
-        """To PATCH pixels for a patch of `side` pixels of the photo; what was painted is painted again."""
+        """Resize so that a patch of `side` pixels of the photo has PATCH pixels; strokes so far are redrawn."""
         if self.scale == PATCH / side:
             return
         self.scale = PATCH / side

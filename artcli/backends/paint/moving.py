@@ -1,4 +1,4 @@
-"""Films painted frame by frame, so that what does not move keeps its very strokes."""
+"""Films painted frame by frame; still parts keep their strokes."""
 
 from __future__ import annotations
 

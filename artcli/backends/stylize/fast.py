@@ -28,8 +28,8 @@ class Scale(NamedTuple):
 Scales = dict[str, Scale]  # by layer
 
 
-class Painter:
-    """Paints pictures in some styles, whose statistics are computed once."""
+class Stylizer:
+    """Stylizes pictures in one pass; the statistics of the styles are computed once."""
 
     def __init__(self, stylist: Stylist, styles: Sequence[Style], settings: Settings):
         self.stylist, self.settings = stylist, settings

@@ -48,7 +48,7 @@ def root(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class _RootTrace(torch.autograd.Function):
-    """tr(A^.5), whose gradient is A^-.5 / 2: the iteration finds both, so nothing is run backwards."""
+    """tr(A^.5), whose gradient is A^-.5 / 2: the iteration computes both, so it need not be backpropagated."""
 
     @staticmethod
     def forward(ctx: Any, matrix: torch.Tensor) -> torch.Tensor:

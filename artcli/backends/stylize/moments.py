@@ -1,4 +1,4 @@
-"""What is kept of a picture's style: mean and second moment of its features, which add up over parts of a picture."""
+"""A style as the mean and second moment of its features, which can be summed over parts of a picture."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ class Moments(NamedTuple):
     levels: torch.Tensor | None = None
 
     def covariance(self) -> torch.Tensor:
-        """(C, C), with a little on the diagonal so that its root has a slope everywhere."""
+        """(C, C), with a small diagonal added so that its square root is differentiable everywhere."""
         centred = self.second - torch.outer(self.mean, self.mean)
         return centred + 1e-4 * torch.eye(len(self.mean), dtype=self.mean.dtype, device=self.mean.device)
 
@@ -40,7 +40,7 @@ def sums(features: torch.Tensor, mask: torch.Tensor | None = None, slopes_in: to
 
 
 class _Products(torch.autograd.Function):
-    """X^T X of features (places, C), whose gradient is one product; without this it would be the sum of two."""
+    """X^T X of features (places, C); its gradient takes one matrix product instead of autograd's two."""
 
     @staticmethod
     def forward(ctx: Any, flat: torch.Tensor, slopes_in: torch.dtype) -> torch.Tensor:

@@ -163,7 +163,7 @@ class _Painter:
         return {tap: mix([own[tap], wanted[tap]], [1 - strength, strength]) for tap in wanted}
 
     def _grow(self) -> None:
-        """To the next scale: the running mean, and what Adam knows of the gradients, at the new size."""
+        """Resize the running mean and Adam's moments to the next scale."""
         before = self.optimizer.state.get(self.image, {})
         self.stage += 1
         self.image = resize(self.picture()[None], self._size)
@@ -213,7 +213,7 @@ class _Painter:
         self.optimizer.step(lambda: loss)
         if self.by_lbfgs:
             self._shorten()
-        self.image.grad = None  # of a large picture there is no room for the next one beside it
+        self.image.grad = None  # frees memory: a large picture leaves no room for a second gradient
         with torch.no_grad():
             self.image.clamp_(0, 1)
         self.average.lerp_(self.image.detach(), 1 - self.settings.ema)

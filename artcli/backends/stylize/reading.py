@@ -60,7 +60,7 @@ def photo(source: Path | files.Stdio, side: int, masks: Sequence[Path] = ()) -> 
 
 
 def style(path: Path, weight: float, side: int, where: Path | None = None) -> Style:
-    """At most `side` pixels wide and high; what is transparent does not count.
+    """At most `side` pixels wide and high; transparent pixels do not count.
 
     where: a mask of the file's size, white where its style is taken.  Raises UsageError as `photo` does.
     """
@@ -84,7 +84,7 @@ def recolour(rgb: torch.Tensor, styles: Sequence[Style], how: str) -> tuple[torc
 
 
 def is_flat(found: Style) -> bool:
-    """Whether all of it that counts is one colour, as a picture of 1x1 is."""
+    """Whether all pixels that count have one colour, as in a picture of 1x1."""
     seen = colour.counted(found.picture, found.mask)
     return bool((seen.amax(1) - seen.amin(1)).max() <= _FLAT)
 

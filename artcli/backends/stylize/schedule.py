@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from artcli.backends.stylize.settings import Settings
 
-_FEWEST = 10  # steps that still do something for a scale
+_FEWEST = 10  # fewest steps at a scale that make a difference
 
 
 class Stage(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from artcli.backends.stylize.fast import Painter, Scale, Scales
+from artcli.backends.stylize.fast import Scale, Scales, Stylizer
 
 _CHANGE = 0.03  # of colours in 0..1 between frames, from which on a place counts as moving; noise is below
 _STILL = 0.02  # mean change of places where flicker is measured
@@ -20,7 +20,7 @@ class Steady:
     strength: 0 paints every frame by itself; near 1 still places hardly change.
     """
 
-    def __init__(self, painter: Painter, strength: float):
+    def __init__(self, painter: Stylizer, strength: float):
         self.painter, self.strength = painter, strength
         self.own: Scales | None = None
         self.seen: torch.Tensor | None = None  # the frame before, (3, H, W), as it was, as it was painted and as shown

@@ -38,11 +38,11 @@ class Tile(NamedTuple):
         return image[..., self.rows.first : self.rows.last, self.columns.first : self.columns.last]
 
     def own(self, features: torch.Tensor, stride: int = 1) -> torch.Tensor:
-        """Of the features of what was cut, those that no other tile has."""
+        """The part of the tile's features that no other tile has."""
         return features[..., self.rows.own(stride), self.columns.own(stride)]
 
     def window(self, piece: torch.Tensor) -> torch.Tensor:
-        """The tile's own pixels of what was cut, with a row and a column more: of the neighbour, or the edge again."""
+        """The tile's own pixels and one more row and column: the neighbour's, or the edge repeated."""
         known = piece[..., self.rows.with_next(), self.columns.with_next()]
         beyond = [int(span.end == span.length) for span in self]
         return F.pad(known, (0, beyond[1], 0, beyond[0]), mode="replicate")

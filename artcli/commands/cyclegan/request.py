@@ -26,7 +26,14 @@ class Options(Enlarging, Common):
     recursive: options.Recursive = False
     model: Annotated[str, Setting("Bundled name, run folder, weights file or upstream net_G.pth.")] = find.TRANSLATOR
     direction: Annotated[
-        str | None, Setting("AtoB or BtoA.", metavar="WAY", default="the model's own", parse=lambda text: _way(text))
+        str | None,
+        Setting(
+            "AtoB or BtoA.",
+            offered=find.DIRECTIONS,
+            metavar="WAY",
+            default="the model's own",
+            parse=lambda text: _way(text),
+        ),
     ] = None
     strength: Annotated[float, Setting("Below 1 a part of the photo stays.", min=0, max=1)] = 1.0
     size: Annotated[

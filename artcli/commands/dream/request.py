@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 import typer
 
 from artcli.backends.dream import prompts as prompt_syntax
-from artcli.backends.dream.settings import DRAWERS, DRAWING, START, STARTS, Camera, Pace, Settings, Sketching
+from artcli.backends.dream.settings import DRAWERS, DRAWING, START, STARTS, Camera, Redrawing, Settings, Sketching
 from artcli.commands.dream import film as dream_film
 from artcli.commands.dream.film import Reel, Source
 from artcli.commands.shared import enlarge, naming, options, verb
@@ -57,7 +57,7 @@ class Options(Enlarging, Common):
     ] = None
     size: Annotated[str | None, Setting("Pixels.", metavar="S|WxH", default=f"{Settings.width}")] = None
     steps: Annotated[
-        int | None, Setting("Optimizer steps.", min=1, default=f"{Settings.steps}; --init FILM {Pace().first}")
+        int | None, Setting("Optimizer steps.", min=1, default=f"{Settings.steps}; --init FILM {Redrawing().first}")
     ] = None
     seed: options.Seed = None
     best_of: Annotated[int, Setting("Try N seeds briefly, draw CLIP's favourite.", min=1)] = 1
@@ -108,7 +108,7 @@ class Options(Enlarging, Common):
     ] = None
     pan: Annotated[str | None, Setting("Move the view by so many pixels per frame.", metavar="X,Y", panel=FILM)] = None
     rotate: Annotated[float | None, Setting("Turn by so many degrees per frame.", min=-90, max=90, panel=FILM)] = None
-    pace: Pace = field(default_factory=Pace)
+    pace: Redrawing = field(default_factory=Redrawing)
     fps: Annotated[
         float | None,
         Setting(

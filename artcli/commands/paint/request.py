@@ -39,7 +39,10 @@ class Options(Common):
     brush: Annotated[
         str | None,
         Setting(
-            "flat, round, bristle, dry, classic or a picture.", metavar="NAME|FILE", default="flat; model.pth classic"
+            "flat, round, bristle, dry, classic or a picture.",
+            offered=("flat", "round", "bristle", "dry", "classic"),
+            metavar="NAME|FILE",
+            default="flat; model.pth classic",
         ),
     ] = None
     palette: Annotated[str | None, Setting("N colours, or those of a file.", metavar="N|FILE")] = None

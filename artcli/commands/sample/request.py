@@ -50,7 +50,9 @@ class Options(Enlarging, Making):
         float | None, Setting("Below 1: more usual, less varied pictures.", min=0, max=2, metavar="T")
     ] = None
     separate: Annotated[bool, Setting("A file per picture, as with --out FOLDER.")] = False
-    checkpoint: Annotated[str | None, Setting("best: the lowest loss.", metavar="NAME", default="the newest")] = None
+    checkpoint: Annotated[
+        str | None, Setting("best: the lowest loss.", offered=("best",), metavar="NAME", default="the newest")
+    ] = None
 
     reconstruct: Annotated[
         tuple[str, ...],

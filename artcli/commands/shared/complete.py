@@ -2,13 +2,18 @@
 
 import ast
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from artcli import weights as table
 from artcli.training.registry import MODELS
 
 RUNS = Path("runs")
+
+
+def words(*known: str) -> Callable[[str], list[str]]:
+    """A completion of these words."""
+    return lambda incomplete: _beginning(incomplete, known)
 
 
 def models(incomplete: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from artcli import network
+from artcli.commands.shared import complete
 from artcli.commands.shared.enlarge import AS_IS, FACTORS, Enlargement
 from artcli.errors import UsageError
 from artcli.media import files
@@ -64,7 +65,14 @@ DryRun = Annotated[
 ]
 Seed = Annotated[str | None, typer.Option("--seed", metavar="INT|A-B", help="Seed, or a range for several pictures.")]
 Device = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="auto, cuda, cuda:1, mps or cpu.", rich_help_panel=RUN)
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="auto, cuda, cuda:1, mps or cpu.",
+        rich_help_panel=RUN,
+        autocompletion=complete.words("auto", "cuda", "mps", "cpu"),
+    ),
 ]
 WeightsDirs = Annotated[
     list[Path] | None,
@@ -118,7 +126,13 @@ Duration = Annotated[
 ]
 Upscale = Annotated[
     int | None,
-    typer.Option("--upscale", metavar="FACTOR", parser=_factor, help="Enlarge the finished picture 2 or 4 times."),
+    typer.Option(
+        "--upscale",
+        metavar="FACTOR",
+        parser=_factor,
+        help="Enlarge the finished picture 2 or 4 times.",
+        autocompletion=complete.words("2", "4"),
+    ),
 ]
 Upscaler = Annotated[
     str | None,

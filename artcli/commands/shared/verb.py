@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 from typer.models import ArgumentInfo, OptionInfo
 
+from artcli.commands.shared import complete
 from artcli.commands.shared import options as checks
 from artcli.errors import UsageError, did_you_mean
 from artcli.setting import Setting
@@ -174,6 +175,8 @@ def _option(name: str, kind: Any, default: Any, told: Setting) -> tuple[Any, Any
     elif told.parse is not None:
         parse = told.parse
         how["parser"] = lambda value: parse(str(value))  # a settings file may hold a number
+    if told.offered:
+        how["autocompletion"] = complete.words(*told.offered)
     text = f"{told.help}  [default: {told.default}]" if told.default else told.help
     shown = not told.default
     return kind, default, typer.Option(flag, *told.flags, help=text, show_default=shown, **how)
@@ -191,5 +194,5 @@ def _chosen(flag: str, choices: tuple[str, ...], several: bool) -> dict[str, Any
     return {
         "parser": check,
         "metavar": "A,B,..." if several else "|".join(choices),
-        "autocompletion": lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)],
+        "autocompletion": complete.words(*choices),
     }

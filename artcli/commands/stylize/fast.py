@@ -19,7 +19,7 @@ from artcli.errors import Interrupted, UsageError
 from artcli.fetch import sha256_of
 
 if TYPE_CHECKING:
-    from artcli.backends.stylize.fast import Painter
+    from artcli.backends.stylize.fast import Stylizer
     from artcli.backends.stylize.steady import Steady
     from artcli.backends.stylize.styles import Style
     from artcli.commands.shared.loop import Film, Stop
@@ -55,10 +55,10 @@ class Studio:
         what = f"{asked.model}, {counted(len(self.given), 'style')}{self.enlarger.note}"
         console.info(f"stylize: {what}, {device.describe(self.device)}")
 
-    def _painter(self, styles: "list[Style]") -> "Painter":
-        from artcli.backends.stylize.fast import Painter
+    def _painter(self, styles: "list[Style]") -> "Stylizer":
+        from artcli.backends.stylize.fast import Stylizer
 
-        return Painter(self.stylist, styles, self.request.settings)
+        return Stylizer(self.stylist, styles, self.request.settings)
 
     def work(self, job: Job) -> None:
         if isinstance(job, Clip):

@@ -8,6 +8,7 @@ from typing import Any
 
 from artcli.commands.train.request import Options
 from artcli.errors import UsageError, did_you_mean
+from artcli.training import renamed
 from artcli.training.registry import MODELS
 
 
@@ -31,13 +32,14 @@ def configure(model: str, backend: Any, preset: str | None, changes: Sequence[st
         raise UsageError(f"{model} has no preset '{preset}'; there are: {known}.{did_you_mean(preset, list(presets))}")
     config = presets[preset] if preset is not None else backend.Config()
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return dataclasses.replace(config, **dict(_change(change, fields) for change in changes))
+    return dataclasses.replace(config, **dict(_change(model, change, fields) for change in changes))
 
 
-def _change(change: str, fields: dict[str, Any]) -> tuple[str, Any]:
-    name, equals, text = change.partition("=")
+def _change(model: str, change: str, fields: dict[str, Any]) -> tuple[str, Any]:
+    given, equals, text = change.partition("=")
     if not equals:
         raise UsageError(f"--set '{change}' has to be name=value")
+    name = renamed.name(model, given)
     if name not in fields:
         raise UsageError(
             f"--set {name}: no such setting; there are: {', '.join(fields)}.{did_you_mean(name, list(fields))}"

@@ -64,11 +64,16 @@ class Options(Quiet):
 
     check: Annotated[bool, Setting("Only look at the data and say what is in it.", panel=_DATA)] = False
     val_fraction: Annotated[float, Setting("Part that is held out.", min=0, max=0.9, panel=_DATA)] = 0.1
-    crop: Annotated[str, Setting("center, stretch, or a side: 150.", metavar="HOW", panel=_DATA)] = "center"
+    crop: Annotated[
+        str, Setting("center, stretch, or a side: 150.", offered=("center", "stretch"), metavar="HOW", panel=_DATA)
+    ] = "center"
     color: Annotated[str, Setting("Channels of a picture.", choices=("rgb", "ycbcr", "grey"), panel=_DATA)] = "rgb"
     filter: Annotated[str, Setting("How pictures are scaled.", choices=("lanczos", "box"), panel=_DATA)] = "lanczos"
     masks: Annotated[Path | None, Setting("Masks with the pictures' names.", metavar="DIR", panel=_DATA)] = None
-    cutout: Annotated[str | None, Setting("Find the subject: box or maskrcnn=FILE.", metavar="HOW", panel=_DATA)] = None
+    cutout: Annotated[
+        str | None,
+        Setting("Find the subject: box or maskrcnn=FILE.", offered=("box", "maskrcnn="), metavar="HOW", panel=_DATA),
+    ] = None
     flip: Annotated[bool, Setting("Mirror each picture with probability 0.5.", panel=_DATA)] = False
     zoom: Annotated[float, Setting("Zoom in or out by up to this part.", min=0, max=0.5, panel=_DATA)] = 0.0
     rotate: Annotated[float, Setting("Turn by up to this, in degrees.", min=0, max=180, panel=_DATA)] = 0.0
@@ -87,7 +92,13 @@ class Options(Quiet):
     ] = None  # fmt: skip
     track: Annotated[
         tuple[str, ...],
-        typer.Option("--track", metavar="NAME", help="tensorboard or wandb, when installed.", rich_help_panel=RUN),
+        typer.Option(
+            "--track",
+            metavar="NAME",
+            help="tensorboard or wandb, when installed.",
+            rich_help_panel=RUN,
+            autocompletion=complete.words("tensorboard", "wandb"),
+        ),
     ] = ()
     export: Annotated[str | None, Setting("Files for other programs, when done.", choices=("onnx",), panel=RUN)] = None
     accept_changes: Annotated[bool, Setting("Go on with other settings than before.", panel=RUN)] = False

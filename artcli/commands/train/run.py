@@ -17,10 +17,22 @@ from artcli.commands.train.request import Request
 from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
-from artcli.training import checkpoint, finished, parallel, report, runs, samples, source, to_onnx, trackers, watch
+from artcli.training import (
+    checkpoint,
+    finished,
+    parallel,
+    renamed,
+    report,
+    runs,
+    samples,
+    source,
+    to_onnx,
+    trackers,
+    watch,
+)
 from artcli.training.clock import Clock
 from artcli.training.spec import RunSpec
-from artcli.training.trainer import Pace, Plan, Progress, Trainer
+from artcli.training.trainer import Plan, Speed, StepDone, Trainer
 
 ROOT = Path("runs")
 REPORT_EVERY = 60  # seconds; most of its cost is encoding pictures
@@ -138,10 +150,10 @@ class Session:
             model.study(pictures)
         self.trainer = Trainer(model.to(device), pictures, plan, device)
         self.clock = Clock(clock.limit, clock.started, sum(p.nbytes for p in model.parameters()))
-        self.pace = Pace(plan.batch, plan.steps)
+        self.pace = Speed(plan.batch, plan.steps)
         shown = pictures.images if hasattr(pictures, "images") and len(pictures.images) > 1 else None
         variety = watch.variety(shown[:64]) if shown is not None else None
-        self.watch = watch.Watch(fresh=not getattr(config, "start", ""), variety=variety)
+        self.watch = watch.Watchdogs(fresh=not getattr(config, "start", ""), variety=variety)
         self.best = float("inf")
         self.stale = 0  # checkpoints since the best
         self.grids = samples.Turn()
@@ -154,7 +166,7 @@ class Session:
         found = checkpoint.load(self.run)
         if found is None:
             return
-        self.trainer.load(found["trainer"])
+        self.trainer.load(renamed.state(self.spec.model, found["trainer"]))
         self.best, self.stale, self.spent = found["best"], found.get("stale", 0), found["seconds"]
         self.console.info(f"train: going on at step {self.trainer.step}")
 
@@ -225,10 +237,10 @@ class Session:
         if self.trainer.micro != before:
             self.console.warn(f"a batch does not fit into memory: computing it in {self.trainer.micro} parts")
 
-    def _steps(self, bar: Any, stop: Stop) -> Iterator[Progress]:
+    def _steps(self, bar: Any, stop: Stop) -> Iterator[StepDone]:
         """Every step of the trainer, with what is due between steps done."""
         plan = self.trainer.plan
-        pace = self.pace = Pace(plan.batch, plan.steps)
+        pace = self.pace = Speed(plan.batch, plan.steps)
         log_every = min(100, max(1, plan.steps // 300))
         recent: list[dict[str, float]] = []
         for number, now in enumerate(self.trainer.run()):
@@ -264,7 +276,7 @@ class Session:
 
     # --- what is written --------------------------------------------------------------------------------------------
 
-    def _log(self, step: int, recent: list[dict[str, float]], pace: Pace, validation: dict[str, float]) -> None:
+    def _log(self, step: int, recent: list[dict[str, float]], pace: Speed, validation: dict[str, float]) -> None:
         if parallel.rank() != 0:
             return
         train = {name: fmean([r[name] for r in recent if name in r]) for name in recent[-1]}
@@ -359,5 +371,5 @@ def _held(validation: dict[str, float]) -> dict[str, float]:
     return {f"held-out {name}": value for name, value in validation.items()}
 
 
-def _note(losses: dict[str, float], pace: Pace) -> str:
+def _note(losses: dict[str, float], pace: Speed) -> str:
     return " ".join(f"{k} {v:.4f}" for k, v in losses.items()) + f" {pace.images_per_second():.0f} images/s"

@@ -49,7 +49,7 @@ class Cached:
     first_of_several: int
 
 
-def open_cache(layout: Layout, preparation: prepare.Preparation, progress: pool.Progress | None = None) -> Cached:
+def open_cache(layout: Layout, preparation: prepare.Preparation, progress: pool.PicturesDone | None = None) -> Cached:
     """The cache of these pictures, built if it is not there.
 
     progress: called with (pictures done, pictures in all) during a build, and while another process builds.
@@ -73,7 +73,7 @@ def open_cache(layout: Layout, preparation: prepare.Preparation, progress: pool.
 
 
 def _load_or_build(
-    place: Path, layout: Layout, preparation: prepare.Preparation, progress: pool.Progress
+    place: Path, layout: Layout, preparation: prepare.Preparation, progress: pool.PicturesDone
 ) -> Cached | None:
     with _locked(place, lambda: progress(0, len(layout.items))):
         if cached := _load(place, layout):
@@ -132,7 +132,7 @@ def _load(place: Path, layout: Layout) -> Cached | None:
 # --- building ------------------------------------------------------------------------------------------------------
 
 
-def _build(place: Path, layout: Layout, preparation: prepare.Preparation, progress: pool.Progress) -> None:
+def _build(place: Path, layout: Layout, preparation: prepare.Preparation, progress: pool.PicturesDone) -> None:
     shelf.discard_leftovers(place)
     shape = (preparation.size, preparation.size, preparation.channels)
     _check_space(place.parent, len(layout.items), shape)
@@ -146,7 +146,7 @@ def _build(place: Path, layout: Layout, preparation: prepare.Preparation, progre
         with (temp / _INDEX).open("w", encoding="utf-8") as text:
             json.dump(index, text)
             _flush(text)
-        shelf.discard(place)  # whatever is there is not whole
+        shelf.discard(place)  # an unfinished build
         temp.replace(place)
     except BaseException:
         shelf.discard(temp)
@@ -158,7 +158,7 @@ def _fill(
     layout: Layout,
     preparation: prepare.Preparation,
     shape: tuple[int, int, int],
-    progress: pool.Progress,
+    progress: pool.PicturesDone,
 ) -> dict[str, Any]:
     """Write the array and say what is in it.
 

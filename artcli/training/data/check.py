@@ -1,4 +1,4 @@
-"""What a folder of pictures holds and what is odd about it, before anyone trains on it; no file makes it fail."""
+"""Reports on a folder of pictures and its problems before training; no file makes it fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GREY = 3  # levels that the channels of a grey picture may differ by: JPEG is n
 _EXIF_ORIENTATION, _TIFF_BITS = 0x0112, 258
 _SHOWN = 3  # names per line
 
-# What is odd, and what the trainer does about it.
+# Each kind of problem, and what the trainer does about it.
 _MEANINGS = {
     "unreadable": "left out",
     "tiny": f"shorter side under {TINY} pixels: enlarged, and blurred by it",
@@ -98,7 +98,7 @@ def _range(values: list[int]) -> str:
     return str(low) if low == high else f"{low} to {high} (median {statistics.median(values):g})"
 
 
-def check(path: Path, progress: pool.Progress | None = None) -> Findings:
+def check(path: Path, progress: pool.PicturesDone | None = None) -> Findings:
     """Look at every picture at `path`.  Raises UsageError only where there is nothing to look at."""
     layout = read_layout(path)
     findings = _empty(path, layout)
@@ -189,7 +189,7 @@ def _header(image: Image.Image, data: bytes) -> dict[str, bool]:
 def _is_turned(image: Image.Image) -> bool:
     try:
         return image.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1)
-    except Exception:  # damaged EXIF raises anything, and says nothing
+    except Exception:  # damaged EXIF can raise anything
         return False
 
 

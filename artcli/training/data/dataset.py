@@ -20,7 +20,7 @@ from artcli.training.data import augment, cache, order
 from artcli.training.data.augment import Augmentation
 from artcli.training.data.items import Array, Skipped
 from artcli.training.data.layout import Layout, read_layout
-from artcli.training.data.pool import Progress
+from artcli.training.data.pool import PicturesDone
 from artcli.training.data.prepare import Preparation
 
 
@@ -173,7 +173,7 @@ def open_dataset(
     augment: Augmentation = Augmentation(),
     seed: int = 0,
     words: bool = False,
-    progress: Progress | None = None,
+    progress: PicturesDone | None = None,
 ) -> Dataset:
     """The pictures at `path`, prepared, cached and divided.
 

@@ -29,7 +29,7 @@ _CIFAR_RECORD = 1 + 3 * 32 * 32
 _UBYTE = 8  # IDX's code for unsigned bytes
 
 Read = Callable[[], bytes]
-Source = tuple[str, Read, tuple[int, int]]  # file name, its bytes, stamp of the file on disk
+Member = tuple[str, Read, tuple[int, int]]  # file name, its bytes, stamp of the file on disk
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ def cifar10(found: Iterable[Found]) -> Listing | None:
     return Listing("CIFAR-10", tuple(items), classes)
 
 
-def _cifar_sources(file: Found) -> list[Source]:
+def _cifar_sources(file: Found) -> list[Member]:
     if _ARCHIVE.fullmatch(file.path.name):
         return _members(file)
     return [(file.path.name, lambda: read_file(file.path), file.stamp)]
 
 
-def _members(file: Found) -> list[Source]:
+def _members(file: Found) -> list[Member]:
     """The batches inside the archive as it is downloaded; compressed, so all is read in one go."""
     try:
         with tarfile.open(file.path) as archive:
@@ -80,7 +80,7 @@ def _members(file: Found) -> list[Source]:
     return [(name, lambda data=data: data, file.stamp) for name, data in contents]  # type: ignore[misc]
 
 
-def _cifar_classes(sources: list[Source]) -> tuple[str, ...]:
+def _cifar_classes(sources: list[Member]) -> tuple[str, ...]:
     by_name = {name: read for name, read, _ in sources}
     if "batches.meta.txt" in by_name:
         return tuple(by_name["batches.meta.txt"]().decode("utf-8", "replace").split())

@@ -122,7 +122,7 @@ def _arrange(found: list[Found]) -> Arranged:
 
 
 def _wrappers(found: list[Found]) -> int:
-    """How many folders, each alone in the one above, lie around everything else (unpacked archives have them)."""
+    """Depth of nested single folders at the top, which unpacked archives often have."""
     shortest = min(len(file.parts) for file in found) - 1
     depth = 0
     while depth < shortest and len({file.parts[depth] for file in found}) == 1:
@@ -183,7 +183,7 @@ def _domains(found: list[Found], depth: int) -> Arranged:
 
 
 def _parts(found: list[Found], depth: int) -> Arranged:
-    """train beside val or test, each flat or of class folders; a test part beside val is left for another day."""
+    """train beside val or test, each flat or of class folders; where there is val, test is not used."""
     part = {file: file.parts[depth].lower() for file in found}
     training = [file for file in found if part[file] in _TRAINING]
     validation = [file for file in found if part[file] in _VALIDATION]

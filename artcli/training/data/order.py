@@ -6,7 +6,7 @@ import numpy as np
 
 from artcli.training.data.items import Array
 
-# What a random stream is for, so that no two are alike.
+# The purpose of a random stream is part of its seed, so that no two streams are alike.
 SHUFFLE, CLASSES, AUGMENT, NOISE, VALIDATION, WORDS = range(6)
 
 _KEPT = 4  # permutations: those of the epochs that a batch usually touches

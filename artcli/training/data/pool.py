@@ -18,7 +18,7 @@ from artcli.media import decode
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-Progress = Callable[[int, int], None]  # (pictures so far, pictures in all)
+PicturesDone = Callable[[int, int], None]  # (pictures so far, pictures in all)
 
 _MOST_THREADS = 16
 _LARGE = 16_000_000  # pixels; as floats with a copy, such a picture takes 400 MB

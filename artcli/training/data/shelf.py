@@ -1,4 +1,4 @@
-"""Where the caches of prepared pictures lie, and how the old ones go."""
+"""The folder of cached pictures, and the removal of old ones."""
 
 from __future__ import annotations
 

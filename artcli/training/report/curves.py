@@ -47,7 +47,7 @@ def title(name: str) -> str:
 
 
 def _groups(names: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Names that belong into one chart: `codes/used` with `codes/dead`, generator with critic, others alone."""
+    """Names that belong into one chart: `codes/used` with `codes/dead`, generator with discriminator, others alone."""
     groups: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
         prefix, slash, _ = name.partition("/")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from artcli.training import renamed
+
 TOO_LARGE = 1e30  # a loss beyond has diverged; as a point it would only flatten the curve
 
 
@@ -76,7 +78,7 @@ def read(path: Path) -> Run:
     problems: list[str] = []
     about = _parsed(path / "run.toml", tomllib.loads, problems)
     environment = _parsed(path / "environment.json", json.loads, problems)
-    rows = _rows(path / "metrics.jsonl", problems)
+    rows = [renamed.row(about.get("model"), row) for row in _rows(path / "metrics.jsonl", problems)]
     grids = {name: _grids(path / name) for name in ("samples", "reconstructions")}
     return Run(path, about, environment, rows, grids, problems)
 

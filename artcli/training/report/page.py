@@ -14,7 +14,7 @@ from artcli.training.report.axes import short
 from artcli.training.report.folder import Run, is_number, table
 from artcli.training.report.markup import Markup, join, tag
 from artcli.training.report.pictures import Grid
-from artcli.training.watch import Watch
+from artcli.training.watch import Watchdogs
 
 HERE = Path(__file__).parent
 LISTED = 200  # skipped files that are named
@@ -129,7 +129,7 @@ def _figures(run: Run) -> Markup | None:
 
 def _advice(run: Run) -> Markup | None:
     """What the watchdogs say of the metrics and the doctor of the data, and what of the folder could not be read."""
-    watch = Watch()
+    watch = Watchdogs()
     lines = [
         f"Step {row['step']:,.0f}: {line}"
         for row in run.rows

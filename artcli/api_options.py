@@ -1,0 +1,249 @@
+"""Options of the verbs, as `artcli.dream(...)` takes them.
+
+Written by `python tests/api_options.py` from the settings of artcli/commands/; change those instead.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypedDict
+
+Text = str | float | Path  # a number or a path is as good as its text
+
+
+class Cyclegan(TypedDict, total=False):
+    as_json: bool
+    device: Text
+    direction: Text | None
+    dropout_seed: int
+    dry_run: bool
+    evaluated: bool
+    force: bool
+    from_file: Text | None
+    keep_color: bool
+    model: Text
+    no_dropout: bool
+    no_metadata: bool
+    offline: bool
+    out: Text | None
+    quiet: bool
+    recursive: bool
+    size: int | None
+    skip_existing: bool
+    strength: float
+    tile: int
+    upscale: Text | None
+    upscaler: Text | None
+    weights_dirs: Sequence[Text] | None
+
+
+class Dream(TypedDict, total=False):
+    as_json: bool
+    augment: Text
+    best_of: int
+    candidates: int
+    chunk: int
+    clip: Text
+    cut_power: float
+    cutouts: int
+    device: Text
+    drawer: Literal["vqgan", "fft"] | None
+    dry_run: bool
+    duration: float | None
+    feather: float
+    force: bool
+    fps: float | None
+    frame_steps: int
+    from_file: Text | None
+    guidance: float
+    image_prompt: Sequence[Text] | None
+    init: Text | None
+    init_decay: float
+    init_weight: float
+    loss: Literal["contrast", "spherical", "cosine"]
+    low_part: float | None
+    low_res: int
+    lr: float | None
+    mask: Text | None
+    no_metadata: bool
+    noise_prompt: Sequence[Text] | None
+    offline: bool
+    optimizer: Literal["adam", "adamw", "radam"]
+    out: Text | None
+    pan: Text | None
+    preset: Text | None
+    preview: bool
+    prior: Text | None
+    prior_strength: float
+    prompts_file: Text | None
+    quiet: bool
+    resume: bool
+    rotate: float | None
+    save_every: int
+    seed: Text | None
+    size: Text | None
+    skip_existing: bool
+    start: Literal["prior", "sketch", "codes", "range", "noise", "gradient"] | None
+    steady: float
+    steps: int | None
+    story: Text | None
+    tileable: bool
+    time_limit: Text | None
+    upscale: Text | None
+    upscaler: Text | None
+    vqgan: Text | None
+    weights_dirs: Sequence[Text] | None
+    zoom: float | None
+
+
+class Paint(TypedDict, total=False):
+    as_json: bool
+    background: Text | None
+    brush: Text | None
+    detail: float
+    detail_mask: Text | None
+    device: Text
+    dry_run: bool
+    duration: float
+    each_layer: bool
+    force: bool
+    fps: float
+    from_file: Text | None
+    gif: bool
+    layers: int | None
+    min_stroke: float
+    mode: Literal["fast", "quality"]
+    model: Text
+    mp4: bool
+    no_metadata: bool
+    offline: bool
+    opacity: float
+    out: Text | None
+    pace: Literal["change", "strokes"]
+    palette: Text | None
+    quiet: bool
+    recursive: bool
+    resume: bool
+    size: int | None
+    skip_existing: bool
+    strokes: int | None
+    strokes_out: Text | None
+    svg: bool
+    webm: bool
+    weights_dirs: Sequence[Text] | None
+
+
+class Sample(TypedDict, total=False):
+    as_json: bool
+    between: Sequence[Text] | None
+    checkpoint: Text | None
+    classes: Sequence[Text] | None
+    columns: int | None
+    compare: Sequence[Text] | None
+    count: int | None
+    device: Text
+    dry_run: bool
+    duration: float | None
+    force: bool
+    fps: float
+    from_file: Text | None
+    guidance: float | None
+    interpolate: bool
+    loop: bool
+    negative: Sequence[Text] | None
+    neighbours: bool
+    no_metadata: bool
+    offline: bool
+    out: Text | None
+    prompts: Sequence[Text] | None
+    quiet: bool
+    rate: bool
+    reconstruct: Sequence[Text] | None
+    seed: Text | None
+    separate: bool
+    size: Text | None
+    skip_existing: bool
+    sweep: int | None
+    truncation: float | None
+    upscale: Text | None
+    upscaler: Text | None
+    walk: bool
+
+
+class Stylize(TypedDict, total=False):
+    as_json: bool
+    content_weight: float | None
+    device: Text
+    dry_run: bool
+    duration: float | None
+    fast: bool
+    force: bool
+    fps: float
+    from_file: Text | None
+    histogram: float
+    init: Literal["content", "gray", "noise", "style"]
+    keep_color: Literal["luminance", "coral"] | None
+    lr: float | None
+    mask: Sequence[Text] | None
+    model: Text
+    net: Text | None
+    no_metadata: bool
+    offline: bool
+    optimizer: Literal["adam", "lbfgs"] | None
+    out: Text | None
+    pooling: Literal["max", "average", "l2"]
+    preset: Literal["slim", "modern", "vgg19", "squeezenet"]
+    preview: bool
+    quiet: bool
+    recursive: bool
+    resume: bool
+    save_every: int
+    seed: Text | None
+    size: int | None
+    skip_existing: bool
+    steady: float
+    steps: int | None
+    strength: float
+    style: Sequence[Text] | None
+    style_mask: Sequence[Text] | None
+    style_scale: float
+    style_weights: Text | None
+    tile: int
+    time_limit: Text | None
+    tv: float | None
+    upscale: Text | None
+    upscaler: Text | None
+    weights_dirs: Sequence[Text] | None
+
+
+class Train(TypedDict, total=False):
+    accept_changes: bool
+    accumulate: int
+    as_json: bool
+    balanced: bool
+    check: bool
+    color: Literal["rgb", "ycbcr", "grey"]
+    crop: Text
+    cutout: Text | None
+    device: Text
+    dry_run: bool
+    epochs: int | None
+    export: Literal["onnx"] | None
+    filter: Literal["lanczos", "box"]
+    flip: bool
+    keep: int
+    masks: Text | None
+    offline: bool
+    out: Text | None
+    patience: int | None
+    precision: Literal["fp32", "bf16", "fp16"]
+    preset: Text | None
+    quiet: bool
+    rotate: float
+    save_every: int
+    seed: int
+    settings: Sequence[Text] | None
+    steps: int | None
+    time_limit: Text | None
+    track: Sequence[Text] | None
+    val_fraction: float
+    zoom: float
