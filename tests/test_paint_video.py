@@ -145,3 +145,9 @@ def test_what_films_cannot_have(film, paint, flags, word):
     before = visible(film)
     assert word in one_error_line(paint(*flags, "-q", code=2).stderr)
     assert visible(film) == before
+
+
+def test_a_setting_for_photos_leaves_films_alone(film, paint, monkeypatch):
+    monkeypatch.setenv("ARTGEN_GIF", "1")
+    assert paint("film.mp4", "-q").stdout == "film-painted.mp4\n"
+    assert visible(film) == ["film-painted.mp4", "film.mp4"]

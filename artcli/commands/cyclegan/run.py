@@ -16,14 +16,8 @@ if TYPE_CHECKING:
     import torch
 
     from artcli.backends.translate import Step
-    from artcli.commands.shared.loop import Stop
 
 _TRIED = 256  # pixels of the side of a part whose time tells that of all
-
-
-def run(request: Request, console: Console) -> None:
-    """Load the translator once, then carry over one input after another.  Raises as `studio.run` does."""
-    studio.run(request, console, Studio)
 
 
 class Studio(studio.Studio):
@@ -31,18 +25,17 @@ class Studio(studio.Studio):
 
     label = "cyclegan"
 
-    def __init__(self, request: Request, console: Console, stop: "Stop"):
+    def prepare(self) -> None:
         from artcli.pretrained import translators
 
-        super().__init__(request, console, stop)
-        asked, note = request.options, self.finish.note
+        asked, note = self.asked, self.finish.note
         how: dict[str, Any] = {"as_in_training": not asked.evaluated, "dropout": not asked.no_dropout}
         self.translator = self.load(translators.load, asked.model, direction=asked.direction, **how)
         self.net = self.translator.net
         self.weights = {self.translator.name: self.translator.fingerprint}
         self.back: enlarge.Enlarger | None = None
         if asked.size is not None:  # which pictures come back from by the upscaler, so that strokes stay sharp
-            self.back = enlarge.load(enlarge.Enlargement(2, request.enlargement.net), self.device, **self.where)
+            self.back = enlarge.load(enlarge.Enlargement(2, self.request.enlargement.net), self.device, **self.where)
             self.weights |= self.back.weights
         way = f" {self.translator.direction}" if self.translator.direction else ""
         what = f"{self.translator.name}{way} ({self.net.sizes.describe()}{self._mode()}){note}"
@@ -194,3 +187,6 @@ class Studio(studio.Studio):
         what = f"{f'{frames} frames of ' if job.moving else ''}{width}x{height}{chain.note}"
         what += f", drawn at {work[0]}x{work[1]}" if work != (width, height) else ""
         studio.tell_cost(self.console, [job.out], what, seconds, across * down)
+
+
+run = Studio.run

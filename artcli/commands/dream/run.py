@@ -29,11 +29,6 @@ DEFAULT_SIDE, LARGEST_INIT_SIDE = 256, 512
 _TRIED = 256  # pixels of the longer side of what a dry run draws
 
 
-def run(request: Request, console: Console) -> None:
-    """Load the models once, then draw job after job.  Raises as `studio.run` does."""
-    studio.run(request, console, Studio)
-
-
 class Studio(studio.Studio):
     """The loaded models and the settled size.
 
@@ -42,11 +37,10 @@ class Studio(studio.Studio):
 
     label = "dream"
 
-    def __init__(self, request: Request, console: Console, stop: "Stop"):
+    def prepare(self) -> None:
         from artcli.pretrained import clip
 
-        super().__init__(request, console, stop)
-        asked, self.told = request.options, set[str]()
+        request, asked, self.told = self.request, self.asked, set[str]()
         self.edit = self._blank_init() if asked.dry_run and asked.mask is None else self._read_init()
         width, height = self._size()
         self.settings = replace(request.settings, width=width, height=height)
@@ -163,11 +157,10 @@ class Studio(studio.Studio):
         unfinished = self._unfinished(job, seed)
         saved = self.saved(unfinished)
         frames = self._frames(job, targets, seed, saved and saved["state"])
-        outcome, shown = self.make(
-            job, _first_at_once(frames, self.stop), unfinished, saved, request.reel,
-            size=self._shown, to_pixels=self._to_pixels, alpha=self.edit.alpha if self.edit else None,
-            exif=self.edit.exif if self.edit else None, record=record, time_limit=request.time_limit,
-        )  # fmt: skip
+        alpha, exif = (self.edit.alpha, self.edit.exif) if self.edit else (None, None)
+        look = studio.Look(self._shown, self._to_pixels, alpha, exif)
+        frames, limit = _first_at_once(frames, self.stop), request.time_limit
+        outcome, shown = self.make(job, frames, look, request.reel, record, unfinished, saved, time_limit=limit)
         self._report(job, outcome, seed, time.monotonic() - started, shown)
 
     @property
@@ -300,6 +293,9 @@ class Studio(studio.Studio):
         for _ in begin(targets, self.clip, trial, prior=prior, **how):
             marks.append(time.monotonic())
         return marks[-1] - marks[-2], marks[1] - marks[0]
+
+
+run = Studio.run
 
 
 def _read_as(job: PromptJob) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Options(Common, Inputs):
 
 @dataclass(frozen=True)
 class PaintJob(InputJob):
-    """films: those of the painting growing, or the painted one of a film.  out: "-" for standard output."""
+    """films: those of the painting growing.  strokes, svg: what else is written."""
 
     films: tuple[Path, ...] = ()
     strokes: Path | None = None
@@ -100,7 +100,7 @@ class PaintJob(InputJob):
     def outputs(self) -> list[Path]:
         """All but the layers, whose number the photo decides."""
         if self.moving:
-            return list(self.films)
+            return super().outputs
         return [*self.films, self.picture, *(path for path in (self.strokes, self.svg) if path is not None)]
 
 
@@ -149,12 +149,12 @@ def _job(source: Path | files.Stdio, target: Path, strokes: Path | None, asked: 
     suffix, moves = target.suffix.lower(), is_film(source, target)
     if str(asked.out) != "-":
         files.check_extension(target, MOVING if moves else PICTURES + FILMS)
-    kinds = [*asked.films, *([suffix] if moves or suffix in FILMS else [])]
+    kinds = [*asked.films, *([suffix] if suffix in FILMS else [])]
     return PaintJob(
         source,
         target,
         moves,
-        films=tuple(target.with_suffix(kind) for kind in dict.fromkeys(kinds)),
+        films=() if moves else tuple(target.with_suffix(kind) for kind in dict.fromkeys(kinds)),
         strokes=strokes,
         svg=target.with_suffix(".svg") if asked.svg else None,
         each_layer=asked.each_layer,

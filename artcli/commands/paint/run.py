@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from artcli.backends.paint.moving import Moving
-    from artcli.commands.shared.loop import Stop
     from artcli.media.images import Picture
     from artcli.media.strokes import Painting, Strokes
     from artcli.pretrained.painter import Painter
@@ -27,22 +26,16 @@ if TYPE_CHECKING:
 _TRIED = 64  # patches whose time tells that of all
 
 
-def run(request: Request, console: Console) -> None:
-    """Load the painter once, then paint job after job.  Raises as `studio.run` does."""
-    studio.run(request, console, Studio)
-
-
 class Studio(studio.Studio):
     """The loaded painter and the checked options."""
 
     label = "paint"
 
-    def __init__(self, request: Request, console: Console, stop: "Stop"):
+    def prepare(self) -> None:
         from artcli.backends.paint import palette
         from artcli.media import brushes
 
-        super().__init__(request, console, stop)
-        asked = request.options
+        asked = self.asked
         self.brush = None if asked.brush is None else brushes.Brush.find(asked.brush)
         self.palette = None if asked.palette is None else palette.read(asked.palette)
         self.background = background(asked.background)
@@ -279,6 +272,9 @@ class Studio(studio.Studio):
         if job.moving:
             return video.probe(job.path).size
         return decode.size_of(job.source)
+
+
+run = Studio.run
 
 
 def background(text: str | None) -> Any:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -27,11 +28,31 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
+@dataclass(frozen=True)
+class Look:
+    """How what a backend draws is shown.
+
+    size: (width, height).  to_pixels: (3, H, W) in 0..1 to (H, W, 3) uint8.  alpha: (H, W) in 0..1, None for none.
+    exif: of the photo that it comes from.
+    """
+
+    size: tuple[int, int]
+    to_pixels: "Callable[[torch.Tensor], np.ndarray]"
+    alpha: "np.ndarray | None"
+    exif: bytes | None
+
+    def save(self, path: Path, pixels: "np.ndarray") -> None:
+        """Write a picture of a run that is not at its end."""
+        from artcli.media import images
+
+        images.save(path, pixels, alpha=self.alpha)
+
+
 class Studio:
     """What is loaded once for the jobs of a call.
 
-    A verb's loads its models when it is made, and has `estimate` and `work`.  weights: fingerprints by name of the
-    models that decide the result, which an interrupted run has to go on with.
+    A verb's has `prepare`, `estimate` and `work`.  weights: fingerprints by name of the models that decide the result,
+    with which an interrupted run has to go on.
     """
 
     label: ClassVar[str]  # in front of messages
@@ -39,10 +60,28 @@ class Studio:
     def __init__(self, request: Any, console: Console, stop: "Stop"):
         self.request, self.console, self.stop, self.asked = request, console, stop, request.options
         self.weights: dict[str, str] = {}
+        self.prepare()
+
+    @classmethod
+    def run(cls, request: Any, console: Console) -> None:
+        """Load what the jobs need, then do one after another, or only estimate them in a dry run.
+
+        A signal while loading or estimating stops at once.  A failing job of a batch does not stop the others: raises
+        ArtgenError at the end.  Raises Interrupted after Ctrl-C.
+        """
+        asked, wanted = request.options, list(request.jobs)
+        if not asked.dry_run:
+            wanted = jobs.left(wanted, asked, cls.label, console, request.beside)
+        if mine := device.my_share(wanted):
+            load_and_work(mine, request, console, cls)
 
     @classmethod
     def before_loading(cls, request: Any, mine: Sequence[Any], console: Console) -> None:
         """What does not wait for torch.  Raises UsageError or WeightsError: what the jobs need is not there."""
+
+    def prepare(self) -> None:
+        """Load the models, and read what all jobs share."""
+        raise NotImplementedError
 
     def estimate(self, job: Any) -> None:
         """Say what the job would cost."""
@@ -103,47 +142,36 @@ class Studio:
         self,
         job: jobs.Job,
         frames: "Iterator[Frame]",
+        look: Look,
+        reel: "Reel",
+        record: dict[str, Any] | None,
         unfinished: "Unfinished",
         saved: Mapping[str, Any] | None,
-        reel: "Reel",
         *,
-        size: tuple[int, int],
-        to_pixels: "Callable[[torch.Tensor], np.ndarray]",
-        alpha: "np.ndarray | None",
-        exif: bytes | None,
-        record: dict[str, Any] | None,
         keep: Mapping[str, Any] | None = None,
         **limits: Any,
     ) -> "tuple[Outcome, int | None]":
         """Follow the frames with a preview, snapshots and the film; write the last one.  Also the film's frames.
 
-        size: (width, height) of the film.  to_pixels, limits: of `Hooks`.  keep: for a resume, beside the state.
+        keep: for a resume, beside the state.  limits: of `Hooks`.
         """
         from artcli.commands.shared.loop import Hooks, follow
-        from artcli.media import images
-
-        def save(path: Path, pixels: "np.ndarray") -> None:
-            images.save(path, pixels, alpha=alpha)
 
         done = None if saved is None else saved["state"]["step"]
         film: AbstractContextManager[Any] = nullcontext()
         if job.film is not None:
-            film = reel.filming(job.film, size, record, self.console, job.unfinished, done)
+            film = reel.filming(job.film, look.size, record, self.console, job.unfinished, done)
         with self._previewing(job) as preview, film as opened:
             hooks = Hooks(
-                console=self.console,
-                label=self.label,
-                total=reel.total,
-                to_pixels=to_pixels,
-                film=opened,
-                preview=None if preview is None else lambda pixels: save(preview, pixels),
-                snapshot=lambda step, pixels: save(job.at_step(step), pixels),
+                self.console, self.label, reel.total, look.to_pixels, opened,
+                preview=None if preview is None else lambda pixels: look.save(preview, pixels),
+                snapshot=lambda step, pixels: look.save(job.at_step(step), pixels),
                 save_every=self.asked.save_every,
                 save_state=None if job.streamed else lambda state: unfinished.save(**(keep or {}), state=state),
                 **limits,
-            )
+            )  # fmt: skip
             outcome = follow(frames, hooks, self.stop)
-            self.finish.save(job.picture, outcome.pixels, alpha=alpha, recipe=record, photo=exif)
+            self.finish.save(job.picture, outcome.pixels, alpha=look.alpha, recipe=record, photo=look.exif)
             shown = opened.writer.frames if opened else None
             if opened is not None and outcome.stopped is None:
                 opened.writer.hold(reel.hold)
@@ -210,20 +238,6 @@ class Studio:
         if outcome.stopped == "interrupted":
             raise Interrupted(note)
         self.tell(note)
-
-
-def run(request: Any, console: Console, studio: type[Studio]) -> None:
-    """Load what the jobs need, then do one after another, or only estimate them in a dry run.
-
-    A signal while loading or estimating stops at once.  A failing job of a batch does not stop the others: raises
-    ArtgenError at the end.  Raises Interrupted after Ctrl-C.
-    """
-    asked, wanted = request.options, list(request.jobs)
-    if not asked.dry_run:
-        wanted = jobs.left(wanted, asked, studio.label, console, request.beside)
-    mine = device.my_share(wanted)
-    if mine:
-        load_and_work(mine, request, console, studio)
 
 
 def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: type[Studio]) -> None:

@@ -7,9 +7,7 @@ from artcli import weights
 from artcli.backends.stylize.schedule import fit
 from artcli.commands.shared import studio
 from artcli.commands.shared.jobs import InputJob
-from artcli.commands.stylize.request import Request
 from artcli.commands.stylize.run import TRIED, StyleStudio
-from artcli.console import Console
 from artcli.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -18,21 +16,15 @@ if TYPE_CHECKING:
 
     from artcli.backends.stylize.fast import Painter
     from artcli.backends.stylize.styles import Style
-    from artcli.commands.shared.loop import Stop
-
-
-def run(request: Request, console: Console) -> None:
-    """Load the decoder and the styles once, then paint input after input.  Raises as `studio.run` does."""
-    studio.run(request, console, Studio)
 
 
 class Studio(StyleStudio):
     """The loaded decoder and styles."""
 
-    def __init__(self, request: Request, console: Console, stop: "Stop"):
+    def prepare(self) -> None:
         from artcli.pretrained import adain
 
-        super().__init__(request, console, stop)
+        super().prepare()
         self.stylist = self.load(adain.load, self.asked.model)
         self.weights = {self.asked.model: weights.fingerprint(self.stylist)}
         self.shared = self._painter(self.given)
@@ -129,3 +121,6 @@ class Studio(StyleStudio):
         pixels = width * height / (tried.shape[1] * tried.shape[2])
         seconds = count * pixels * (time.monotonic() - started) + enlarging
         studio.tell_cost(self.console, job.outputs, f"{count} frames", seconds)
+
+
+run = Studio.run

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from artcli.backends.frame import Frame
     from artcli.backends.stylize.reading import Photo
     from artcli.backends.stylize.styles import Style, Styles
-    from artcli.commands.shared.loop import Outcome, Stop
+    from artcli.commands.shared.loop import Outcome
     from artcli.nn.features import FeatureNet
 
 _SPARE = 0.9  # of a time limit that is planned with; the rest is reading, saving, and steps that take longer
@@ -30,19 +30,13 @@ TRIED = 1024  # pixels of the longer side of what a dry run tries
 _TRYING = 2.0  # seconds for that
 
 
-def run(request: Request, console: Console) -> None:
-    """Load the net and the styles once, then paint photo after photo.  Raises as `studio.run` does."""
-    studio.run(request, console, Studio)
-
-
 class StyleStudio(studio.Studio):
     """With the styles, which pictures are painted in one pass or step by step."""
 
     label = "stylize"
 
-    def __init__(self, request: Request, console: Console, stop: "Stop"):
-        super().__init__(request, console, stop)
-        self.given = read_styles(request, console)
+    def prepare(self) -> None:
+        self.given = read_styles(self.request, self.console)
         self.note = f"{len(self.given)} styles{self.finish.note}"
 
     def record_of(self, job: InputJob, weights: Mapping[str, str] | None = None) -> dict[str, Any] | None:
@@ -65,17 +59,17 @@ class StyleStudio(studio.Studio):
 class Studio(StyleStudio):
     """The loaded net and styles."""
 
-    def __init__(self, request: Request, console: Console, stop: "Stop"):
+    def prepare(self) -> None:
         from artcli.backends.stylize import objective
 
-        super().__init__(request, console, stop)
-        self.settings = request.settings
+        super().prepare()
+        self.settings = self.request.settings
         look: dict[str, Any] = {"pooling": self.settings.pooling, "padding": self.settings.padding}
         loaded = self.load(_load_net, self.settings.net, fast=self.settings.optimizer == "adam", **look)
         self.net, self.weights = loaded[0], {self.settings.net: loaded[1]}
         objective.check_taps(self.net, self.settings)
         self.shared = self._styles_of(self.given)
-        started = "" if self.settings.init == "content" else f", seed {request.seed}"
+        started = "" if self.settings.init == "content" else f", seed {self.request.seed}"
         self.tell_loaded(f"{self.net.name}, {self.note}", started)
 
     def _styles_of(self, styles: "Sequence[Any]") -> "Styles":
@@ -98,10 +92,11 @@ class Studio(StyleStudio):
             plan = self._plan(seen, styles, started) if saved is None else [Stage(*stage) for stage in saved["stages"]]
         record, total = self.record_of(job), schedule.total(plan)
         length = total if asked.duration is None else max(1, round(asked.duration * asked.fps))
+        to_pixels = lambda image: images.from_tensor(photo.finish(image, asked.keep_color))  # noqa: E731
+        look = studio.Look(photo.size, to_pixels, photo.alpha, photo.exif)
+        frames, reel = self._frames(photo, seen, styles, plan, saved), Reel(total, length, asked.fps)
         outcome, _ = self.make(
-            job, self._frames(photo, seen, styles, plan, saved), unfinished, saved, Reel(total, length, asked.fps),
-            size=photo.size, to_pixels=lambda image: images.from_tensor(photo.finish(image, asked.keep_color)),
-            alpha=photo.alpha, exif=photo.exif, record=record, keep={"stages": [tuple(stage) for stage in plan]},
+            job, frames, look, reel, record, unfinished, saved, keep={"stages": [tuple(stage) for stage in plan]},
             time_limit=asked.time_limit, started=started,
         )  # fmt: skip
         self._report(job, outcome, total, time.monotonic() - started)
@@ -167,6 +162,9 @@ class Studio(StyleStudio):
         total = sum(stage.steps * each for stage, each in zip(stages, seconds, strict=True))
         total = min(total, self.asked.time_limit or total) + self.finish.seconds(width, height)
         studio.tell_cost(self.console, job.outputs, f"{schedule.total(stages)} steps", total)
+
+
+run = Studio.run
 
 
 def _load_net(spec: str, place: "torch.device", *, fast: bool, **how: Any) -> "tuple[FeatureNet, str]":
