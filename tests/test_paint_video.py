@@ -123,7 +123,7 @@ def test_an_interrupted_film_goes_on_to_the_same_bytes(film, paint, monkeypatch)
     assert "--resume" in one_error_line(result.stderr)
     assert len(list(video.read_frames(Path("parts.mp4")))) == 3 and Path("parts.mp4.resume").is_dir()
     refused = paint("film.mp4", "-o", "parts.mp4", "-q", "--resume", "--brush", "dry", code=2)
-    assert "other settings" in one_error_line(refused.stderr)
+    assert "other brush" in one_error_line(refused.stderr)
     paint("film.mp4", "-o", "parts.mp4", "-q", "--resume")
     assert len(seen) == COUNT and not Path("parts.mp4.resume").exists()
     assert Path("parts.mp4").read_bytes() == Path("whole.mp4").read_bytes()
@@ -145,3 +145,9 @@ def test_what_films_cannot_have(film, paint, flags, word):
     before = visible(film)
     assert word in one_error_line(paint(*flags, "-q", code=2).stderr)
     assert visible(film) == before
+
+
+def test_a_setting_for_photos_leaves_films_alone(film, paint, monkeypatch):
+    monkeypatch.setenv("ARTGEN_GIF", "1")
+    assert paint("film.mp4", "-q").stdout == "film-painted.mp4\n"
+    assert visible(film) == ["film-painted.mp4", "film.mp4"]

@@ -18,9 +18,7 @@ BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", 
 LINES = [line[line.index("artgen ") :] for block in BLOCKS for line in block.splitlines() if "artgen " in line]
 # What looks for weights, loads models and computes; before that, outputs are checked and their folders made.
 WORK = {
-    "dream.run": ("Studio", "one_by_one"), "paint.run": ("find", "load_and_work"),
-    "cyclegan.run": ("find", "load_and_work"), "shared.outputs": ("load_and_work",),
-    "sample.session": ("run",), "train.run": ("carry_out",),
+    "shared.studio": ("load_and_work",), "sample.session": ("run",), "train.run": ("carry_out",),
 }  # fmt: skip
 RUNS = ("RUN", "RUN2", "RUN3")
 LISTS = ("doctor", "models", "weights")  # verbs that load no model and are run in full

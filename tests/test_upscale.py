@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from artcli import weights
 from artcli.backends import upscale
 from artcli.commands.sample import sheet
-from artcli.commands.shared import enlarge, loop, options
+from artcli.commands.shared import finish, loop, options
 from artcli.commands.shared.enlarge import Enlargement, Enlarger
 from artcli.errors import ArtgenError, UsageError, WeightsError
 from artcli.media import decode, images, record, video
@@ -54,7 +54,7 @@ def run_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def enlarged(run_folder):
     """What has to come of pixels."""
-    return {factor: enlarge.load(Enlargement(factor, str(run_folder)), CPU) for factor in (2, 4)}
+    return {factor: finish.load(Enlargement(factor, str(run_folder)), CPU) for factor in (2, 4)}
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_any_picture_with_its_alpha(run_folder, enlarged, height, width, factor,
     if clear:
         wanted = images.resize(alpha, size) * 255
         assert np.abs(made[..., 3] - wanted).max() <= 0.51
-    assert Enlarger().save(written, small, alpha=alpha, recipe=None) == (width, height)
+    assert finish.Chain().save(written, small, alpha=alpha, recipe=None) == (width, height)
     assert (np.asarray(Image.open(written))[..., :3] == small).all()
 
 

@@ -1,9 +1,10 @@
 """What every iterative backend yields."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 class Frame(NamedTuple):
@@ -15,6 +16,6 @@ class Frame(NamedTuple):
 
     step: int
     total: int
-    image: Callable[[], torch.Tensor]
+    image: "Callable[[], torch.Tensor]"
     metrics: Mapping[str, float]
     state: Callable[[], dict[str, Any]]

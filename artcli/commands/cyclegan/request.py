@@ -1,14 +1,14 @@
 """What a call of `artgen cyclegan` asks for."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import typer
 
-from artcli.commands.shared import enlarge, naming, options, verb
-from artcli.commands.shared.common import Common, Enlarging
+from artcli.commands.shared import naming, options, request
+from artcli.commands.shared.common import Common, Enlarging, Inputs
+from artcli.commands.shared.jobs import InputJob
 from artcli.commands.shared.outputs import MOVING, PICTURES, film_suffix, is_film
 from artcli.errors import UsageError
 from artcli.media import files
@@ -17,7 +17,7 @@ from artcli.setting import Setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Enlarging, Common):
+class Options(Enlarging, Common, Inputs):
     """The command line."""
 
     inputs: Annotated[
@@ -63,55 +63,29 @@ def _way(text: str) -> str:
     return options.one_of("--direction", known.get(text.lower(), text), find.DIRECTIONS)
 
 
-@dataclass(frozen=True)
-class Job:
-    """One input and where it goes.  out: "-" for standard output.  film: whether every frame is carried over."""
-
-    source: Path | files.Stdio
-    out: Path
-    film: bool = False
-
+class CycleganJob(InputJob):
     @property
-    def streamed(self) -> bool:
-        return str(self.out) == "-"
+    def resumable(self) -> bool:
+        return False
 
 
-@dataclass(frozen=True)
-class Request:
-    """All jobs of a call, and what they share.  recipe: None leaves it out of the files."""
+@dataclass(frozen=True, kw_only=True)
+class Request(request.Request[Options]):
+    """All jobs of a call, and what they share."""
 
-    jobs: tuple[Job, ...]
-    options: Options
-    enlargement: enlarge.Enlargement
-    recipe: dict[str, Any] | None
-    recorded_weights: Mapping[str, str]
+    command, kind = "cyclegan", Options
 
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """As the command line would have it: {"inputs": ["photo.jpg"], "strength": 0.5}.  Raises UsageError."""
-        return cls.of(*verb.read("cyclegan", Options, values))
+    jobs: tuple[CycleganJob, ...]
 
     @classmethod
     def of(cls, ctx: typer.Context, asked: Options) -> Self:
         """Raises UsageError for what cannot work."""
-        sources = files.expand_inputs(list(asked.inputs), asked.recursive, asked.out)
-        if not sources:
-            raise UsageError("name a picture to carry over, a folder of them, or a film")
-        jobs = _jobs(sources, asked.out, list(asked.inputs) if asked.recursive else [])
-        film = next((job.source for job in jobs if job.film), None)
-        return cls(
-            jobs=tuple(jobs),
-            options=asked,
-            enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler, film),
-            recipe=asked.record(ctx, "cyclegan"),
-            recorded_weights=asked.recorded_weights(),
-        )
-
-
-def _jobs(sources: list[Path | files.Stdio], out: Path | None, mirrored: list[str]) -> list[Job]:
-    """Every input and where it goes."""
-    targets = naming.places(sources, out, _name, mirrored=mirrored)
-    return [Job(source, target, _check_kind(source, target)) for source, target in zip(sources, targets, strict=True)]
+        sources = asked.sources("a picture to carry over, a folder of them, or a film")
+        targets = naming.places(sources, asked.out, _name, mirrored=asked.mirrored)
+        jobs = [CycleganJob(each, out, _moves(each, out)) for each, out in zip(sources, targets, strict=True)]
+        film = next((job.source for job in jobs if job.moving), None)
+        enlargement = options.enlargement(ctx, asked.upscale, asked.upscaler, film)
+        return cls.made(ctx, asked, jobs=tuple(jobs), enlargement=enlargement)
 
 
 def _name(source: Path | files.Stdio) -> str:
@@ -119,7 +93,7 @@ def _name(source: Path | files.Stdio) -> str:
     return f"{stem}-cyclegan{film_suffix(source) if is_film(source) else '.png'}"
 
 
-def _check_kind(source: Path | files.Stdio, out: Path) -> bool:
+def _moves(source: Path | files.Stdio, out: Path) -> bool:
     """Whether a film is made: films become films, pictures pictures, and an animation what is asked for."""
     moving = is_film(source, out)
     if str(out) == "-":

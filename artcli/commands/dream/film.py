@@ -1,31 +1,26 @@
 """The films of `artgen dream`: how a picture came about, a camera on its way through it, or another film drawn anew."""
 
-import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from artcli.commands.shared.film import Reel
 from artcli.commands.shared.naming import is_folder
-from artcli.commands.shared.outputs import HOLD, MOVING, is_film
-from artcli.commands.shared.target import Target
-from artcli.console import Console
+from artcli.commands.shared.outputs import MOVING, is_film
 from artcli.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
-
-    from artcli.commands.shared.loop import Film
 
 TRAVEL = 5.0  # seconds of a film in which the camera moves
 FPS = 30.0
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFilm:
     """A film to draw anew.
 
     size: (width, height).  fps: at which it is read.  duration: its first seconds, or all.  exact: whether its frames
@@ -58,10 +53,10 @@ class Source:
 
 def find_source(
     init: Path | None, out: Path | None, fps: float | None, duration: float | None, *, exact: bool = True
-) -> Source | None:
+) -> SourceFilm | None:
     """The film that --init names, if it names one; an animation is one where a film is made of it.
 
-    exact: see `Source`.
+    exact: see `SourceFilm`.
     Raises UsageError: it cannot be read, or what is made of it is no film.
     """
     from artcli.media import video
@@ -72,44 +67,7 @@ def find_source(
     if named and out is not None and out.suffix.lower() not in MOVING:
         raise UsageError(f"{init} is a film, and so is what is made of it: give --out NAME.mp4, or --init a picture")
     info = video.probe(init)
-    return Source(init, info.size, info.fps if fps is None else fps, duration, exact)
-
-
-@dataclass(frozen=True)
-class Reel:
-    """What a film shows of a run.
-
-    total: steps of the run, as they are counted for the user; the first `hidden` are not shown.  length: frames, over
-    which the others are spread.  sound: a film whose sound it takes.  hold: seconds that it rests on its last frame.
-    """
-
-    total: int
-    length: int
-    fps: float
-    hidden: int = 0
-    sound: Path | None = None
-    hold: float = HOLD
-
-    def open(
-        self,
-        job: Target,
-        size: tuple[int, int],
-        recipe: dict[str, Any] | None,
-        done: int | None,
-        console: Console,
-    ) -> "AbstractContextManager[Film]":
-        """The film of a job, with the frames of the first `done` steps of an interrupted run; None: it starts over."""
-        from artcli.commands.shared import film as films
-
-        assert job.film is not None
-        if done is None:  # frames of a run that starts over must never get into this one
-            shutil.rmtree(job.unfinished, ignore_errors=True)
-        film = films.open_film(
-            job.film, size, self.fps, self.total, self.length, recipe, job.unfinished, self.hidden, self.sound
-        )
-        if done is not None:
-            films.replay(film, job.unfinished, done, console)
-        return films.filming(film, job.unfinished)
+    return SourceFilm(init, info.size, info.fps if fps is None else fps, duration, exact)
 
 
 def of_steps(steps: int, fps: float, duration: float | None) -> Reel:
@@ -123,7 +81,7 @@ def of_camera(steps: int, fps: float, duration: float | None) -> Reel:
     return Reel(steps + length, length, fps, hidden=steps)
 
 
-def of_source(steps: int, source: Source) -> Reel:
+def of_source(steps: int, source: SourceFilm) -> Reel:
     """The last of the first frame's steps shows it, and each step behind that another frame."""
     hidden = steps - 1
     return Reel(hidden + source.frames, source.frames, source.fps, hidden, sound=source.path, hold=0.0)

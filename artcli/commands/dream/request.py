@@ -1,6 +1,5 @@
 """What a call of `artgen dream` asks for."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -10,11 +9,11 @@ import typer
 from artcli.backends.dream import prompts as prompt_syntax
 from artcli.backends.dream.settings import DRAWERS, DRAWING, START, STARTS, Camera, Redrawing, Settings, Sketching
 from artcli.commands.dream import film as dream_film
-from artcli.commands.dream.film import Reel, Source
-from artcli.commands.shared import enlarge, naming, options, verb
+from artcli.commands.dream.film import SourceFilm
+from artcli.commands.shared import jobs, naming, options, request
 from artcli.commands.shared.common import Common, Enlarging
+from artcli.commands.shared.film import Reel
 from artcli.commands.shared.outputs import FILMS, PICTURES, film_suffix
-from artcli.commands.shared.target import Target
 from artcli.errors import UsageError
 from artcli.media import files
 from artcli.setting import FILM, Setting
@@ -132,7 +131,7 @@ class Options(Enlarging, Common):
 
 
 @dataclass(frozen=True)
-class Job(Target):
+class PromptJob(jobs.Job):
     """One picture: its prompt line, its seed, its main output, and whether it comes of a film."""
 
     prompt: str
@@ -141,32 +140,25 @@ class Job(Target):
     moving: bool = False
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(request.Request[Options]):
     """All jobs of a call, and what they share.
 
     prior: what draws a sketch first, None for nothing.  source: the film that --init is, if it is one, drawn anew.
-    time_limit: seconds.  recipe: None leaves it out of the files.
+    time_limit: seconds.
     """
 
-    jobs: tuple[Job, ...]
-    options: Options
+    command, kind = "dream", Options
+
+    jobs: tuple[PromptJob, ...]
     settings: Settings
     size: tuple[int, int] | None
     vqgan: str
     prior: str | None
     camera: Camera | None
-    source: Source | None
+    source: SourceFilm | None
     fps: float
-    enlargement: enlarge.Enlargement
     time_limit: float | None
-    recipe: dict[str, Any] | None
-    recorded_weights: Mapping[str, str]
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """As the command line would have it: {"prompt": "red car", "steps": 100}.  Raises UsageError."""
-        return cls.of(*verb.read("dream", Options, values))
 
     @classmethod
     def of(cls, ctx: typer.Context, asked: Options) -> Self:
@@ -179,9 +171,11 @@ class Request:
         lines = _lines(asked)
         jobs = _jobs(lines, asked, source)
         _check_film(asked, source, jobs)
-        return cls(
+        return cls.made(
+            ctx,
+            asked,
+            settled={"steps": settings.steps},
             jobs=tuple(jobs),
-            options=asked,
             settings=settings,
             size=None if asked.size is None else options.size(asked.size),
             vqgan=asked.vqgan or VQGAN,
@@ -191,9 +185,10 @@ class Request:
             fps=asked.fps or dream_film.FPS,
             enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler),
             time_limit=options.seconds(asked.time_limit),
-            recipe=asked.record(ctx, "dream", steps=settings.steps),
-            recorded_weights=asked.recorded_weights(),
         )
+
+    def beside(self, job: PromptJob) -> list[Path]:
+        return job.snapshots(self.options.save_every, self.reel.total)
 
     @property
     def ahead(self) -> int:
@@ -234,7 +229,7 @@ def _start(asked: Options) -> str:
     return start
 
 
-def _settings(asked: Options, start: str, source: Source | None) -> Settings:
+def _settings(asked: Options, start: str, source: SourceFilm | None) -> Settings:
     """Those of the options, with what depends on several of them."""
     # Frequencies keep a picture that is given as it is, codes only about.
     given = asked.vqgan is None and (asked.init is not None or asked.moving)
@@ -288,7 +283,7 @@ def _read_lines(path: Path) -> list[str]:
     return lines
 
 
-def _jobs(lines: list[str], asked: Options, source: Source | None) -> list[Job]:
+def _jobs(lines: list[str], asked: Options, source: SourceFilm | None) -> list[PromptJob]:
     """Every line with every seed, and where it goes."""
     seeds = options.seeds(asked.seed)
     if asked.best_of > 1:
@@ -302,11 +297,11 @@ def _jobs(lines: list[str], asked: Options, source: Source | None) -> list[Job]:
         if str(target) != "-":
             files.check_extension(target, PICTURES + FILMS)
         names = [files.numbered(target, seed) if len(seeds) > 1 else target for seed in seeds]
-        jobs += [Job(line, seed, name, source is not None) for seed, name in zip(seeds, names, strict=True)]
+        jobs += [PromptJob(line, seed, name, source is not None) for seed, name in zip(seeds, names, strict=True)]
     return jobs
 
 
-def _check_film(asked: Options, source: Source | None, jobs: list[Job]) -> None:
+def _check_film(asked: Options, source: SourceFilm | None, jobs: list[PromptJob]) -> None:
     """What belongs to a picture, and means nothing for a film; and what makes one."""
     if source is not None and asked.mask is not None:
         raise UsageError(f"--mask belongs to one picture, and {source.path} is a film; leave it out")

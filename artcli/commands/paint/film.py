@@ -1,16 +1,17 @@
 """The film of a painting that grows, stroke by stroke."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from artcli.backends.frame import Frame
 from artcli.backends.paint import choose
-from artcli.commands.shared.outputs import HOLD
+from artcli.commands.shared import film as films
 from artcli.console import Console
 from artcli.media import raster
 from artcli.media.strokes import Painting
-from artcli.media.video import VideoWriter
 
 if TYPE_CHECKING:
     from artcli.commands.shared.loop import Stop
@@ -19,7 +20,7 @@ MOST = {".gif": 640}  # longer side in pixels
 MOST_ELSE = 1920
 
 
-class Pace(NamedTuple):
+class Timing(NamedTuple):
     """How long a film is, without its end.  even: the same in every frame, "strokes" or visible "change"."""
 
     seconds: float
@@ -27,7 +28,7 @@ class Pace(NamedTuple):
     even: str
 
 
-def write(path: Path, painting: Painting, pace: Pace, stop: "Stop", console: Console) -> bool:
+def write(path: Path, painting: Painting, timing: Timing, stop: "Stop", console: Console) -> bool:
     """Write the film, which rests on its last frame; a larger picture than films are made of is shown smaller.
 
     Returns whether it was finished: when the user stops, what there is stays playable.
@@ -36,22 +37,21 @@ def write(path: Path, painting: Painting, pace: Pace, stop: "Stop", console: Con
     width, height = (max(1, round(side * factor)) for side in painting.size)
     scale = max(width, height) / max(painting.size)
     ground = painting.background or (1.0, 1.0, 1.0)
-    ends = frames(painting, max(1, round(pace.seconds * pace.fps)), pace.even)
+    ends = frames(painting, max(1, round(timing.seconds * timing.fps)), timing.even)
     canvas = raster.Canvas((width, height), ground)
-    done = 0
-    with (
-        VideoWriter(path, (width, height), pace.fps, painting.recipe) as film,
-        console.progress(path.name, len(ends)) as bar,
-    ):
+
+    def growing() -> Iterator[Frame]:
+        done = 0
         for number, end in enumerate(ends, 1):
             canvas.draw(painting.strokes[done:end], painting.brush, scale)
-            film.write(canvas.pixels())
             done = end
-            bar.update(number)
-            if stop.requested and number < len(ends):
-                return False
-        film.hold(HOLD)
-    return True
+            yield Frame(number, len(ends), canvas.pixels, {}, dict)  # type: ignore[arg-type]
+
+    outcome = films.write(
+        path, films.Reel(len(ends), len(ends), timing.fps), (width, height), lambda film: growing(),
+        label=path.name, recipe=painting.recipe, console=console, stop=stop,
+    )  # fmt: skip
+    return outcome.stopped is None
 
 
 def frames(painting: Painting, count: int, even: str) -> list[int]:

@@ -1,15 +1,15 @@
 """What a call of `artgen paint` asks for: its inputs, and what is written for each."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import typer
 
 from artcli.backends.paint.settings import PACES, PAINT, Settings
-from artcli.commands.shared import naming, options, verb
-from artcli.commands.shared.common import Common
+from artcli.commands.shared import naming, options, request
+from artcli.commands.shared.common import Common, Inputs
+from artcli.commands.shared.jobs import InputJob
 from artcli.commands.shared.outputs import FILMS, MOVING, PICTURES, film_suffix, is_film
 from artcli.errors import UsageError
 from artcli.media import files
@@ -22,10 +22,11 @@ _OF_PREDICTION = ("model", "mode", "strokes", "detail", "min_stroke", "layers", 
 _OF_PICTURES = ("strokes", "mode", "palette", "gif", "mp4", "webm", "duration", "fps", "pace", "strokes_out",
                 "svg", "each_layer")  # fmt: skip
 BESIDE = "More files"  # a panel of the help
+_MOST_LAYERS = 20  # that names are kept free for
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Common):
+class Options(Common, Inputs):
     """The command line."""
 
     inputs: Annotated[
@@ -78,16 +79,13 @@ class Options(Common):
 
 
 @dataclass(frozen=True)
-class Job:
-    """One input and what is written for it.  picture: "-" for standard output.  moves: whether the input is a film."""
+class PaintJob(InputJob):
+    """films: those of the painting growing.  strokes, svg: what else is written."""
 
-    source: Path | files.Stdio
-    picture: Path
     films: tuple[Path, ...] = ()
     strokes: Path | None = None
     svg: Path | None = None
     each_layer: bool = False
-    moves: bool = False
 
     @property
     def replays(self) -> bool:
@@ -95,65 +93,44 @@ class Job:
         return str(self.source).lower().endswith(".json")
 
     @property
-    def streamed(self) -> bool:
-        return str(self.picture) == "-"
+    def resumable(self) -> bool:
+        return self.moving
 
     def layer(self, number: int) -> Path:
         return self.picture.with_name(f"{self.picture.stem}-layer-{number}.png")
 
     @property
-    def unfinished(self) -> Path:
-        """The folder that an interrupted film leaves, to go on from."""
-        return self.films[0].with_name(f"{self.films[0].name}.resume")
-
-    @property
-    def waits(self) -> bool:
-        """Whether there is an interrupted film to go on with."""
-        return self.moves and self.unfinished.is_dir()
-
-    @property
     def outputs(self) -> list[Path]:
         """All but the layers, whose number the photo decides."""
-        if self.moves:
-            return list(self.films)
+        if self.moving:
+            return super().outputs
         return [*self.films, self.picture, *(path for path in (self.strokes, self.svg) if path is not None)]
 
 
-@dataclass(frozen=True)
-class Request:
-    """All jobs of a call, and what they share.  recipe: None leaves it out of the files."""
+@dataclass(frozen=True, kw_only=True)
+class Request(request.Request[Options]):
+    """All jobs of a call, and what they share."""
 
-    jobs: tuple[Job, ...]
-    options: Options
-    recipe: dict[str, Any] | None
-    recorded_weights: Mapping[str, str]
+    command, kind = "paint", Options
 
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """As the command line would have it: {"inputs": ["photo.jpg"], "strokes": 500}.  Raises UsageError."""
-        return cls.of(*verb.read("paint", Options, values))
+    jobs: tuple[PaintJob, ...]
 
     @classmethod
     def of(cls, ctx: typer.Context, asked: Options) -> Self:
         """Raises UsageError for what cannot work."""
-        sources = files.expand_inputs(list(asked.inputs), asked.recursive, asked.out)
-        if not sources:
-            raise UsageError("name a photo to paint, a folder of them, or a strokes.json")
-        jobs = _jobs(sources, asked)
+        jobs = _jobs(asked.sources("a photo to paint, a folder of them, or a strokes.json"), asked)
         _check_options(ctx, jobs, asked.background)
-        return cls(
-            jobs=tuple(jobs),
-            options=asked,
-            recipe=asked.record(ctx, "paint"),
-            recorded_weights=asked.recorded_weights(),
-        )
+        return cls.made(ctx, asked, jobs=tuple(jobs))
+
+    def beside(self, job: PaintJob) -> list[Path]:
+        return [job.layer(n) for n in range(1, _MOST_LAYERS + 1)] if job.each_layer else []
 
 
-def _check_options(ctx: typer.Context, jobs: list[Job], background: str | None) -> None:
+def _check_options(ctx: typer.Context, jobs: list[PaintJob], background: str | None) -> None:
     """Options that would do nothing are a mistake.  Raises UsageError."""
     if all(job.replays for job in jobs) and (asked := options.on_the_line(ctx, *_OF_PREDICTION)):
         raise UsageError(f"{asked} decides which strokes a photo gets; {jobs[0].source} has its strokes already")
-    film = next((job.source for job in jobs if job.moves), None)
+    film = next((job.source for job in jobs if job.moving), None)
     if film is not None and (asked := options.on_the_line(ctx, *_OF_PICTURES)):
         raise UsageError(f"{asked} is for pictures, and {film} is a film: paint it by itself, without")
     if film is not None and background == "transparent":
@@ -162,29 +139,28 @@ def _check_options(ctx: typer.Context, jobs: list[Job], background: str | None) 
         raise UsageError("--resume goes on with an interrupted film; photos are painted in one go")
 
 
-def _jobs(sources: list[Path | files.Stdio], asked: Options) -> list[Job]:
+def _jobs(sources: list[Path | files.Stdio], asked: Options) -> list[PaintJob]:
     """Every input and what is written for it."""
     if str(asked.out) == "-" and (asked.films or asked.svg or asked.each_layer):
         raise UsageError("--out - gives the picture alone; name a file for the rest to be beside")
-    mirrored = list(asked.inputs) if asked.recursive else []
-    targets = naming.places(sources, asked.out, _name, mirrored=mirrored)
-    stroke_files = _stroke_files(asked.strokes_out, sources, mirrored)
+    targets = naming.places(sources, asked.out, _name, mirrored=asked.mirrored)
+    stroke_files = _stroke_files(asked.strokes_out, sources, asked.mirrored)
     return [_job(*each, asked) for each in zip(sources, targets, stroke_files, strict=True)]
 
 
-def _job(source: Path | files.Stdio, target: Path, strokes: Path | None, asked: Options) -> Job:
+def _job(source: Path | files.Stdio, target: Path, strokes: Path | None, asked: Options) -> PaintJob:
     suffix, moves = target.suffix.lower(), is_film(source, target)
     if str(asked.out) != "-":
         files.check_extension(target, MOVING if moves else PICTURES + FILMS)
-    kinds = [*asked.films, *([suffix] if moves or suffix in FILMS else [])]
-    return Job(
+    kinds = [*asked.films, *([suffix] if suffix in FILMS else [])]
+    return PaintJob(
         source,
-        target.with_suffix(".png") if suffix in FILMS else target,
-        films=tuple(target.with_suffix(kind) for kind in dict.fromkeys(kinds)),
+        target,
+        moves,
+        films=() if moves else tuple(target.with_suffix(kind) for kind in dict.fromkeys(kinds)),
         strokes=strokes,
         svg=target.with_suffix(".svg") if asked.svg else None,
         each_layer=asked.each_layer,
-        moves=moves,
     )
 
 

@@ -1,81 +1,41 @@
 """Build, run and save what `artgen paint` was asked for."""
 
-import json
-import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artcli import device
-from artcli.commands.paint.request import Job, Request
-from artcli.commands.shared.outputs import load_and_work, tell_existing
-from artcli.commands.shared.recipe import tell_other_weights
+from artcli.commands.paint.request import PaintJob, Request
+from artcli.commands.shared import studio
+from artcli.commands.shared.unfinished import Unfinished, fingerprint
 from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted, UsageError
-from artcli.fetch import sha256_of
-from artcli.media import claims, files, recipe_text
+from artcli.media import files
 from artcli.pretrained import find
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from artcli.commands.shared.loop import Stop
+    from artcli.backends.paint.moving import Moving
     from artcli.media.images import Picture
     from artcli.media.strokes import Painting, Strokes
     from artcli.pretrained.painter import Painter
 
 _TRIED = 64  # patches whose time tells that of all
-_MOST_LAYERS = 20  # that names are kept free for
 
 
-def run(request: Request, console: Console) -> None:
-    """Load the painter once, then paint job after job.
+class Studio(studio.Studio):
+    """The loaded painter and the checked options."""
 
-    A failing job of a batch does not stop the others: raises ArtgenError at the end.  Raises Interrupted after Ctrl-C.
-    """
-    asked = request.options
-    jobs = device.my_share(list(request.jobs) if asked.dry_run else _left(request, console))
-    if not jobs:
-        return
-    if not all(job.replays for job in jobs):
-        find.painter(asked.model, asked.folders, asked.offline)
-    load_and_work(
-        jobs, lambda stop: Studio(request, console, stop), lambda job: job.source, console,
-        dry_run=asked.dry_run, batch=len(request.jobs) > 1,
-    )  # fmt: skip
+    label = "paint"
 
-
-def _left(request: Request, console: Console) -> list[Job]:
-    """Refuse, before any compute, what could not be written; the jobs that are left to do."""
-    jobs, force, skip = list(request.jobs), request.options.force, request.options.skip_existing
-    going_on = [job for job in jobs if request.options.resume and job.waits]
-    fresh = [job for job in jobs if job not in going_on]
-    layers = [job.layer(n) for job in fresh if job.each_layer for n in range(1, _MOST_LAYERS + 1)]
-    outputs = [path for job in fresh for path in job.outputs]
-    files.check_outputs([*outputs, *layers], force=force, skip_existing=skip)
-    claims.take([path for job in going_on for path in job.outputs], force=True)
-    for job in fresh:
-        if job.waits and not force:
-            raise UsageError(f"an interrupted film waits in {job.unfinished}: add --resume to go on, or --force")
-    claims.take(outputs, force=force, skip_existing=skip)
-    if not skip:
-        return jobs
-    left = [job for job in jobs if job in going_on or job.streamed or not all(path.exists() for path in job.outputs)]
-    tell_existing("paint", jobs, left, console)
-    return left
-
-
-class Studio:
-    """The loaded painter and the checked options; paints jobs one after another."""
-
-    def __init__(self, request: Request, console: Console, stop: "Stop"):
+    def prepare(self) -> None:
         from artcli.backends.paint import palette
         from artcli.media import brushes
 
-        asked = self.asked = request.options
-        self.request, self.console, self.stop = request, console, stop
+        asked = self.asked
         self.brush = None if asked.brush is None else brushes.Brush.find(asked.brush)
         self.palette = None if asked.palette is None else palette.read(asked.palette)
         self.background = background(asked.background)
@@ -86,17 +46,20 @@ class Studio:
         """Loaded when the first photo needs it: strokes that are there already need no torch."""
         from artcli.pretrained import painter as predictor
 
-        asked = self.asked
-        where = device.choose(asked.device)
-        loaded = predictor.load(asked.model, where, weights_dirs=asked.folders, offline=asked.offline)
-        tell_other_weights({loaded.name: loaded.fingerprint}, self.request.recorded_weights, self.console.warn)
-        self.console.info(f"paint: {loaded.name}, {device.describe(where)}")
+        loaded: Painter = self.load(predictor.load, self.asked.model)
+        self.weights = {loaded.name: loaded.fingerprint}
+        self.tell_loaded(loaded.name)
         return loaded
+
+    @classmethod
+    def before_loading(cls, request: Request, mine: Sequence[PaintJob], console: Console) -> None:
+        if not all(job.replays for job in mine):
+            find.painter(request.options.model, request.options.folders, request.options.offline)
 
     # one job --------------------------------------------------------------------------------------------------------
 
-    def work(self, job: Job) -> None:
-        if job.moves:
+    def work(self, job: PaintJob) -> None:
+        if job.moving:
             return self._paint_film(job)
         started = time.monotonic()
         painting, finished = (self._replay(job), True) if job.replays else self._paint_photo(job)
@@ -113,47 +76,47 @@ class Studio:
                 seconds=round(spent, 2), finished=finished,
             )  # fmt: skip
         count = len(painting.strokes)
-        self.console.info(f"paint: {counted(count, 'stroke')} in {duration(spent)}")
+        self.tell(f"{counted(count, 'stroke')} in {duration(spent)}")
         if not finished:
             raise Interrupted(f"interrupted; {job.picture} is what was painted of {job.source}")
 
-    def _paint_film(self, job: Job) -> None:
-        from artcli.backends.paint.moving import Moving
-        from artcli.commands.paint import video as paint_video
+    def _paint_film(self, job: PaintJob) -> None:
         from artcli.media import video
-        from artcli.media.brushes import Brush
 
-        assert isinstance(job.source, Path)
-        started = time.monotonic()
-        ground = self.background if isinstance(self.background, tuple) else None
-        size = video.probe(job.source).size
-        mask, brush = self._mask(self._painted(size)), self.brush or Brush.find(self.painter.brush)
-        moving = Moving(self.painter, self.asked.settings, brush, ground, mask, self._sized(size))
-        path, recipe = job.films[0], self._recipe(job)
-        if not self.asked.resume:  # frames of a run that starts over must never get into this one
-            shutil.rmtree(job.unfinished, ignore_errors=True)
-        frames, finished = paint_video.paint(
-            job.source, path, moving, recipe, job.unfinished, self._key(job.source), self.stop, self.console
-        )
-        spent = time.monotonic() - started
-        self.console.result(
-            [path], source=str(job.source), frames=frames, seconds=round(spent, 2), finished=finished
+        started, moving = time.monotonic(), self._moving(job)
+        unfinished = self._unfinished(job)
+        if (saved := self.saved(unfinished, "frame")) is not None:
+            moving.painting, moving.model = (saved["state"][name].numpy() for name in ("painting", "model"))
+        outcome = self.redraw(
+            job, video.read_frames(job.path), moving.paint, self._record(job), size=moving.size,
+            unfinished=unfinished, saved=saved, state=lambda: _planes(moving),
         )  # fmt: skip
-        self.console.info(f"paint: {counted(frames, 'frame')} in {duration(spent)}")
+        spent, frames, finished = time.monotonic() - started, outcome.step, outcome.stopped is None
+        facts = {"source": str(job.source), "frames": frames, "seconds": round(spent, 2), "finished": finished}
+        self.console.result(job.outputs, **facts)
+        self.tell(f"{counted(frames, 'frame')} in {duration(spent)}")
         if not finished:
             raise Interrupted(f"interrupted after {frames} frames of {job.source}; --resume goes on from here")
 
-    def _key(self, source: Path) -> str:
-        """What has to be the same for a film to go on: everything that shapes the pictures."""
+    def _moving(self, job: PaintJob) -> "Moving":
+        from artcli.backends.paint.moving import Moving
+        from artcli.media import video
+        from artcli.media.brushes import Brush
+
+        ground = self.background if isinstance(self.background, tuple) else None
+        size = video.probe(job.path).size
+        mask, brush = self._mask(self._painted(size)), self.brush or Brush.find(self.painter.brush)
+        return Moving(self.painter, self.asked.settings, brush, ground, mask, self._sized(size))
+
+    def _unfinished(self, job: PaintJob) -> Unfinished:
         asked = self.asked
         what = {
-            "source": sha256_of(source), "settings": asdict(asked.settings), "weights": self.painter.fingerprint,
-            "brush": asked.brush, "background": asked.background, "mask": str(asked.detail_mask),
-            "size": asked.size,
+            "film": fingerprint(job.path), "settings": asdict(asked.settings), "weights": self.weights,
+            "brush": asked.brush, "background": asked.background, "mask": str(asked.detail_mask), "size": asked.size,
         }  # fmt: skip
-        return json.dumps(what, sort_keys=True)
+        return Unfinished(job.unfinished, what)
 
-    def _paint_photo(self, job: Job) -> "tuple[Painting, bool]":
+    def _paint_photo(self, job: PaintJob) -> "tuple[Painting, bool]":
         """The painting, and whether it is finished."""
         from artcli.backends.paint import choose, layers, palette
         from artcli.media import images
@@ -182,7 +145,7 @@ class Studio:
         if self.palette is not None:
             strokes = palette.apply(strokes, self.palette)
         shown = None if self.background == "transparent" else ground
-        made = Painting(size, strokes, brush, shown, alpha, self._recipe(job), exif)
+        made = Painting(size, strokes, brush, shown, alpha, self._record(job), exif)
         return made, now is None or now.step == now.total
 
     def _painted(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -199,13 +162,12 @@ class Studio:
 
         return None if self.mask is None else images.resize(images.as_mask(self.mask), size)
 
-    def _replay(self, job: Job) -> "Painting":
+    def _replay(self, job: PaintJob) -> "Painting":
         """The strokes of a file, with what is asked for here in the place of what it says."""
         from artcli.backends.paint import palette
         from artcli.media import strokes as stroke_files
 
-        assert isinstance(job.source, Path)
-        painting = stroke_files.load(job.source)
+        painting = stroke_files.load(job.path)
         if self.palette is not None:
             painting = replace(painting, strokes=palette.apply(painting.strokes, self.palette))
         if self.brush is not None:
@@ -219,15 +181,8 @@ class Studio:
 
     # the record -----------------------------------------------------------------------------------------------------
 
-    def _recipe(self, job: Job) -> dict[str, Any] | None:
-
-        if self.request.recipe is None:
-            return None
-        parameters = {**self.request.recipe["parameters"], "inputs": [str(job.source)]}
-        weights = {self.painter.name: self.painter.fingerprint}
-        made = {**self.request.recipe, "parameters": parameters, "weights": weights}
-        recipe_text.to_text(made)  # one that is too long shows before any compute
-        return made
+    def _record(self, job: PaintJob) -> dict[str, Any] | None:
+        return self.record({self.painter.name: self.painter.fingerprint}, inputs=[str(job.source)])
 
     def _replayed(self, made: dict[str, Any] | None) -> dict[str, Any] | None:
         """The recipe of the strokes with the options that were given now; without any it stays the same."""
@@ -238,7 +193,7 @@ class Studio:
 
     # what is written ------------------------------------------------------------------------------------------------
 
-    def _save(self, job: Job, painting: "Painting") -> list[Path]:
+    def _save(self, job: PaintJob, painting: "Painting") -> list[Path]:
         """Write everything but films."""
         from artcli.media import raster, svg
         from artcli.media import strokes as stroke_files
@@ -270,16 +225,16 @@ class Studio:
             pixels = pixels[..., :3].copy()
         images.save(path, pixels, alpha=alpha, recipe=painting.recipe, photo=painting.exif)
 
-    def _films(self, job: Job, painting: "Painting") -> tuple[list[Path], bool]:
+    def _films(self, job: PaintJob, painting: "Painting") -> tuple[list[Path], bool]:
         """Write the films; those written, and whether the user let them be finished."""
         from artcli.commands.paint import film as paint_film
 
         written: list[Path] = []
-        pace = paint_film.Pace(self.asked.duration, self.asked.fps, self.asked.pace)
+        timing = paint_film.Timing(self.asked.duration, self.asked.fps, self.asked.pace)
         for path in job.films:
             if self.stop.requested:
                 return written, False
-            finished = paint_film.write(path, painting, pace, self.stop, self.console)
+            finished = paint_film.write(path, painting, timing, self.stop, self.console)
             written.append(path)
             if not finished:
                 return written, False
@@ -287,10 +242,9 @@ class Studio:
 
     # dry run --------------------------------------------------------------------------------------------------------
 
-    def estimate(self, job: Job) -> None:
+    def estimate(self, job: PaintJob) -> None:
         """Time some patches and say what the whole would cost."""
         import numpy as np
-        import psutil
 
         from artcli.backends.paint import layers
 
@@ -309,21 +263,18 @@ class Studio:
         started = time.monotonic()
         self.painter(blank, blank)
         seconds = (time.monotonic() - started) / _TRIED * count * 1.5  # the rest is drawing
-        memory = (psutil.Process().memory_info().rss + 60 * source[0] * source[1]) / 1e9
-        self.console.info(
-            f"dry run: {size[0]}x{size[1]}{' a frame' if job.moves else ''}, {passes[-1].layer + 1} layers, "
-            f"{count} patches, about {duration(seconds)}, "
-            f"{memory:.1f} GB; would write"
-        )
-        self.console.result(outputs, dry_run=True, seconds=round(seconds, 1), memory_gb=round(memory, 2))
+        what = f"{size[0]}x{size[1]}{' a frame' if job.moving else ''}, {passes[-1].layer + 1} layers, {count} patches"
+        studio.tell_cost(self.console, outputs, what, seconds, source[0] * source[1])
 
-    def _size_of(self, job: Job) -> tuple[int, int]:
+    def _size_of(self, job: PaintJob) -> tuple[int, int]:
         from artcli.media import decode, video
 
-        if job.moves:
-            assert isinstance(job.source, Path)
-            return video.probe(job.source).size
+        if job.moving:
+            return video.probe(job.path).size
         return decode.size_of(job.source)
+
+
+run = Studio.run
 
 
 def background(text: str | None) -> Any:
@@ -369,3 +320,10 @@ def _opaque(picture: "Picture", ground: tuple[float, float, float]) -> "np.ndarr
 
 def _by_layer(strokes: "Strokes") -> "list[Strokes]":
     return [strokes[strokes.layers == layer] for layer in sorted(set(strokes.layers.tolist()))]
+
+
+def _planes(moving: "Moving") -> dict[str, Any]:
+    """What the next frame is painted over."""
+    import torch
+
+    return {name: torch.from_numpy(getattr(moving, name)) for name in ("painting", "model")}

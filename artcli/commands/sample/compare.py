@@ -116,7 +116,7 @@ def _reconstructions(session: "Session", shown: torch.Tensor) -> tuple[list[shee
 
     bands, found = _per_model(session, "reconstruct", rows)
     sized = [images.from_tensor(images.resize(picture / 255, session.sampler.drawn)) for picture in shown]
-    originals = [session.enlarger(pixels) for pixels in sized]
+    originals = [session.finish(pixels) for pixels in sized]
     return [sheet.grid(originals, len(originals)), *bands], found
 
 

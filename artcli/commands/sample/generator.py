@@ -10,7 +10,7 @@ import torch
 
 from artcli.commands.sample import given
 from artcli.commands.sample.request import ALL
-from artcli.commands.shared.enlarge import Enlarger
+from artcli.commands.shared.finish import Chain
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError, Interrupted, UsageError, did_you_mean
 from artcli.media import images
@@ -45,8 +45,8 @@ class Sampler:
     decoder and the encoder are told, None for an unknown one.
     """
 
-    def __init__(self, loaded: "Loaded", device: torch.device, stop: "Stop", enlarger: Enlarger = Enlarger()):
-        self.loaded, self.device, self.stop, self.enlarger = loaded, device, stop, enlarger
+    def __init__(self, loaded: "Loaded", device: torch.device, stop: "Stop", finish: Chain = Chain()):
+        self.loaded, self.device, self.stop, self.finish = loaded, device, stop, finish
         self.model: Any = loaded.model
         if not any(needs and self.can(ability) for ability, (needs, _) in ABILITIES.items()):
             way = f"artgen cyclegan PICTURES --model {loaded.run}" if loaded.name in TRANSLATORS else ""
@@ -69,7 +69,7 @@ class Sampler:
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of what `pixels` gives."""
-        return self.enlarger.size(*self.drawn)
+        return self.finish.size(*self.drawn)
 
     # what it can do ---------------------------------------------------------------------------------------------
 
@@ -232,4 +232,4 @@ class Sampler:
     def pixels(self, picture: torch.Tensor) -> np.ndarray:
         """(C, H, W) in 0..1 or uint8 as (H', W', 3) uint8, enlarged: a picture of a sheet or of its own."""
         shown = self.shown(picture / 255 if picture.dtype == torch.uint8 else picture)
-        return self.enlarger(images.from_tensor(shown))
+        return self.finish(images.from_tensor(shown))

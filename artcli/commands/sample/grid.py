@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from artcli import device
 from artcli.commands.sample import sheet
-from artcli.commands.sample.request import Job
-from artcli.commands.shared.outputs import tell_existing
+from artcli.commands.sample.request import SampleJob
+from artcli.commands.shared.jobs import tell_existing
 from artcli.console import counted
 from artcli.errors import ArtgenError
 
@@ -52,7 +52,7 @@ def _files(session: "Session") -> None:
     session.done(counted(len(left), "picture"))
 
 
-def _saved(session: "Session", job: Job, pixels: sheet.Array) -> bool:
+def _saved(session: "Session", job: SampleJob, pixels: sheet.Array) -> bool:
     """Whether the picture could be written; with a line that says why not."""
     of_class = {} if job.class_name is None else {"class": job.class_name}
     kind = "prompts" if session.sampler.told_in_words else "classes"

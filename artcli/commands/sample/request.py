@@ -1,6 +1,6 @@
 """What one call of `artgen sample` asks for, in plain values; imports neither torch nor numpy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
@@ -9,9 +9,9 @@ import typer
 
 from artcli import device, weights
 from artcli.commands.sample import modes
-from artcli.commands.shared import complete, naming, options, recipe, verb
+from artcli.commands.shared import complete, naming, options, recipe, request
 from artcli.commands.shared.common import Enlarging, Making
-from artcli.commands.shared.enlarge import AS_IS, Enlargement
+from artcli.commands.shared.enlarge import AS_IS
 from artcli.commands.shared.outputs import FILMS
 from artcli.errors import UsageError
 from artcli.media import claims, files
@@ -110,7 +110,7 @@ class Options(Enlarging, Making):
     ] = None  # fmt: skip
 
 
-class Job(NamedTuple):
+class SampleJob(NamedTuple):
     """One file with one picture.  class_name: None where the model chooses."""
 
     seed: int
@@ -118,17 +118,18 @@ class Job(NamedTuple):
     path: Path
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(request.Request[Options]):
     """Everything that shapes the result of a call.
 
     mode: a key of `modes.MODES`.  runs: the model's, and those it is compared with.  out: the file to write.
     seeds: consecutive; none where they decide nothing.
     separate: a file per picture, named after `out`.  size: (width, height) of every picture, None for the model's.
-    enlargement: what becomes of a picture of that size.
-    pictures: to reconstruct.  between: to interpolate.  recipe: the record's fixed part, None for no record.
+    pictures: to reconstruct.  between: to interpolate.
     options: as asked for, but for those that mean nothing in this mode.
     """
+
+    command, kind = "sample", Options
 
     mode: str
     runs: tuple[Path, ...]
@@ -139,15 +140,6 @@ class Request:
     size: tuple[int, int] | None
     pictures: tuple[Path | files.Stdio, ...]
     between: tuple[Path, ...]
-    options: Options
-    enlargement: Enlargement
-    recipe: Mapping[str, Any] | None
-    recorded_weights: Mapping[str, str]
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """As the command line would have it: {"run": "runs/0001-vae-flowers", "count": 9}.  Raises UsageError."""
-        return cls.of(*verb.read("sample", Options, values))
 
     @classmethod
     def of(cls, ctx: typer.Context, given: Options) -> Self:
@@ -210,12 +202,12 @@ class Request:
         """Whether the names of the files can be told before the model, which knows its classes, is loaded."""
         return not self.separate or ALL not in self.classes
 
-    def jobs(self, classes: Sequence[str]) -> list[Job]:
+    def jobs(self, classes: Sequence[str]) -> list[SampleJob]:
         """One per picture, class by class.  classes: the names behind `self.classes`."""
         names: list[str | None] = [*classes] or [None]
         alone = len(names) * len(self.seeds) == 1
         return [
-            Job(seed, name, self.out if alone else _numbered(self.out, seed, name))
+            SampleJob(seed, name, self.out if alone else _numbered(self.out, seed, name))
             for name in names
             for seed in self.seeds
         ]

@@ -12,11 +12,12 @@ from artcli import device
 from artcli.commands.sample import compare, films, grid, neighbours, rate, reconstruct, travel
 from artcli.commands.sample.generator import Sampler
 from artcli.commands.sample.request import Request
-from artcli.commands.shared import enlarge
+from artcli.commands.shared import film, finish, recipe
 from artcli.commands.shared.loop import Stop, interruptible
+from artcli.commands.shared.studio import tell_cost
 from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted, UsageError
-from artcli.media import images, recipe_text
+from artcli.media import images
 
 Item = TypeVar("Item")
 _TRYING = 2.0  # seconds that a dry run may take for a batch
@@ -63,7 +64,7 @@ class Session:
         self.request, self.console, self.stop = request, console, stop
         self.started = time.monotonic()
         self.device = device.choose(request.options.device)
-        self.enlarger = enlarge.load(request.enlargement, self.device)
+        self.finish = finish.load(request.enlargement, self.device)
         self.samplers = [self._load(run) for run in request.runs]
         largest = max(sampler.side for sampler in self.samplers)
         for sampler in self.samplers:
@@ -82,8 +83,8 @@ class Session:
         self.classes = self.sampler.class_names(request.classes)
         self._tell_class()
         self.weights = {str(run): s.loaded.fingerprint for run, s in zip(request.runs, self.samplers, strict=True)}
-        self.weights |= self.enlarger.weights
-        self._compare_with_record()
+        self.weights |= self.finish.weights
+        recipe.tell_other_weights(self.weights, request.recorded_weights, console.warn)
         if request.seeds:
             alone = len(request.seeds) == 1
             console.info(f"sample: seed {request.seeds[0]}" if alone else f"sample: seeds {request.seeds_text}")
@@ -95,9 +96,9 @@ class Session:
 
         chosen = {} if self.request.options.checkpoint is None else {"checkpoint_name": self.request.options.checkpoint}
         loaded = finished.load(run, self.device, size=self.request.size, **chosen)
-        sampler = Sampler(loaded, self.device, self.stop, self.enlarger)
+        sampler = Sampler(loaded, self.device, self.stop, self.finish)
         step = "" if loaded.step is None else f", step {loaded.step}"
-        size, where = f"{sampler.side}x{sampler.side}{self.enlarger.note}", device.describe(self.device)
+        size, where = f"{sampler.side}x{sampler.side}{self.finish.note}", device.describe(self.device)
         self.console.info(f"sample: {sampler.title}{step}, {size}, {where}")
         return sampler
 
@@ -116,22 +117,11 @@ class Session:
         """A class for each of `count` pictures, in turn; None where the model chooses."""
         return [self.classes[place % len(self.classes)] if self.classes else None for place in range(count)]
 
-    def _compare_with_record(self) -> None:
-        for name, fingerprint in (self.request.recorded_weights or {}).items():
-            if self.weights.get(name, fingerprint) != fingerprint:
-                self.console.warn(f"{name} is not as it was when the record was made, so the result will differ")
-
     # results ----------------------------------------------------------------------------------------------------
 
     def recipe(self, **changes: Any) -> dict[str, Any] | None:
         """The record of an output.  changes: `seed` and parameters that are its own.  Call it before any compute."""
-        if self.request.recipe is None:
-            return None
-        seed = changes.pop("seed", self.request.seeds_text)
-        parameters = {**self.request.recipe["parameters"], **changes}
-        made = {**self.request.recipe, "parameters": parameters, "seed": seed, "weights": self.weights}
-        recipe_text.to_text(made)  # one that is too long shows before any compute
-        return made
+        return recipe.of_job(self.request.recipe, self.weights, **{"seed": self.request.seeds_text, **changes})
 
     def save(self, path: Path, picture: np.ndarray, recipe: dict[str, Any] | None, **facts: Any) -> None:
         """Write a picture, (H, W, 3) uint8, and announce it."""
@@ -147,14 +137,16 @@ class Session:
         size: tuple[int, int],
         total: int,
         frames: Callable[[], Iterator[torch.Tensor]],
-        recipe: dict[str, Any] | None,
+        record: dict[str, Any] | None,
         **facts: Any,
     ) -> None:
         """Write the film and announce it; also the part of it that there is after Ctrl-C.  Raises Interrupted then."""
         request = self.request
-        outcome = films.write(
-            request.out, size, request.options.fps, total, frames, recipe=recipe, console=self.console, stop=self.stop
-        )
+        reel = film.Reel(total, total, request.options.fps, hold=0.0)
+        outcome = film.write(
+            request.out, reel, size, lambda opened: films.numbered(frames(), total), label="sample", recipe=record,
+            console=self.console, stop=self.stop,
+        )  # fmt: skip
         whole = outcome.stopped is None
         self.announce(request.out, **facts, frames=outcome.step, fps=request.options.fps, finished=whole)
         if not whole:
@@ -177,18 +169,10 @@ class Session:
 
     def estimate(self) -> None:
         """Time a batch of the model's and say what the whole would cost; write nothing."""
-        import psutil
-
         total = WORK[self.request.mode].pictures(self)
         outputs = self.request.outputs(self.classes)
-        seconds = total * (self._seconds_per_picture() + self.enlarger.seconds(*self.sampler.drawn))
-        memory = psutil.Process().memory_info().rss / 1e9
-        self.console.info(
-            f"dry run: {counted(total, 'picture')}, about {duration(seconds)}, {memory:.1f} GB; would write"
-        )
-        self.console.result(
-            outputs, dry_run=True, **self.words, pictures=total, seconds=round(seconds, 1), memory_gb=round(memory, 2)
-        )
+        seconds = total * (self._seconds_per_picture() + self.finish.seconds(*self.sampler.drawn))
+        tell_cost(self.console, outputs, counted(total, "picture"), seconds, 0, **self.words, pictures=total)
 
     def _seconds_per_picture(self) -> float:
         """Of the first model that draws at random or reconstructs."""

@@ -8,6 +8,8 @@ import typer
 
 from artcli.commands.shared import options, recipe
 from artcli.console import Console
+from artcli.errors import UsageError
+from artcli.media import files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class Making(Quiet):
     skip_existing: options.SkipExisting = False
     no_metadata: options.NoMetadata = False
 
+    resume = False  # a field of the verbs that can
+
     def record(self, ctx: typer.Context, command: str, **settled: Any) -> dict[str, Any] | None:
         """The fixed part of the recipe that outputs carry, None for none.  settled: in place of what was asked."""
         return None if self.no_metadata else recipe.make(command, {**options.given(ctx), **settled})
@@ -53,6 +57,26 @@ class Common(Making):
     def folders(self) -> tuple[Path, ...]:
         """Where weights are looked for first."""
         return tuple(self.weights_dirs or ())
+
+
+class Inputs:
+    """Of verbs that work on each of several inputs."""
+
+    inputs: tuple[str, ...]
+    recursive: bool
+    out: Path | None
+
+    def sources(self, needed: str) -> list[Path | files.Stdio]:
+        """The inputs, folders expanded.  Raises UsageError: there are none; needed: what to name."""
+        found = files.expand_inputs(list(self.inputs), self.recursive, self.out)
+        if not found:
+            raise UsageError(f"name {needed}")
+        return found
+
+    @property
+    def mirrored(self) -> list[str]:
+        """Folders whose tree is kept below --out."""
+        return list(self.inputs) if self.recursive else []
 
 
 @dataclass(frozen=True, kw_only=True)

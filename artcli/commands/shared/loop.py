@@ -66,10 +66,10 @@ def interruptible() -> Iterator[Stop]:
 class Film:
     """A progress video: spreads the steps over its length and keeps every frame for a later resume.
 
-    hidden: steps at the beginning that it does not show.
+    spool: where frames are kept, None for nowhere.  hidden: steps at the beginning that it does not show.
     """
 
-    def __init__(self, writer: VideoWriter, total: int, length: int, spool: Spool, hidden: int = 0):
+    def __init__(self, writer: VideoWriter, total: int, length: int, spool: Spool | None = None, hidden: int = 0):
         self.writer, self.total, self.length, self.spool, self.hidden = writer, total, length, spool, hidden
         self.last = np.zeros((0, 0, 3), np.uint8)
 
@@ -87,16 +87,17 @@ class Film:
     def push(self, pixels: np.ndarray) -> None:
         self.last = pixels.copy()
         self.writer.write(pixels)
-        self.spool.write(pixels)
+        if self.spool is not None:
+            self.spool.write(pixels)
 
-    def again(self) -> None:
-        """The last frame once more: what stands still in a source does so in its film."""
-        self.push(self.last)
+    def close_spool(self) -> None:
+        if self.spool is not None:
+            self.spool.close()
 
 
 @dataclass
-class Watch:
-    """What to do while frames come in.
+class Hooks:
+    """What happens while frames come in.
 
     to_pixels: (3, H, W) in 0..1 to uint8 (H, W, 3).  preview: called with the pixels every few seconds.
     snapshot: called with step and pixels every `save_every` steps.  save_state: called with a backend's state now
@@ -126,51 +127,51 @@ class Outcome:
     stopped: str | None
 
 
-def follow(frames: "Iterator[Frame]", watch: Watch, stop: Stop) -> Outcome:
+def follow(frames: "Iterator[Frame]", hooks: Hooks, stop: Stop) -> Outcome:
     """Run a backend to its end, or until the user or the clock stops it; the frame in work is always finished."""
     shown, saved = 0.0, time.monotonic()  # the first preview comes with the first frame
-    with watch.console.progress(watch.label, watch.total) as progress:
+    with hooks.console.progress(hooks.label, hooks.total) as progress:
         for frame in frames:
             now = time.monotonic()
-            stopped = _why_stop(frame, watch, stop, now)
+            stopped = _why_stop(frame, hooks, stop, now)
             last = stopped is not None or frame.step == frame.total
-            preview_due = watch.preview is not None and now - shown >= PREVIEW_EVERY
-            pixels = watch.to_pixels(frame.image()) if last or preview_due or _wanted(frame, watch) else None
+            preview_due = hooks.preview is not None and now - shown >= PREVIEW_EVERY
+            pixels = hooks.to_pixels(frame.image()) if last or preview_due or _wanted(frame, hooks) else None
             if pixels is not None:
-                _show(frame, pixels, watch, preview_due)
+                _show(frame, pixels, hooks, preview_due)
                 shown = now if preview_due else shown
             progress.update(frame.step, " ".join(f"{k} {v:.3f}" for k, v in frame.metrics.items()))
-            if watch.save_state and frame.step < frame.total and (stopped or now - saved >= STATE_EVERY):
-                watch.save_state(frame.state())
+            if hooks.save_state and frame.step < frame.total and (stopped or now - saved >= STATE_EVERY):
+                hooks.save_state(frame.state())
                 saved = now
             if last and pixels is not None:
                 return Outcome(pixels, frame.step, dict(frame.metrics), stopped)
     raise RuntimeError("the backend yielded no last frame")
 
 
-def _why_stop(frame: "Frame", watch: Watch, stop: Stop, now: float) -> str | None:
+def _why_stop(frame: "Frame", hooks: Hooks, stop: Stop, now: float) -> str | None:
     if frame.step == frame.total:
         return None
     if stop.requested:
         return "interrupted"
-    if watch.time_limit is not None and now - watch.started >= watch.time_limit:
+    if hooks.time_limit is not None and now - hooks.started >= hooks.time_limit:
         return "time limit"
     return None
 
 
-def _wanted(frame: "Frame", watch: Watch) -> bool:
-    in_film = watch.film is not None and watch.film.copies(frame.step) > 0
-    return in_film or _snapshot_due(frame, watch)
+def _wanted(frame: "Frame", hooks: Hooks) -> bool:
+    in_film = hooks.film is not None and hooks.film.copies(frame.step) > 0
+    return in_film or _snapshot_due(frame, hooks)
 
 
-def _snapshot_due(frame: "Frame", watch: Watch) -> bool:
-    return watch.save_every > 0 and frame.step % watch.save_every == 0 and frame.step < frame.total
+def _snapshot_due(frame: "Frame", hooks: Hooks) -> bool:
+    return hooks.save_every > 0 and frame.step % hooks.save_every == 0 and frame.step < frame.total
 
 
-def _show(frame: "Frame", pixels: np.ndarray, watch: Watch, preview_due: bool) -> None:
-    if watch.film is not None:
-        watch.film.add(frame.step, pixels)
-    if watch.preview is not None and preview_due:
-        watch.preview(pixels)
-    if watch.snapshot is not None and _snapshot_due(frame, watch):
-        watch.snapshot(frame.step, pixels)
+def _show(frame: "Frame", pixels: np.ndarray, hooks: Hooks, preview_due: bool) -> None:
+    if hooks.film is not None:
+        hooks.film.add(frame.step, pixels)
+    if hooks.preview is not None and preview_due:
+        hooks.preview(pixels)
+    if hooks.snapshot is not None and _snapshot_due(frame, hooks):
+        hooks.snapshot(frame.step, pixels)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from artcli.errors import UsageError
 from artcli.media import files
 
-Source = TypeVar("Source")
+Input = TypeVar("Input")
 
 STEM = "*"  # in the name of --out: what an input is called, without its ending
 
@@ -20,9 +20,9 @@ def is_folder(out: Path | None, count: int) -> bool:
 
 
 def places(
-    sources: Sequence[Source],
+    sources: Sequence[Input],
     out: Path | None,
-    default: Callable[[Source], str],
+    default: Callable[[Input], str],
     *,
     count: int | None = None,
     what: str = "inputs",

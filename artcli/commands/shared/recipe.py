@@ -21,6 +21,24 @@ def make(command: str, parameters: Mapping[str, Any], **facts: Any) -> dict[str,
     return {"version": __version__, "command": command, "parameters": kept, **facts}
 
 
+def of_job(
+    fixed: Mapping[str, Any] | None, weights: Mapping[str, str], *, seed: int | str | None = None, **changes: Any
+) -> dict[str, Any] | None:
+    """The record of one job; None where none is wanted.  Call it before any compute: one that is too long is refused.
+
+    fixed: as `make` gives it.  changes: parameters that are the job's own; None leaves one out.
+    """
+    from artcli.media import recipe_text
+
+    if fixed is None:
+        return None
+    kept = {k: v for k, v in {**fixed["parameters"], **changes}.items() if v is not None}
+    seeded = {} if seed is None else {"seed": seed}
+    made = {**fixed, "parameters": kept, **seeded, "weights": dict(weights)}
+    recipe_text.to_text(made)
+    return made
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)

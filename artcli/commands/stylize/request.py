@@ -1,6 +1,5 @@
 """What a call of `artgen stylize` asks for."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
@@ -9,10 +8,10 @@ import typer
 
 from artcli.backends.stylize import schedule
 from artcli.backends.stylize.settings import KEEP_COLOR, LOSS, MASKS, OPTIMIZERS, PRESETS, Basics, Settings
-from artcli.commands.shared import enlarge, naming, options, verb
-from artcli.commands.shared.common import Common, Enlarging
+from artcli.commands.shared import naming, options, request
+from artcli.commands.shared.common import Common, Enlarging, Inputs
+from artcli.commands.shared.jobs import InputJob
 from artcli.commands.shared.outputs import FILMS, MOVING, PICTURES, film_suffix, is_film
-from artcli.commands.shared.target import Target
 from artcli.console import counted
 from artcli.errors import UsageError
 from artcli.media import files
@@ -27,7 +26,7 @@ _OF_STEPS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Enlarging, Common):
+class Options(Enlarging, Common, Inputs):
     """The command line.  What differs between presets is None here unless it is given."""
 
     inputs: Annotated[
@@ -95,47 +94,23 @@ class Options(Enlarging, Common):
     basics: Basics = field(default_factory=Basics)
 
 
-class Source(NamedTuple):
+class StyleFile(NamedTuple):
     """A style's file and weight."""
 
     path: Path
     weight: float
 
 
-@dataclass(frozen=True)
-class Job(Target):
-    """One photo and its main output."""
+@dataclass(frozen=True, kw_only=True)
+class Request(request.Request[Options]):
+    """All jobs of a call, and what they share."""
 
-    photo: Path | files.Stdio
-    out: Path
+    command, kind = "stylize", Options
 
-
-@dataclass(frozen=True)
-class Clip(Job):
-    """A film to paint; nothing but a film comes of it."""
-
-    @property
-    def outputs(self) -> list[Path]:
-        return [self.out]
-
-
-@dataclass(frozen=True)
-class Request:
-    """All jobs of a call, and what they share.  recipe: None leaves it out of the files."""
-
-    jobs: tuple[Job, ...]
-    options: Options
+    jobs: tuple[InputJob, ...]
     settings: Settings
-    styles: tuple[Source, ...]
+    styles: tuple[StyleFile, ...]
     seed: int
-    enlargement: enlarge.Enlargement
-    recipe: dict[str, Any] | None
-    recorded_weights: Mapping[str, str]
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """As the command line would have it: {"inputs": ["photo.jpg", "style.jpg"], "steps": 9}.  Raises UsageError."""
-        return cls.of(*verb.read("stylize", Options, values))
 
     @classmethod
     def of(cls, ctx: typer.Context, asked: Options) -> Self:
@@ -145,25 +120,20 @@ class Request:
         photos, styles = _inputs(asked)
         _check_masks(asked, len(styles))
         jobs = _jobs(photos, asked)
-        film = next((job.photo for job in jobs if isinstance(job, Clip)), None)
+        film = next((job.source for job in jobs if job.moving), None)
         _check_together(asked, settings, len(jobs), film)
-        return cls(
+        return cls.made(
+            ctx,
+            asked,
             jobs=tuple(jobs),
-            options=asked,
             settings=settings,
             styles=tuple(styles),
             seed=_seed(asked.seed, settings.init),
             enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler, film),
-            recipe=asked.record(ctx, "stylize"),
-            recorded_weights=asked.recorded_weights(),
         )
 
-    def snapshots(self, job: Job) -> list[Path]:
-        """The pictures that --save-every leaves beside the last one."""
-        every = self.options.save_every
-        if not every:
-            return []
-        return [job.at_step(step) for step in range(every, schedule.total(schedule.stages(self.settings)), every)]
+    def beside(self, job: InputJob) -> list[Path]:
+        return job.snapshots(self.options.save_every, schedule.total(schedule.stages(self.settings)))
 
 
 def _check_fast(ctx: typer.Context, fast: bool) -> None:
@@ -212,7 +182,7 @@ def _seed(text: str | None, init: str) -> int:
     return seeds[0]
 
 
-def _inputs(asked: Options) -> tuple[list[Path | files.Stdio], list[Source]]:
+def _inputs(asked: Options) -> tuple[list[Path | files.Stdio], list[StyleFile]]:
     """The photos, and the styles with their weights."""
     given, styles = list(asked.inputs), list(asked.style)
     if not styles:
@@ -225,7 +195,7 @@ def _inputs(asked: Options) -> tuple[list[Path | files.Stdio], list[Source]]:
     return photos, [source for text in styles for source in _style(text)]
 
 
-def _style(text: str) -> list[Source]:
+def _style(text: str) -> list[StyleFile]:
     """FILE, FILE:WEIGHT or a folder, whose pictures share the weight."""
     name, weight = text, 1.0
     head, colon, tail = text.rpartition(":")
@@ -239,7 +209,7 @@ def _style(text: str) -> list[Source]:
     found = files.expand_inputs([name])
     if "-" in map(str, found):
         raise UsageError("a style cannot come from standard input; name its file")
-    return [Source(Path(path), weight / len(found)) for path in found]
+    return [StyleFile(Path(path), weight / len(found)) for path in found]
 
 
 def _check_masks(asked: Options, styles: int) -> None:
@@ -253,13 +223,13 @@ def _check_masks(asked: Options, styles: int) -> None:
         raise UsageError(f"--style-mask has to be given once for each of {counted(styles, 'style')}")
 
 
-def _jobs(photos: list[Path | files.Stdio], asked: Options) -> list[Job]:
+def _jobs(photos: list[Path | files.Stdio], asked: Options) -> list[InputJob]:
     """Every photo or film, and where it goes."""
-    clips = [photo for photo in photos if Path(photo).suffix.lower() in files.FILM_SUFFIXES]
-    if clips and not asked.fast:
-        raise UsageError(f"{clips[0]} is a film, which only --fast can paint")
-    mirrored = list(asked.inputs) if asked.recursive else []
-    targets = naming.places(photos, asked.out, lambda photo: _name(photo, asked.fast), what="photos", mirrored=mirrored)
+    films = [photo for photo in photos if Path(photo).suffix.lower() in files.FILM_SUFFIXES]
+    if films and not asked.fast:
+        raise UsageError(f"{films[0]} is a film, which only --fast can paint")
+    name = lambda photo: _name(photo, asked.fast)  # noqa: E731
+    targets = naming.places(photos, asked.out, name, what="photos", mirrored=asked.mirrored)
     return [_job(photo, target, asked.fast) for photo, target in zip(photos, targets, strict=True)]
 
 
@@ -267,13 +237,13 @@ def _name(photo: Path | files.Stdio, fast: bool) -> str:
     return f"{files.stem(photo)}-stylized{film_suffix(photo) if fast and is_film(photo) else '.png'}"
 
 
-def _job(photo: Path | files.Stdio, target: Path, fast: bool) -> Job:
-    clip, streamed = fast and is_film(photo, target), str(target) == "-"
-    if streamed and clip:
+def _job(photo: Path | files.Stdio, target: Path, fast: bool) -> InputJob:
+    moving, streamed = fast and is_film(photo, target), str(target) == "-"
+    if streamed and moving:
         raise UsageError("a film cannot go to standard output; name its file")
     if not streamed:
-        files.check_extension(target, MOVING if clip else PICTURES if fast else PICTURES + FILMS)
-    return Clip(photo, target) if clip else Job(photo, target)
+        files.check_extension(target, MOVING if moving else PICTURES if fast else PICTURES + FILMS)
+    return InputJob(photo, target, moving)
 
 
 def _check_together(asked: Options, settings: Settings, jobs: int, film: object) -> None:

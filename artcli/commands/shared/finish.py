@@ -1,0 +1,126 @@
+"""Finishers: what finished pictures pass through, one after another, before they are written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from artcli.commands.shared import enlarge
+from artcli.device import is_out_of_memory
+from artcli.errors import ArtgenError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+class Finisher(Protocol):
+    """option: of the command line that asks for it.  weights: fingerprints by name, for the record."""
+
+    @property
+    def option(self) -> str: ...
+
+    @property
+    def note(self) -> str:
+        """To stand behind a size: `, enlarged 2 times`."""
+
+    @property
+    def weights(self) -> Mapping[str, str]: ...
+
+    def __call__(self, pixels: "np.ndarray") -> "np.ndarray":
+        """(H, W, 3) uint8 to the same, of `size`."""
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """What becomes of that size."""
+
+    def check(self, path: Path, width: int, height: int) -> None:
+        """Raises UsageError: what would become of a picture of this size cannot be written."""
+
+    def seconds(self, width: int, height: int) -> float:
+        """About how long a picture of this size takes."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Without finishers pictures stay as they are."""
+
+    finishers: Sequence[Finisher] = ()
+
+    @property
+    def note(self) -> str:
+        return "".join(each.note for each in self.finishers)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        return {name: value for each in self.finishers for name, value in each.weights.items()}
+
+    def __call__(self, pixels: "np.ndarray") -> "np.ndarray":
+        for each in self.finishers:
+            pixels = each(pixels)
+        return pixels
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        for each in self.finishers:
+            width, height = each.size(width, height)
+        return width, height
+
+    def check(self, path: Path, width: int, height: int) -> None:
+        """Call it before any compute.  Raises UsageError: what becomes of this size is too large for the file."""
+        from artcli.media import images
+
+        for each in self.finishers:
+            each.check(path, width, height)
+            width, height = each.size(width, height)
+        images.check_side(max(width, height), images.FORMATS.get(path.suffix.lower(), "PNG"))
+
+    def seconds(self, width: int, height: int) -> float:
+        total = 0.0
+        for each in self.finishers:
+            total += each.seconds(width, height)
+            width, height = each.size(width, height)
+        return total
+
+    def save(
+        self,
+        path: Path,
+        pixels: "np.ndarray",
+        *,
+        alpha: "np.ndarray | None",
+        recipe: Mapping[str, Any] | None,
+        photo: bytes | None = None,
+    ) -> tuple[int, int]:
+        """Finish a picture and its alpha, and write it as `images.save` does.  The (width, height) written.
+
+        Where a finisher fails, what it was given is written.  Raises ArtgenError then: not enough memory.
+        """
+        from artcli.media import images
+
+        failure: BaseException | None = None
+        for each in self.finishers:
+            try:
+                pixels = each(pixels)
+            except BaseException as error:  # also a second Ctrl-C: hours may be in this picture
+                failure = error
+                break
+        height, width = pixels.shape[:2]
+        if alpha is not None and alpha.shape != (height, width):
+            alpha = images.resize(alpha, (width, height))
+        images.save(path, pixels, alpha=alpha, recipe=None if recipe is None else dict(recipe), photo=photo)
+        if failure is None:
+            return width, height
+        if is_out_of_memory(failure):
+            raise ArtgenError(f"out of memory: {path} was written without {each.option}") from failure
+        raise failure
+
+
+def load(
+    enlargement: enlarge.Enlargement,
+    device: "torch.device",
+    *,
+    weights_dirs: Sequence[Path] = (),
+    offline: bool = False,
+) -> Chain:
+    """What is asked for, in the order in which it is done.  Raises as `enlarge.load` does."""
+    if enlargement.factor == 1:
+        return Chain()
+    return Chain([enlarge.load(enlargement, device, weights_dirs=weights_dirs, offline=offline)])

@@ -1,0 +1,281 @@
+"""What the verbs that make pictures do alike: load once, work on job after job, record, resume, report."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from artcli import device
+from artcli.commands.shared import finish, jobs, recipe
+from artcli.commands.shared.loaded import once
+from artcli.console import Console, counted, duration
+from artcli.errors import ArtgenError, Interrupted
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import numpy as np
+    import torch
+
+    from artcli.backends.frame import Frame
+    from artcli.commands.shared.film import Reel
+    from artcli.commands.shared.loop import Outcome, Stop
+    from artcli.commands.shared.unfinished import Unfinished
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How what a backend draws is shown.
+
+    size: (width, height).  to_pixels: (3, H, W) in 0..1 to (H, W, 3) uint8.  alpha: (H, W) in 0..1, None for none.
+    exif: of the photo that it comes from.
+    """
+
+    size: tuple[int, int]
+    to_pixels: "Callable[[torch.Tensor], np.ndarray]"
+    alpha: "np.ndarray | None"
+    exif: bytes | None
+
+    def save(self, path: Path, pixels: "np.ndarray") -> None:
+        """Write a picture of a run that is not at its end."""
+        from artcli.media import images
+
+        images.save(path, pixels, alpha=self.alpha)
+
+
+class Studio:
+    """What is loaded once for the jobs of a call.
+
+    A verb's has `prepare`, `estimate` and `work`.  weights: fingerprints by name of the models that decide the result,
+    with which an interrupted run has to go on.
+    """
+
+    label: ClassVar[str]  # in front of messages
+
+    def __init__(self, request: Any, console: Console, stop: "Stop"):
+        self.request, self.console, self.stop, self.asked = request, console, stop, request.options
+        self.weights: dict[str, str] = {}
+        self.prepare()
+
+    @classmethod
+    def run(cls, request: Any, console: Console) -> None:
+        """Load what the jobs need, then do one after another, or only estimate them in a dry run.
+
+        A signal while loading or estimating stops at once.  A failing job of a batch does not stop the others: raises
+        ArtgenError at the end.  Raises Interrupted after Ctrl-C.
+        """
+        asked, wanted = request.options, list(request.jobs)
+        if not asked.dry_run:
+            wanted = jobs.left(wanted, asked, cls.label, console, request.beside)
+        if mine := device.my_share(wanted):
+            load_and_work(mine, request, console, cls)
+
+    @classmethod
+    def before_loading(cls, request: Any, mine: Sequence[Any], console: Console) -> None:
+        """What does not wait for torch.  Raises UsageError or WeightsError: what the jobs need is not there."""
+
+    def prepare(self) -> None:
+        """Load the models, and read what all jobs share."""
+        raise NotImplementedError
+
+    def estimate(self, job: Any) -> None:
+        """Say what the job would cost."""
+        raise NotImplementedError
+
+    def work(self, job: Any) -> None:
+        """Do the job, and write what comes of it."""
+        raise NotImplementedError
+
+    def tell(self, message: str) -> None:
+        self.console.info(f"{self.label}: {message}")
+
+    # loading --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def device(self) -> "torch.device":
+        return device.choose(self.asked.device)
+
+    def load(self, loader: Callable[..., Any], spec: str, **how: Any) -> Any:
+        """A model by its family's `load`, where this call looks for weights.  Raises as that does."""
+        return once(loader, spec, self.device, **self.where, **how)
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Where weights are looked for, as every `load` takes it."""
+        return {"weights_dirs": self.asked.folders, "offline": self.asked.offline}
+
+    @cached_property
+    def finish(self) -> finish.Chain:
+        """What pictures pass through before they are written."""
+        return finish.load(self.request.enlargement, self.device, **self.where)
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """Fingerprints of all that made a picture."""
+        return {**self.weights, **self.finish.weights}
+
+    def tell_loaded(self, what: str, more: str = "") -> None:
+        recipe.tell_other_weights(self.recorded, self.request.recorded_weights, self.console.warn)
+        self.tell(f"{what}, {device.describe(self.device)}{more}")
+
+    # the record and what is left of an interrupted run --------------------------------------------------------------
+
+    def record(self, weights: Mapping[str, str] | None = None, **changes: Any) -> dict[str, Any] | None:
+        """The record of a job.  changes: as `recipe.of_job` has them."""
+        return recipe.of_job(self.request.recipe, self.recorded if weights is None else weights, **changes)
+
+    def saved(self, unfinished: "Unfinished", unit: str = "step") -> Mapping[str, Any] | None:
+        """What an interrupted run saved, where this call goes on with one.  Raises as `Unfinished.load` does."""
+        saved = unfinished.load() if self.asked.resume else None
+        if saved is not None:
+            self.tell(f"going on from {unit} {saved['state']['step']}")
+        return saved
+
+    # pictures that come about step by step --------------------------------------------------------------------------
+
+    def make(
+        self,
+        job: jobs.Job,
+        frames: "Iterator[Frame]",
+        look: Look,
+        reel: "Reel",
+        record: dict[str, Any] | None,
+        unfinished: "Unfinished",
+        saved: Mapping[str, Any] | None,
+        *,
+        keep: Mapping[str, Any] | None = None,
+        **limits: Any,
+    ) -> "tuple[Outcome, int | None]":
+        """Follow the frames with a preview, snapshots and the film; write the last one.  Also the film's frames.
+
+        keep: for a resume, beside the state.  limits: of `Hooks`.
+        """
+        from artcli.commands.shared.loop import Hooks, follow
+
+        done = None if saved is None else saved["state"]["step"]
+        film: AbstractContextManager[Any] = nullcontext()
+        if job.film is not None:
+            film = reel.filming(job.film, look.size, record, self.console, job.unfinished, done)
+        with self._previewing(job) as preview, film as opened:
+            hooks = Hooks(
+                self.console, self.label, reel.total, look.to_pixels, opened,
+                preview=None if preview is None else lambda pixels: look.save(preview, pixels),
+                snapshot=lambda step, pixels: look.save(job.at_step(step), pixels),
+                save_every=self.asked.save_every,
+                save_state=None if job.streamed else lambda state: unfinished.save(**(keep or {}), state=state),
+                **limits,
+            )  # fmt: skip
+            outcome = follow(frames, hooks, self.stop)
+            self.finish.save(job.picture, outcome.pixels, alpha=look.alpha, recipe=record, photo=look.exif)
+            shown = opened.writer.frames if opened else None
+            if opened is not None and outcome.stopped is None:
+                opened.writer.hold(reel.hold)
+        if outcome.stopped is None:
+            shutil.rmtree(job.unfinished, ignore_errors=True)
+        return outcome, shown
+
+    def redraw(
+        self,
+        job: jobs.InputJob,
+        frames: "Iterator[Any]",
+        draw: Callable[[Any], "np.ndarray"],
+        record: dict[str, Any] | None,
+        *,
+        size: tuple[int, int] | None = None,
+        unfinished: "Unfinished | None" = None,
+        saved: Mapping[str, Any] | None = None,
+        state: Callable[[], Mapping[str, Any]] = dict,
+    ) -> "Outcome":
+        """A film of a film, frame by frame, with its sound.
+
+        frames: of the source.  draw: one to (H, W, 3) uint8.  size: (width, height) of these, None for the source's.
+        state: what `draw` goes on from.
+        """
+        from artcli.commands.shared import film
+        from artcli.media import video
+
+        info, done = video.probe(job.path), None if saved is None else saved["state"]["step"]
+        total = video.frame_count(job.path, info)
+        return film.write(
+            job.out,
+            film.Reel(total, total, info.fps, sound=job.path, hold=0.0),
+            size or info.size,
+            lambda opened: film.redrawn(frames, draw, opened, done=done or 0, state=state),
+            label=self.label,
+            recipe=record,
+            console=self.console,
+            stop=self.stop,
+            unfinished=unfinished,
+            done=done,
+        )
+
+    @contextmanager
+    def _previewing(self, job: jobs.Job) -> Iterator[Path | None]:
+        """Where the preview goes while it is needed; None without one, and where a file of the user has its name."""
+        if not self.asked.preview or job.streamed:
+            yield None
+        elif job.preview.exists() and not (self.asked.force or self.asked.resume):
+            self.tell(f"{job.preview} exists, so there is no preview (--force replaces it)")
+            yield None
+        else:
+            self.tell(f"preview in {job.preview}")
+            try:
+                yield job.preview
+            finally:
+                job.preview.unlink(missing_ok=True)
+
+    def tell_stop(self, job: jobs.Job, outcome: "Outcome", total: int) -> None:
+        """Say where a run stopped before its end, if it did.  Raises Interrupted when the user stopped it."""
+        if outcome.stopped is None:
+            return
+        later = "" if job.streamed else "; saved, --resume goes on from here"
+        note = f"{outcome.stopped} at step {outcome.step} of {total}{later}"
+        if outcome.stopped == "interrupted":
+            raise Interrupted(note)
+        self.tell(note)
+
+
+def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: type[Studio]) -> None:
+    from artcli.commands.shared.loop import interruptible
+
+    batch = len(request.jobs) > 1
+    studio.before_loading(request, mine, console)
+    with interruptible() as stop:
+        with stop.at_once():
+            made = studio(request, console, stop)
+            if request.options.dry_run:
+                return one_by_one(mine, made.estimate, console, batch=batch)
+        one_by_one(mine, made.work, console, batch=batch)
+
+
+def one_by_one(mine: Sequence[jobs.Job], do: Callable[[Any], None], console: Console, *, batch: bool) -> None:
+    """batch: also a single job is what is left of several; it fails as they do."""
+    failed = 0
+    for job in mine:
+        try:
+            do(job)
+        except Interrupted:
+            raise
+        except ArtgenError as error:
+            if not batch:
+                raise
+            console.error(f"{job.name}: {error}")
+            failed += 1
+    if failed:
+        raise ArtgenError(f"{failed} of {counted(len(mine), 'picture')} failed; the others are done")
+
+
+def tell_cost(
+    console: Console, outputs: Sequence[Path], what: str, seconds: float, pixels: int = 0, **facts: object
+) -> None:
+    """The result of a dry run.  pixels: of a picture that is held beside what the process holds now."""
+    import psutil
+
+    memory = (psutil.Process().memory_info().rss + 60 * pixels) / 1e9
+    console.info(f"dry run: {what}, about {duration(seconds)}, {memory:.1f} GB; would write")
+    console.result(outputs, dry_run=True, **facts, seconds=round(seconds, 1), memory_gb=round(memory, 2))
