@@ -27,6 +27,7 @@ WAYS = {
     "diffusion": OF_SAMPLES + OF_LATENTS,
     "painter": [TO_AND_BACK],
     "pix2pix": [],
+    "prior": [TO_AND_BACK, *OF_SAMPLES],
     "upscaler": [TO_AND_BACK],
     "vgg-slim": [],
     "vqgan": [TO_AND_BACK, BETWEEN],
@@ -49,6 +50,7 @@ def runs(folder):
     """Makes the run folder of a model, described as `artgen train` describes it."""
     write_data(folder / "data")
     weights_file(folder / tiny.TEACHER, (8, 8, 12, 12, 12))
+    tiny.write_stage(folder / tiny.STAGE)
 
     def make(name):
         run = folder / "runs" / name

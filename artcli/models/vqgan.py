@@ -237,8 +237,17 @@ class Model(nn.Module):
 
     def export(self, folder: Path) -> None:
         """Write fp16 safetensors in the paper's layout, with what cannot be read off the tensors beside them."""
-        state = self.net.state_dict() | {"quantize.embedding.weight": self.quantiser.codebook}
-        half.export(folder / "vqgan.safetensors", state, vqgan=asdict(self.config.sizes))
+        half.export(folder / "vqgan.safetensors", self._state(), vqgan=asdict(self.config.sizes))
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        """In the paper's layout."""
+        return self.net.state_dict() | {"quantize.embedding.weight": self.quantiser.codebook}
+
+    def finished(self) -> VQGAN:
+        """The networks with the codebook as it is now, without what only training needs."""
+        net = VQGAN(self.config.sizes)
+        net.load_state_dict(self._state())
+        return net.eval()
 
     def exports(self) -> dict[str, Exported]:
         """Pictures to codes and back."""

@@ -222,20 +222,20 @@ class Model(nn.Module):
 
         truncation: the temperature of the prior; below 1 likelier and less varied, at 0 all seeds give the same.
         """
-        return self._draw(self.prior.sample(seeds, self._known(labels, len(seeds)), truncation))
+        return self.draw(self.prior.sample(seeds, self._known(labels, len(seeds)), truncation))
 
-    def _choose(self, images: torch.Tensor) -> torch.Tensor:
+    def choose(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in 0..1 to codes (N, H / factor, W / factor)."""
         return self.quantiser.nearest(self._features(images))
 
-    def _draw(self, codes: torch.Tensor) -> torch.Tensor:
+    def draw(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes (N, h, w) to (N, C, h * factor, w * factor) in 0..1."""
         return self._picture(self.quantiser.look_up(codes)).clamp(0, 1)
 
     def exports(self) -> dict[str, Exported]:
         """Pictures to codes and back; the prior, which draws one code after the other, is no single pass."""
         grid = Grid(self.config.channels, self.config.size, self.config.factor, self.config.codes)
-        return grid.exports(self._choose, (self.encoder, self.quantiser), self._draw, (self.decoder, self.quantiser))
+        return grid.exports(self.choose, (self.encoder, self.quantiser), self.draw, (self.decoder, self.quantiser))
 
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
         return self.decode(self.encode(images))

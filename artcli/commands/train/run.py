@@ -38,6 +38,8 @@ def run(request: Request, console: Console) -> None:
 
 def carry_out(backend: Any, config: Any, request: Request, console: Console) -> None:
     """Open the data, go on or begin.  backend: the model's module.  config: its settings."""
+    if hasattr(backend, "settle"):
+        config = backend.settle(config)
     asked, spec, clock = request.options, request.spec(config), Clock(request.limit, request.started)
     onnx = asked.export == "onnx"
     if onnx:
