@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from artcli.errors import UsageError
@@ -30,7 +29,6 @@ from artcli.pretrained.perceptual import Perceptual
 from artcli.training import parallel
 from artcli.training.contract import Batch, Exported
 
-_FEW = 0.1  # of the codes; fewer in use are worth a warning
 _LEAST = 32  # pixels that the critic's layers need
 _HEAVIEST = 1e4  # weight that the critic can get (the paper's code)
 
@@ -42,6 +40,7 @@ class Config:
     size: of the pictures; crop: side of the random parts of them that training looks at, 0 for the whole.
     widths: channels from the full resolution down, each level half the sides of the one before.  blocks: residual
     blocks a level.  attention: at the lowest level.  groups: of the normalisations.  codes, code_width: the codebook.
+    decay: of its running means; at 0 gradients move it.
     color: weight of the absolute error of the colours beside that of the brightness.  commitment: pull of the features
     to their codes.  warm_up: steps in which a falling part of the features reaches the decoder as they are.
     perceptual: weight of the perceptual distance, measured with `net`; perceptual_start: steps without it.
@@ -82,6 +81,7 @@ class Config:
             {
                 "crop",
                 "commitment",
+                "decay",
                 "warm_up",
                 "perceptual",
                 "perceptual_start",
@@ -143,9 +143,8 @@ class Model(nn.Module):
     # training -------------------------------------------------------------------------------------------------------
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        found: dict[str, torch.optim.Optimizer] = {
-            "vqgan": torch.optim.Adam(self.net.parameters(), self.config.lr, (0.9, 0.99))
-        }
+        learned = [*self.net.parameters(), *self.quantiser.parameters()]
+        found: dict[str, torch.optim.Optimizer] = {"vqgan": torch.optim.Adam(learned, self.config.lr, (0.9, 0.99))}
         if self.critic is not None:
             found["critic"] = torch.optim.Adam(self.critic.parameters(), self.config.critic_lr, (0.5, 0.9))
         return found
@@ -161,11 +160,11 @@ class Model(nn.Module):
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         images = self._crop(batch)
-        rebuilt, features, vectors, codes = self._through(images, batch)
+        rebuilt, features, codes = self._through(images, batch)
         self.quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
         parts = self._errors(images, rebuilt, self.step >= self.config.perceptual_start)
         alike = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
-        loss = alike + self.config.commitment * F.mse_loss(features, vectors.detach())
+        loss = alike + self.quantiser.loss(features, codes, self.config.commitment)
         critic = self.critic if self.step >= self.config.critic_start else None
         if critic is not None and self.step >= self.config.critic_start + self.config.critic_ahead:
             fooled = -full(critic(rebuilt)).mean()
@@ -185,13 +184,13 @@ class Model(nn.Module):
         return images.contiguous(memory_format=torch.channels_last)
 
     def _through(self, images: torch.Tensor, learning: Batch | None = None) -> tuple[torch.Tensor, ...]:
-        """Pictures rebuilt, (B, C, H, W) roughly in 0..1; features and their codes' vectors, (B, W, h, w); codes."""
+        """Pictures rebuilt, (B, C, H, W) roughly in 0..1; features, (B, W, h, w); their codes, (B, h, w)."""
         features = full(self.net.encode(images))
         vectors, codes = self.quantiser(features)
         if learning is None or self.step >= self.config.warm_up:
-            return self.net.decode(vectors), features, vectors, codes
+            return self.net.decode(vectors), features, codes
         as_they_are = learning.uniform(1, *features.shape[2:]) >= self.step / self.config.warm_up
-        return self.net.decode(torch.where(as_they_are, features, vectors)), features, vectors, codes
+        return self.net.decode(torch.where(as_they_are, features, vectors)), features, codes
 
     def _errors(self, images: torch.Tensor, rebuilt: torch.Tensor, perceptual: bool) -> dict[str, torch.Tensor]:
         error = rebuilt - images
@@ -214,7 +213,7 @@ class Model(nn.Module):
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
         """loss without the critic's; l1; perceptual; psnr in dB, of the pictures' middles of the size of the crops."""
         images = middle(batch.images, self.config.crop) if self.config.crop else batch.images
-        rebuilt, _, _, _ = self._through(images)
+        rebuilt, _, _ = self._through(images)
         parts = self._errors(images, rebuilt, perceptual=True)
         loss = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
         return {"loss": loss, **parts, "psnr": psnr(rebuilt.clamp(0, 1), images)}
@@ -225,13 +224,7 @@ class Model(nn.Module):
         return {**self._last, **self.quantiser.use()}
 
     def warnings(self) -> list[str]:
-        """One line when the last step used few of the codes."""
-        used = self.quantiser.use().get("codes", self.config.codes)
-        if used >= _FEW * self.config.codes:
-            return []
-        return [
-            f"only {used:.0f} of {self.config.codes} codes are in use; set fewer codes, a lower lr or a larger batch"
-        ]
+        return self.quantiser.warnings()
 
     # results --------------------------------------------------------------------------------------------------------
 
@@ -241,7 +234,7 @@ class Model(nn.Module):
 
     def _state(self) -> dict[str, torch.Tensor]:
         """In the paper's layout."""
-        return self.net.state_dict() | {"quantize.embedding.weight": self.quantiser.codebook}
+        return self.net.state_dict() | {"quantize.embedding.weight": self.quantiser.codebook.detach()}
 
     def finished(self) -> VQGAN:
         """The networks with the codebook as it is now, without what only training needs."""

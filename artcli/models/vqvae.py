@@ -24,7 +24,6 @@ from artcli.training import parallel
 from artcli.training.contract import BATCH, Axis, Batch, Exported, Port, pictures, sides
 
 _VARIANCE = 0.06  # of the pixels of natural pictures in 0..1; the paper's code divides the error by it
-_FEW = 0.1  # of the codes; fewer in use are worth a warning
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,8 @@ class Config:
 
     factor: how many times smaller the grid of codes is than the picture, a power of two.  width: channels.
     residuals: residual blocks on either side.  codes, code_width: number and length of the codebook's vectors.
-    commitment: weight of the features' distance from their codes.  decay: of the codebook's running means.
+    commitment: weight of the features' distance from their codes.  decay: of the codebook's running means; at 0
+    gradients move it.
     prior_width, prior_layers, prior_heads: the transformer; prior_hidden: part of the codes that it cannot see in
     training, so that it does not learn small sets by heart.
     """
@@ -57,7 +57,7 @@ class Config:
     prior_lr: float = 1e-3
 
     def __post_init__(self) -> None:
-        checks.positive(self, {"commitment", "residuals", "prior_hidden"})
+        checks.positive(self, {"commitment", "decay", "residuals", "prior_hidden"})
         checks.below_one(self, "decay", "prior_hidden")
         if self.factor < 2 or self.factor & (self.factor - 1):
             raise UsageError(f"factor has to be 2, 4, 8 or a further power of two, not {self.factor}")
@@ -148,7 +148,7 @@ class Model(nn.Module):
     # training -------------------------------------------------------------------------------------------------------
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        nets = [*self.encoder.parameters(), *self.decoder.parameters()]
+        nets = [*self.encoder.parameters(), *self.decoder.parameters(), *self.quantiser.parameters()]
         return {
             "vqvae": torch.optim.Adam(nets, self.config.lr),
             "prior": torch.optim.AdamW(self.prior.parameters(), self.config.prior_lr, (0.9, 0.95), weight_decay=0.01),
@@ -165,12 +165,11 @@ class Model(nn.Module):
         self.quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
         error = F.mse_loss(self._picture(vectors), batch.images)
         self._error = error.detach()
-        yield "vqvae", self._loss(error, features, vectors)
+        yield "vqvae", self._loss(error, features, codes)
         yield "prior", self._prior_loss(codes, *self._withheld(batch))
 
-    def _loss(self, error: torch.Tensor, features: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        """The codes follow the features by running means; only the features are pulled, towards their codes."""
-        return error / _VARIANCE + self.config.commitment * F.mse_loss(features, vectors.detach())
+    def _loss(self, error: torch.Tensor, features: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        return error / _VARIANCE + self.quantiser.loss(features, codes, self.config.commitment)
 
     def _prior_loss(self, codes: torch.Tensor, known: torch.Tensor, hidden: torch.Tensor | None) -> torch.Tensor:
         """Cross-entropy in nats per code."""
@@ -198,21 +197,15 @@ class Model(nn.Module):
         vectors, codes = self.quantiser(features)
         error = F.mse_loss(self._picture(vectors), batch.images)
         prior = self._prior_loss(codes, self._known(batch.labels, len(batch)), None)
-        return {"loss": self._loss(error, features, vectors), "error": error, "prior": prior}
+        return {"loss": self._loss(error, features, codes), "error": error, "prior": prior}
 
     @property
     def metrics(self) -> dict[str, float]:
-        """error of the last step; codes that it used; perplexity of their use, `codes` if all are as common."""
+        """error of the last step, and what it used of the codebook."""
         return {"error": float(self._error), **self.quantiser.use()}
 
     def warnings(self) -> list[str]:
-        """One line when the last step used few of the codes."""
-        used = self.quantiser.use().get("codes", math.inf)
-        if used >= _FEW * self.config.codes:
-            return []
-        return [
-            f"only {used:.0f} of {self.config.codes} codes are in use; set fewer codes, a lower lr or a larger batch"
-        ]
+        return self.quantiser.warnings()
 
     # samples --------------------------------------------------------------------------------------------------------
 

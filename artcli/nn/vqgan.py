@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from artcli.nn.precision import full
+from artcli.nn.quantise import Codebook
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Sizes:
     blocks: residual blocks of each level of the encoder; the decoder has one more.  attention: levels with attention
     after every block.  middle: whether there is attention at the bottom.  latent: channels between the networks and
     the 1x1 convolutions around the codebook.  groups: of every group normalisation.  gumbel: the codes are chosen by
-    logits ("Categorical Reparameterization with Gumbel-Softmax", Jang et al., 2017), not by distance.
+    logits, not by distance.
     """
 
     widths: tuple[int, ...] = (128, 128, 256, 256, 512)
@@ -185,44 +186,13 @@ class Decoder(nn.Module):
         return self.conv_out(F.silu(self.norm_out(x)))
 
 
-class Codebook(nn.Module):
-    """The codebook, (codes, code_width); with gumbel also the layer that computes the logits."""
-
-    def __init__(self, sizes: Sizes):
-        super().__init__()
-        book = nn.Embedding(sizes.codes, sizes.code_width)
-        if sizes.gumbel:
-            self.embed, self.proj = book, nn.Conv2d(sizes.code_width, sizes.codes, 1)
-        else:
-            self.embedding = book
-
-    @property
-    def vectors(self) -> torch.Tensor:
-        return self.embed.weight if hasattr(self, "embed") else self.embedding.weight
-
-    def choose(self, features: torch.Tensor) -> torch.Tensor:
-        """The codes (B, h, w) that an encoder's features (B, code_width, h, w) stand for."""
-        return self.proj(features).argmax(1) if hasattr(self, "proj") else self.nearest(features)
-
-    def nearest(self, features: torch.Tensor) -> torch.Tensor:
-        """The nearest code of every feature: (B, code_width, h, w) to (B, h, w)."""
-        flat = full(features).movedim(1, -1)
-        with torch.autocast(flat.device.type, enabled=False):  # bf16 cannot tell near codes apart
-            half = self.vectors.square().sum(1) / 2
-            return (half - flat @ self.vectors.T).argmin(-1)
-
-    def look_up(self, codes: torch.Tensor) -> torch.Tensor:
-        """The vectors of codes: (B, h, w) to (B, code_width, h, w)."""
-        return F.embedding(codes, self.vectors).movedim(-1, 1)
-
-
 class VQGAN(nn.Module):
     """Pictures to codes and back.  encodes: without an encoder the codes can still be drawn, in half the memory."""
 
     def __init__(self, sizes: Sizes, encodes: bool = True):
         super().__init__()
         self.sizes = sizes
-        self.quantize, self.decoder = Codebook(sizes), Decoder(sizes)
+        self.quantize, self.decoder = Codebook(sizes.codes, sizes.code_width, sizes.gumbel), Decoder(sizes)
         self.post_quant_conv = nn.Conv2d(sizes.code_width, sizes.latent, 1)
         if encodes:
             self.encoder = Encoder(sizes)
