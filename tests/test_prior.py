@@ -37,10 +37,7 @@ def data(folder):
 
 def made(stage, classes=0, **changes):
     config = prior.Config(first_stage=str(stage), **SMALL | changes)
-    model = seeded(lambda: prior.Model(config, classes))
-    found, _ = first_stage.find(str(stage))
-    model.first.load_state_dict(found.state_dict())
-    return model
+    return seeded(lambda: prior.Model(config, classes))
 
 
 class Coded(torch.nn.Module):

@@ -132,7 +132,7 @@ REFUSED = [
     (["clip-mini"], 2, "kind 'clip'"),
     (["monet-mini"], 2, "artgen cyclegan PICTURES --model monet-mini"),
     (["vqgan-mni"], 2, "no run vqgan-mni"),
-    (["vqgan-mini"], 2, "cannot do random samples; it can do: --reconstruct, --between."),
+    (["vqgan-mini"], 2, "cannot do random samples; it can do: --reconstruct, --between. Its second stage can"),
     (["vqgan-mini", "--reconstruct", "photo.png", "--checkpoint", "best"], 2, "--checkpoint chooses within a run"),
     (["photo.png", "--reconstruct", "photo.png"], 3, "no weights file"),
     (["cut.safetensors"], 3, "cut.safetensors is damaged"),

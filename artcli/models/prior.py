@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from artcli.errors import UsageError
+from artcli.errors import UsageError, WeightsError
 from artcli.models import first_stage
 from artcli.models.diffusion import needs_words, open_data
 from artcli.nn import checks
@@ -82,14 +82,20 @@ def settle(config: Config) -> Config:
         raise UsageError(f"{config.first_stage} codes pictures of {stage.channels} channels, not {config.channels}")
     size = config.size or size
     checks.divisible(size, stage.factor)
-    told = {"stage": stage.describe(), "codebook": stage.fingerprint(), "size": size, "channels": stage.channels}
+    told: dict[str, Any] = {
+        "stage": stage.describe(),
+        "codebook": stage.fingerprint(),
+        "size": size,
+        "channels": stage.channels,
+    }
     return dataclasses.replace(config, **told)
 
 
 @dataclass(frozen=True)
 class Drawing(Choice):
-    """How pictures are drawn.  negative: texts to keep away from instead of from everything, with a guidance."""
+    """How pictures are drawn.  guidance: towards the words, 1 for the words alone.  negative: texts to avoid."""
 
+    guidance: float = 3.0
     negative: tuple[str, ...] = ()
 
 
@@ -98,7 +104,8 @@ class Model(nn.Module):
 
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
-        self.config = config = config if config.stage else settle(config)
+        fresh = not config.stage
+        self.config = config = settle(config) if fresh else config
         self.classes = 0 if config.unconditional or config.texts else classes
         self.drawing = Drawing()
         self.first = first_stage.build(config.stage)
@@ -112,6 +119,8 @@ class Model(nn.Module):
         self.register_buffer("seen", torch.zeros(codes, dtype=torch.long))  # codes of the training pictures so far
         self._parts = Parts()
         self.shown = config.prompts
+        if fresh:
+            self._take_over()
 
     seen: torch.Tensor
 
@@ -125,11 +134,18 @@ class Model(nn.Module):
 
     def study(self, data: Any) -> None:
         """Take over the first stage, and choose what the report shows where the settings name no texts."""
-        stage, _ = first_stage.find(self.config.first_stage)
-        self.first.load_state_dict(stage.state_dict())
+        self._take_over()
         if self.config.texts and not self.shown:
             found = data.batch(0, 4 * SHOWN, device=torch.device("cpu")).texts
             self.shown = tuple(dict.fromkeys(text for text in found if text))[:SHOWN] or ("a picture",)
+
+    def _take_over(self) -> None:
+        self.first.load_state_dict(first_stage.find(self.config.first_stage).stage.state_dict())
+
+    def check_codebook(self) -> None:
+        """Raises WeightsError: the first stage is not the one whose codes were learned."""
+        if self.config.codebook and self.first.fingerprint() != self.config.codebook:
+            raise WeightsError("this prior learned the codes of another codebook than that of its first stage")
 
     # training -------------------------------------------------------------------------------------------------------
 
@@ -143,11 +159,10 @@ class Model(nn.Module):
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         codes = self.first.encode(batch.images)
         self._parts.add(batch.first, len(batch), codes.flatten().bincount(minlength=self.first.codes))
-        labels, told = self._labels(batch.labels, len(batch)), 1.0
+        labels = self._labels(batch.labels, len(batch))
         if self.classes:
             labels = forget(labels, batch.uniform(), self.classes)
-        if self.config.texts:
-            told = (batch.uniform() >= self.config.drop).float()
+        told = (batch.uniform() >= self.config.drop).float() if self.config.texts else 1.0
         hidden = batch.uniform(*codes.shape[1:]) < self.config.hidden
         yield "prior", self._loss(codes, self._start(labels, batch.texts, told), hidden)
 
@@ -237,7 +252,7 @@ class Model(nn.Module):
 
     def _away(self, count: int) -> torch.Tensor | None:
         """What guidance leads away from, (N, width): the negative texts, or what is told nothing."""
-        if self.drawing.guidance == 1:
+        if not self.config.texts:
             return None
         nothing = self._labels(None, count)
         texts = self.drawing.negative
@@ -258,11 +273,9 @@ class Model(nn.Module):
         labels = batch.labels if self.classes else None
         texts = list(batch.texts) if self.config.texts else None
         drawn = self.complete(images, keep, range(len(images)), labels, texts)
-        return torch.cat((kept_part(images, keep), drawn, self.reconstruct(images)))
+        return torch.cat((self.kept_part(images, keep), drawn, self.reconstruct(images)))
 
-
-def kept_part(images: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-    """Images (N, C, H, W) in grey where the codes (h, w) are not kept."""
-    factor = images.shape[2] // keep.shape[0]
-    shown = keep.to(images.device).repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-    return torch.where(shown, images, 0.5)
+    def kept_part(self, images: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        """Images (N, C, H, W), grey where the codes (h, w) are not kept."""
+        shown = keep.repeat_interleave(self.first.factor, 0).repeat_interleave(self.first.factor, 1)
+        return torch.where(shown.to(images.device), images, 0.5)

@@ -9,7 +9,7 @@ from torch import nn
 
 from artcli import weights
 from artcli.errors import UsageError
-from artcli.models import diffusion
+from artcli.models import diffusion, prior
 from artcli.nn.inference import inference
 from artcli.nn.latents import lerp
 from artcli.nn.vqgan import VQGAN
@@ -32,7 +32,10 @@ def load(run: Path, device: torch.device, *, size: tuple[int, int] | None = None
     """
     path = _file(run)
     if path is None:
-        return runs.load_generator(run, device, **chosen)
+        loaded = runs.load_generator(run, device, **chosen)
+        if isinstance(loaded.model, prior.Model):
+            loaded.model.check_codebook()
+        return loaded
     if chosen:
         raise UsageError(f"--checkpoint chooses within a run, and {run} is a finished model: leave it out")
     if diffusion_files.is_one(path):

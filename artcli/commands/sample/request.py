@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, Self
 import typer
 
 from artcli import device, weights
-from artcli.commands.sample import modes
+from artcli.commands.sample import keeping, modes
 from artcli.commands.shared import complete, naming, options, recipe, verb
 from artcli.commands.shared.common import Enlarging, Making
 from artcli.commands.shared.enlarge import AS_IS, Enlargement
@@ -50,6 +50,13 @@ class Options(Enlarging, Making):
         float | None, Setting("Below 1: more usual, less varied pictures.", min=0, max=2, metavar="T")
     ] = None
     separate: Annotated[bool, Setting("A file per picture, as with --out FOLDER.")] = False
+    temperature: Annotated[
+        float | None, Setting("Of a prior of codes: below 1 likelier, less varied codes.", min=0, max=10, metavar="T")
+    ] = None
+    top_k: Annotated[int | None, Setting("Draw among the K likeliest codes.", min=1, metavar="K")] = None
+    top_p: Annotated[
+        float | None, Setting("Draw among the likeliest codes of this probability.", min=0, max=1, metavar="P")
+    ] = None
     checkpoint: Annotated[str | None, Setting("best: the lowest loss.", metavar="NAME", default="the newest")] = None
 
     reconstruct: Annotated[
@@ -61,6 +68,20 @@ class Options(Enlarging, Making):
             rich_help_panel=_WAYS,
         ),
     ] = ()
+    complete: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--complete",
+            metavar="PICTURES...",
+            help="The kept part of these, completed, and the original out of its codes.",
+            rich_help_panel=_WAYS,
+        ),
+    ] = ()
+    keep: Annotated[
+        str | None,
+        Setting("What --complete keeps: top, bottom, left, right, or a mask.", metavar="EDGE:PART|MASK",
+                default=keeping.USUAL, panel=_WAYS),
+    ] = None  # fmt: skip
     interpolate: Annotated[bool, Setting("From seed to seed, as a film; as a .png, step by step.", panel=_WAYS)] = False
     between: Annotated[
         tuple[str, ...],
@@ -123,8 +144,10 @@ class Request:
     mode: a key of `modes.MODES`.  runs: the model's, and those it is compared with.  out: the file to write.
     seeds: consecutive; none where they decide nothing.
     separate: a file per picture, named after `out`.  size: (width, height) of every picture, None for the model's.
+    keep: what a completion starts from, None elsewhere.
     enlargement: what becomes of a picture of that size.
-    pictures: to reconstruct.  between: to interpolate.  recipe: the record's fixed part, None for no record.
+    pictures: to reconstruct or to complete.  between: to interpolate.
+    recipe: the record's fixed part, None for no record.
     options: as asked for, but for those that mean nothing in this mode.
     """
 
@@ -137,6 +160,7 @@ class Request:
     size: tuple[int, int] | None
     pictures: tuple[Path | files.Stdio, ...]
     between: tuple[Path, ...]
+    keep: keeping.Keep | None
     options: Options
     enlargement: Enlargement
     recipe: Mapping[str, Any] | None
@@ -168,8 +192,9 @@ class Request:
             separate=separate,
             film=film,
             size=None if given.size is None else options.size(given.size),
-            pictures=tuple(files.expand_inputs(given.reconstruct)),
+            pictures=tuple(files.expand_inputs(given.complete if mode == "complete" else given.reconstruct)),
             between=_between(mode, given.between),
+            keep=keeping.read(given.keep or keeping.USUAL) if mode == "complete" else None,
             options=asked,
             enlargement=AS_IS if film or asked.upscale is None else enlargement,
             recipe=None if given.no_metadata else _recorded(ctx),
