@@ -58,6 +58,7 @@ def runs(folder):
             return
         config = tiny.config(name, **CHANGES.get(name, {}))
         model = seeded(lambda: tiny.backend(name).Model(config, len(CLASSES)))
+        config = model.config
         data = {"path": str(folder / "data"), "preparation": {"size": config.size, "color": "rgb"}, "classes": CLASSES}
         data |= {"val_fraction": 0.25, "balanced": False, "augmentation": {}}
         description = {"model": name, "config": dataclasses.asdict(config), "data": data, "seed": 0, "step": 0}

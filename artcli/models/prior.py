@@ -114,6 +114,7 @@ class Model(nn.Module):
         codes = self.first.codes
         # Behind the codes: a hidden one, then the starts, the classes and the unknown class.
         self.hides, self.starts = codes, codes + 1
+        self.always: str = ""  # "any" or "first": such a class stands for no class, in models that do not know that
         self.gpt = GPT(codes, codes + 2 + self.classes, side**2, config.width, config.layers, config.heads)
         self.said = nn.Linear(config.texts, config.width, bias=False) if config.texts else None
         self.register_buffer("seen", torch.zeros(codes, dtype=torch.long))  # codes of the training pictures so far
@@ -243,6 +244,9 @@ class Model(nn.Module):
     ) -> torch.Tensor:
         """Grids of codes, one per seed."""
         count = len(seeds)
+        if labels is None and self.always:
+            labels = torch.tensor([seed % self.classes if self.always == "any" else 0 for seed in seeds])
+            labels = labels.to(self.device)
         words = self.shown if prompts is None else prompts
         texts = [words[place % len(words)] for place in range(count)] if self.config.texts else []
         size = self.grid if given is None else (given.shape[1], given.shape[2])
@@ -279,3 +283,21 @@ class Model(nn.Module):
         """Images (N, C, H, W), grey where the codes (h, w) are not kept."""
         shown = keep.repeat_interleave(self.first.factor, 0).repeat_interleave(self.first.factor, 1)
         return torch.where(shown.to(images.device), images, 0.5)
+
+
+def of_parts(first: first_stage.FirstStage, gpt: GPT, side: int, classes: int, *, usual: bool) -> Model:
+    """A finished model of the paper, whose tokens of classes are also those of the first codes.
+
+    side: codes of the window.  usual: without a class draw token 0, which starts pictures of models without classes;
+    else each seed draws a class of its own.
+    """
+    config = Config(
+        stage=first.describe(), size=side * first.factor, channels=first.channels, width=gpt.pos_emb.shape[2],
+        layers=len(gpt.blocks), heads=gpt.heads,
+    )  # fmt: skip
+    with torch.device("meta"):
+        model = Model(config)
+    model.first, model.gpt, model.starts, model.classes = first, gpt, 0, classes
+    model.always = "" if not classes else "first" if usual else "any"
+    model.seen = torch.zeros(first.codes, dtype=torch.long, device=gpt.pos_emb.device)
+    return model.eval()

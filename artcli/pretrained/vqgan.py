@@ -37,7 +37,12 @@ def load(
     """
     found = weights.find(spec, weights_dirs=weights_dirs, offline=offline)
     path = weights.inside(found, FILE)
-    state = _plain_names(_read(path))
+    return assemble(path, read(path), device, encodes=encodes)
+
+
+def assemble(path: Path, state: Mapping[str, torch.Tensor], device: torch.device, *, encodes: bool = False) -> VQGAN:
+    """What `load` gives, of tensors that are read already.  path: of their file.  Raises WeightsError."""
+    state = _plain_names(state)
     sizes = _sizes(path, state)
     with torch.device("meta"):  # the file's tensors become the weights; there is nothing to initialise
         model = VQGAN(sizes, encodes)
@@ -63,7 +68,7 @@ def _shape(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape))
 
 
-def _read(path: Path) -> Mapping[str, torch.Tensor]:
+def read(path: Path) -> Mapping[str, torch.Tensor]:
     """The tensors of a file, which may lie in an archive."""
     inside = _archived(path)
     if inside is None:
