@@ -13,4 +13,5 @@ MODELS = {
     "vgg-slim": "artcli.models.vgg_slim",
     "vqgan": "artcli.models.vqgan",
     "vqvae": "artcli.models.vqvae",
+    "vqvae2": "artcli.models.vqvae2",
 }

@@ -83,6 +83,9 @@ class Sampler:
             raise UsageError(
                 f"{self.title} cannot do {ABILITIES[ability][1]}; it can do: {there or 'nothing of the sort'}."
             )
+        if "generate" in ABILITIES[ability][0] and hasattr(self.model, "unready") and (why := self.model.unready()):
+            line = self.loaded.spec.command or "artgen train with its settings"
+            raise UsageError(f"{self.title} {why}; go on with: {line}")
 
     def takes(self, parameter: str, *methods: str) -> bool:
         """Whether these of its methods have the parameter: a model without truncation does not offer it."""
