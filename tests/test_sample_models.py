@@ -32,6 +32,7 @@ WAYS = {
     "vgg-slim": [],
     "vqgan": [TO_AND_BACK, BETWEEN],
     "vqvae": [TO_AND_BACK, BETWEEN, *OF_SAMPLES],
+    "vqvae2": [TO_AND_BACK, BETWEEN, *OF_SAMPLES],
 }  # all others go every way
 CHANGES = {"adain": {"styles": "data/cats"}, "vae": {"conditional": True}}
 
@@ -59,6 +60,8 @@ def runs(folder):
         config = tiny.config(name, **CHANGES.get(name, {}))
         model = seeded(lambda: tiny.backend(name).Model(config, len(CLASSES)))
         config = model.config
+        if hasattr(model, "histogram"):
+            model.histogram += 1  # as in the second stage
         data = {"path": str(folder / "data"), "preparation": {"size": config.size, "color": "rgb"}, "classes": CLASSES}
         data |= {"val_fraction": 0.25, "balanced": False, "augmentation": {}}
         description = {"model": name, "config": dataclasses.asdict(config), "data": data, "seed": 0, "step": 0}

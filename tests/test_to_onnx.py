@@ -37,6 +37,7 @@ CHANGES = {
     "vae": {"width": 1, "conditional": True},
     "vqgan": {"size": 16, "attention": True, "adversary": 0.0},
     "vqvae": {"residuals": 1},
+    "vqvae2": {"residuals": 1},
 }
 VARIANTS = [*TINY, *(name for name in CHANGES if name not in TINY)]
 

@@ -48,6 +48,10 @@ TINY: dict[str, dict[str, Any]] = {
     "vqvae": {
         "size": 16, "width": 8, "codes": 16, "code_width": 4, "prior_width": 16, "prior_layers": 1, "batch": 8,
     },
+    "vqvae2": {
+        "size": 16, "width": 8, "residual_width": 4, "codes": 16, "code_width": 4, "prior_width": 8, "prior_blocks": 1,
+        "prior_residuals": 1, "prior_heads": 2, "codes_steps": 2, "prior_steps": 2, "batch": 8, "memory": 0.0,
+    },
 }  # fmt: skip
 OTHER_DATA = {
     "clip": ["lessons"],

@@ -3,7 +3,6 @@
 The prior learns the codes while they form, with an optimizer of its own, and draws new grids of codes for samples.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,18 +11,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from artcli.errors import UsageError
-from artcli.nn import checks, initialise
+from artcli.nn import checks, strided
 from artcli.nn.inference import inference
 from artcli.nn.labels import forget, unknown
 from artcli.nn.latents import lerp
+from artcli.nn.measure import VARIANCE
 from artcli.nn.precision import full
 from artcli.nn.prior import GridPrior
 from artcli.nn.quantise import VectorQuantiser
 from artcli.nn.schedule import trapezoid
 from artcli.training import parallel
 from artcli.training.contract import BATCH, Axis, Batch, Exported, Port, pictures, sides
-
-_VARIANCE = 0.06  # of the pixels of natural pictures in 0..1; the paper's code divides the error by it
 
 
 @dataclass(frozen=True)
@@ -74,48 +72,6 @@ class Config:
 PRESETS = {"default": Config(), "objects": Config(size=128, factor=8, epochs=400)}
 
 
-class _Residual(nn.Module):
-    """A residual block of two convolutions that begins as the identity, so that deep nets learn from the first step."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        inside = max(1, width // 2)
-        self.layers = nn.Sequential(
-            nn.ReLU(), nn.Conv2d(width, inside, 3, padding=1), nn.ReLU(), nn.Conv2d(inside, width, 1)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.layers(x)
-
-    def start_as_nothing(self) -> None:
-        nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
-
-
-def _encoder(config: Config) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    before = config.channels
-    for halving in range(int(math.log2(config.factor))):
-        width = max(1, config.width // 2) if halving == 0 else config.width
-        layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), nn.ReLU()]
-        before = width
-    layers += [nn.Conv2d(before, config.width, 3, padding=1), *_residuals(config)]
-    return nn.Sequential(*layers, nn.Conv2d(config.width, config.code_width, 1))
-
-
-def _decoder(config: Config) -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Conv2d(config.code_width, config.width, 3, padding=1), *_residuals(config)]
-    before = config.width
-    for doubling in range(int(math.log2(config.factor)) - 1, 0, -1):
-        width = max(1, config.width // 2) if doubling == 1 else config.width
-        layers += [nn.ConvTranspose2d(before, width, 4, stride=2, padding=1), nn.ReLU()]
-        before = width
-    return nn.Sequential(*layers, nn.ConvTranspose2d(before, config.channels, 4, stride=2, padding=1))
-
-
-def _residuals(config: Config) -> list[nn.Module]:
-    return [*(_Residual(config.width) for _ in range(config.residuals)), nn.ReLU()]
-
-
 class Model(nn.Module):
     """Pictures (B, C, H, W) in 0..1 to grids of codes (B, side, side) and back.
 
@@ -125,13 +81,11 @@ class Model(nn.Module):
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
         self.config, self.classes = config, classes
-        self.encoder, self.decoder = _encoder(config), _decoder(config)
+        sizes = config.width, config.factor, config.residuals
+        self.encoder = strided.encoder(config.channels, *sizes, config.code_width)
+        self.decoder = strided.decoder(config.code_width, *sizes, config.channels)
         self.quantiser = VectorQuantiser(config.codes, config.code_width, config.decay)
-        for net in (self.encoder, self.decoder):
-            initialise.he(net)
-        for block in self.modules():
-            if isinstance(block, _Residual):
-                block.start_as_nothing()
+        strided.start(self.encoder, self.decoder)
         self.prior = GridPrior(
             config.codes, config.side, config.prior_width, config.prior_layers, config.prior_heads, classes
         )
@@ -169,7 +123,7 @@ class Model(nn.Module):
         yield "prior", self._prior_loss(codes, *self._withheld(batch))
 
     def _loss(self, error: torch.Tensor, features: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-        return error / _VARIANCE + self.quantiser.loss(features, codes, self.config.commitment)
+        return error / VARIANCE + self.quantiser.loss(features, codes, self.config.commitment)
 
     def _prior_loss(self, codes: torch.Tensor, known: torch.Tensor, hidden: torch.Tensor | None) -> torch.Tensor:
         """Cross-entropy in nats per code."""

@@ -6,6 +6,7 @@ shifted, and no weights are normalised: every block begins as the identity.
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -186,10 +187,10 @@ class PixelSNAIL(nn.Module):
         self.first = _CausalConv(width, width, rows, kernel, strict=True)
         self.row = nn.Parameter(torch.zeros(width, side, 1))
         self.column = nn.Parameter(torch.zeros(width, 1, side))
-        self.residuals = nn.ModuleList(
+        self.residuals: Any = nn.ModuleList(
             [nn.ModuleList([_Gated(width, rows, kernel) for _ in range(residuals)]) for _ in range(blocks)]
         )
-        self.attention = nn.ModuleList([_Attention(width, heads) for _ in range(blocks if heads else 0)])
+        self.attention: Any = nn.ModuleList([_Attention(width, heads) for _ in range(blocks if heads else 0)])
         self.head = nn.Conv2d(width, codes, 1)
         for parameter in self.head.parameters():  # every code is as likely as any other at first
             nn.init.zeros_(parameter)
@@ -254,8 +255,9 @@ class PixelSNAIL(nn.Module):
         for place in range(side**2):
             row, column = divmod(place, side)
             if column == 0:
-                for cache in (first, *(g for block in gated for g in block)):
-                    cache.begin_row()
+                first.begin_row()
+                for step in (step for block in gated for step in block):
+                    step.begin_row()
             x = first.at(column) + places[:, row, column]
             for number, block in enumerate(gated):
                 for step in block:

@@ -129,6 +129,8 @@ OF_A_MODEL = {
     "after_step": "(step): called when all optimizers of a step have stepped",
     "metrics": "{name: number} of the last step for the log, besides the losses (kl, codes in use)",
     "worst_step": "(total) -> int: the step that needs the most memory (a lazy regulariser's first)",
+    "stages": "(total) -> {name: step}: parts of the run that need different memory, each with its worst step; "
+    "instead of worst_step",
     "average": "float: decay of the running mean of the weights that samples are drawn from",
     "training_only": "names of modules that only training needs, such as critics: they are None in the running mean, "
     "and not in the weights that are exported",
@@ -151,6 +153,7 @@ OF_ITS_FILE = {
 OF_ITS_SETTINGS = {
     "clip_gradient": "float: largest norm of the gradients of an optimizer, 0 for any",
     "start": "str: weights to go on from, none where it is empty",
+    "memory": "float: GB that a step may take; it is computed in parts that do, 0 for any",
     "steps": "int: length of a run, which --steps and --epochs cannot change then",
 }
 OF_ITS_DATA = {  # besides `batch` and `validation`, see trainer.Source
@@ -183,6 +186,10 @@ class Generator(Protocol):
 
     def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> torch.Tensor:
         """Random latents (N, D), row i from seeds[i] alone."""
+        ...
+
+    def unready(self) -> str:
+        """Why it cannot draw yet, as the end of a sentence, "" when it can; where it is missing, it can."""
         ...
 
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:

@@ -14,5 +14,6 @@ MODELS = {
     "vgg-slim": "artcli.models.vgg_slim",
     "vqgan": "artcli.models.vqgan",
     "vqvae": "artcli.models.vqvae",
+    "vqvae2": "artcli.models.vqvae2",
 }
 SECOND_STAGES = ("prior",)  # which learn the codes of a finished model: its run, file or name stands before the data

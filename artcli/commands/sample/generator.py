@@ -87,6 +87,9 @@ class Sampler:
                 f"{self.title} cannot do {ABILITIES[ability][1]}; it can do: {there or 'nothing of the sort'}."
                 f"{self._second_stage(ability)}"
             )
+        if "generate" in ABILITIES[ability][0] and hasattr(self.model, "unready") and (why := self.model.unready()):
+            line = self.loaded.spec.command or "artgen train with its settings"
+            raise UsageError(f"{self.title} {why}; go on with: {line}")
 
     def _second_stage(self, ability: str) -> str:
         """What makes a model of codes draw."""
