@@ -7,8 +7,9 @@ paper's own checkpoints.
 
 import functools
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,10 +17,11 @@ from torch import nn
 from artcli.errors import UsageError
 from artcli.models.vqvae import Grid
 from artcli.nn import checks
+from artcli.nn.critic import Critic
 from artcli.nn.inference import inference
 from artcli.nn.latents import lerp
-from artcli.nn.measure import middle, psnr
-from artcli.nn.patchgan import PatchGAN, hinge
+from artcli.nn.measure import VARIANCE, middle, psnr
+from artcli.nn.patchgan import PatchGAN, cross_entropy, hinge
 from artcli.nn.precision import full
 from artcli.nn.quantise import VectorQuantiser
 from artcli.nn.schedule import trapezoid
@@ -29,6 +31,7 @@ from artcli.pretrained.perceptual import Perceptual
 from artcli.training import parallel
 from artcli.training.contract import Batch, Exported
 
+ERRORS, CRITICS = ("split", "absolute", "squared"), ("patches", "whole")
 _LEAST = 32  # pixels that the critic's layers need
 _HEAVIEST = 1e4  # weight that the critic can get (the paper's code)
 
@@ -41,9 +44,13 @@ class Config:
     widths: channels from the full resolution down, each level half the sides of the one before.  blocks: residual
     blocks a level.  attention: at the lowest level.  groups: of the normalisations.  codes, code_width: the codebook.
     decay: of its running means; at 0 gradients move it.
+    error: "split", the absolute error of the brightness beside that of the colours; "absolute", that of all channels
+    alike, of values in -1..1, as in the paper; "squared", over the variance of natural pictures.
     color: weight of the absolute error of the colours beside that of the brightness.  commitment: pull of the features
     to their codes.  warm_up: steps in which a falling part of the features reaches the decoder as they are.
     perceptual: weight of the perceptual distance, measured with `net`; perceptual_start: steps without it.
+    groups: 0 for plain networks of strided convolutions without normalisation, whose width is the last of `widths`.
+    critic: "patches" with the hinge loss, or "whole" pictures with the minimax loss, which `adversary` weighs as it is.
     adversary: weight of the critic's loss, after it was scaled to the gradient of the other losses at the last layer;
     critic_start: first steps without the critic; critic_ahead: steps in which the critic alone learns before its loss
     counts.  An untrained critic spoils the pictures, and so does one that always wins: from critic_start on, a lower
@@ -60,12 +67,14 @@ class Config:
     codes: int = 1024
     code_width: int = 64
     decay: float = 0.99
+    error: str = "split"
     color: float = 2.0
     commitment: float = 0.25
     warm_up: int = 1000
     perceptual: float = 1.0
     perceptual_start: int = 0
     net: str = "clip-mini"
+    critic: str = "patches"
     adversary: float = 0.1
     critic_start: int = 10_000
     critic_ahead: int = 60
@@ -82,6 +91,8 @@ class Config:
                 "crop",
                 "commitment",
                 "decay",
+                "groups",
+                "attention",
                 "warm_up",
                 "perceptual",
                 "perceptual_start",
@@ -91,13 +102,15 @@ class Config:
             },
         )
         checks.below_one(self, "decay")
+        checks.one_of(self, "error", ERRORS)
+        checks.one_of(self, "critic", CRITICS)
         for side in {self.size, self.crop} - {0}:
             checks.divisible(side, self.sizes.factor)
         if self.adversary and (self.crop or self.size) < _LEAST:
             raise UsageError(f"the critic needs crops of at least {_LEAST} pixels, not {self.crop}; or set adversary=0")
         if self.crop > self.size:
             raise UsageError(f"crop {self.crop} is larger than the pictures' size {self.size}")
-        if wrong := [width for width in self.widths if width % self.groups]:
+        if wrong := [width for width in self.widths if self.groups and width % self.groups]:
             raise UsageError(f"widths {wrong[0]} cannot be divided into {self.groups} groups")
         if self.perceptual and self.channels != 3:
             raise UsageError("the perceptual distance needs colour pictures: set perceptual=0 for grey ones")
@@ -117,7 +130,23 @@ class Config:
         )
 
 
-PRESETS = {"mini": Config()}
+_CIFAR = Config(
+    size=32, crop=0, widths=(128, 128, 128), blocks=2, groups=0, codes=512, code_width=64, error="squared",
+    commitment=1.0, warm_up=0, perceptual=0.0, critic="whole", adversary=0.001, critic_start=2300, critic_ahead=0,
+    critic_lr=2e-4, critic_width=64, batch=128, epochs=20,
+)  # fmt: skip
+_PAPER = Config(
+    size=256, crop=0, widths=(128, 128, 256, 256, 512), blocks=2, attention=True, groups=32, code_width=256, decay=0.0,
+    error="absolute", warm_up=0, net="vgg19", adversary=0.8, critic_ahead=0, critic_lr=5.4e-5, critic_width=64,
+    batch=12, lr=5.4e-5,
+)  # fmt: skip
+PRESETS = {
+    "mini": Config(),
+    "cifar10": _CIFAR,  # critic_start: six and a half epochs
+    "cifar10-cold": replace(_CIFAR, critic_start=0),  # without these epochs, for comparison
+    "paper-f16": _PAPER,
+    "paper-f8": replace(_PAPER, widths=(128, 128, 256, 512), codes=8192),
+}
 
 
 class Model(nn.Module):
@@ -129,10 +158,11 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.net = VQGAN(config.sizes)
-        _pass_on(self.net)
+        if config.groups:
+            _pass_on(self.net)
         del self.net.quantize  # it is trained as:
         self.quantiser = VectorQuantiser(config.codes, config.code_width, config.decay)
-        self.critic = PatchGAN(config.channels, config.critic_width) if config.adversary else None
+        self.critic = _critic(config) if config.adversary else None
         self.step = 0
         self._last: dict[str, float] = {}
 
@@ -163,20 +193,39 @@ class Model(nn.Module):
         rebuilt, features, codes = self._through(images, batch)
         self.quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
         parts = self._errors(images, rebuilt, self.step >= self.config.perceptual_start)
-        alike = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
+        alike = parts[self._error] + self.config.perceptual * parts.get("perceptual", 0.0)
         loss = alike + self.quantiser.loss(features, codes, self.config.commitment)
         critic = self.critic if self.step >= self.config.critic_start else None
         if critic is not None and self.step >= self.config.critic_start + self.config.critic_ahead:
-            fooled = -full(critic(rebuilt)).mean()
-            weight = self._weight(alike, fooled)
-            loss = loss + weight * fooled
+            found, weight = self._adversary(alike, full(critic(rebuilt)))
+            loss = loss + found
             parts |= {"weight": weight}
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "vqgan", loss
         if critic is not None:
             real, fake = (full(critic(side)) for side in (images, rebuilt.detach()))
             self._last |= {"real": float(real.detach().mean()), "fake": float(fake.detach().mean())}
-            yield "critic", hinge(real, fake)
+            yield "critic", self._judged(real, fake)
+
+    def _adversary(self, alike: torch.Tensor, judged: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weighted loss of what the critic says of rebuilt pictures, and the weight.  alike: the other losses."""
+        if self.config.critic == "whole":
+            weight = torch.tensor(self.config.adversary, device=judged.device)
+            return -weight * cross_entropy(judged, 0.0), weight  # what the critic wins is lost
+        fooled = -judged.mean()
+        weight = self._weight(alike, fooled)
+        return weight * fooled, weight
+
+    def _judged(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        """The critic's loss."""
+        if self.config.critic == "whole":
+            return (cross_entropy(real, 1.0) + cross_entropy(fake, 0.0)) / 2
+        return hinge(real, fake)
+
+    @property
+    def _error(self) -> str:
+        """Which of the errors is learned from."""
+        return "l1" if self.config.error == "split" else self.config.error
 
     def _crop(self, batch: Batch) -> torch.Tensor:
         """A part of each picture at a place of its own."""
@@ -195,14 +244,17 @@ class Model(nn.Module):
     def _errors(self, images: torch.Tensor, rebuilt: torch.Tensor, perceptual: bool) -> dict[str, torch.Tensor]:
         error = rebuilt - images
         brightness = error.mean(1, keepdim=True)  # larger than the error of the colours, whose signs it would decide
-        found = {"l1": brightness.abs().mean() + self.config.color * (error - brightness).abs().mean()}
+        if self.config.error == "split":
+            found = {"l1": brightness.abs().mean() + self.config.color * (error - brightness).abs().mean()}
+        else:
+            found = {self._error: _plain_errors(error)[self._error]}
         if perceptual and self.config.perceptual:
             found["perceptual"] = self._distance(rebuilt, images).mean()
         return found
 
     def _weight(self, alike: torch.Tensor, fooled: torch.Tensor) -> torch.Tensor:
         """What makes the critic's gradient as long as that of the error, seen from the last layer (equation 7)."""
-        last = self.net.decoder.conv_out.weight
+        last: Any = self.net.decoder.conv_out.weight
         wanted, found = (torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (alike, fooled))
         return self.config.adversary * (wanted / (found + 1e-4)).clamp(max=_HEAVIEST).detach()
 
@@ -211,12 +263,15 @@ class Model(nn.Module):
 
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """loss without the critic's; l1; perceptual; psnr in dB, of the pictures' middles of the size of the crops."""
+        """loss without the critic's; l1; perceptual; of the pictures' middles of the size of the crops.
+
+        absolute: the mean error of values in -1..1.  squared: the mean one in 0..1 over the variance.  psnr: in dB.
+        """
         images = middle(batch.images, self.config.crop) if self.config.crop else batch.images
         rebuilt, _, _ = self._through(images)
         parts = self._errors(images, rebuilt, perceptual=True)
-        loss = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
-        return {"loss": loss, **parts, "psnr": psnr(rebuilt.clamp(0, 1), images)}
+        loss = parts[self._error] + self.config.perceptual * parts.get("perceptual", 0.0)
+        return {"loss": loss, **parts, **_plain_errors(rebuilt - images), "psnr": psnr(rebuilt.clamp(0, 1), images)}
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -272,6 +327,17 @@ class Model(nn.Module):
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
         """The straight way between features."""
         return lerp(start, end, part)
+
+
+def _critic(config: Config) -> nn.Module:
+    if config.critic == "whole":
+        return Critic(config.channels, config.critic_width, config.crop or config.size)
+    return PatchGAN(config.channels, config.critic_width)
+
+
+def _plain_errors(error: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Of pictures in 0..1: absolute in -1..1, as networks see them, and squared over the variance."""
+    return {"absolute": 2 * error.abs().mean(), "squared": error.square().mean() / VARIANCE}
 
 
 def _pass_on(net: VQGAN) -> None:
