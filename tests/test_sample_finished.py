@@ -89,6 +89,19 @@ def test_between_pictures_and_beside_a_run(invoke, folder, photo):
     assert result.stdout == "last-compare.png\n"
 
 
+def test_a_film_between_pictures_by_a_bundled_model(invoke, folder, photo):
+    photograph(folder / "other.png", (40, 30))
+    flags = ["--between", "photo.png", "other.png", "--size", 32, "--fps", 4, "--duration", 1]
+    result = invoke("sample", "vqgan-mini", *flags, "-o", "way.gif")
+    assert result.exit_code == 0, result.stderr
+    film = Image.open("way.gif")
+    first = np.asarray(film.convert("RGB")).astype(int)
+    film.seek(film.n_frames - 1)
+    last = np.asarray(film.convert("RGB")).astype(int)
+    assert invoke("sample", "vqgan-mini", "--reconstruct", "photo.png", "--size", 32, "-o", "a.png").exit_code == 0
+    assert film.n_frames == 4 and np.abs(first - pixels("a.png")[-32:]).mean() < 8 < np.abs(first - last).mean()
+
+
 def test_a_diffusion_model_draws_what_words_say(invoke, folder, tiny_prior):
     for number, run in enumerate((tiny_prior, tiny_prior / diffusion.FILE)):
         result = invoke("sample", run, "--prompt", "red car", "--seed", "3-4", "-o", f"{number}.png")

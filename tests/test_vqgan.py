@@ -492,3 +492,15 @@ def test_the_groups_travel_with_our_files(tmp_path):
     model.export(tmp_path)
     with safe_open(tmp_path / "vqgan.safetensors", "pt") as file:
         assert json.loads(file.metadata()["vqgan"])["groups"] == asdict(TINY.sizes)["groups"] == 4
+
+
+@pytest.mark.parametrize("more", [[], ["--tileable"]])
+@pytest.mark.parametrize("made", [CIFAR, TINY], ids=["cifar10", "papers"])
+def test_dream_draws_with_any_run(invoke, folder, tiny_clip, made, more):
+    model = seeded(lambda: Model(replace(made, adversary=0.0)))
+    train(model, pictures(4, 32), 2)
+    model.export(folder / "run" / "model")
+    flags = ["--size", 64, "--steps", 3, "--cutouts", 4, "--low-res", 0, "--prior", "none", "--seed", 1]
+    result = invoke("dream", "banana", "--clip", tiny_clip, "--vqgan", "run", *flags, *more, "-o", "a.png")
+    assert result.exit_code == 0, result.stderr
+    assert (folder / "a.png").stat().st_size > 100

@@ -109,6 +109,8 @@ def furnish(folder: Path) -> None:
 def write_stage(run: Path, kind: str = "vqvae", **changes: Any) -> Path:
     """A run whose codes a prior can learn."""
     made = seeded(lambda: backend(kind).Model(config(kind, **changes)))
+    if hasattr(made, "histogram"):
+        made.histogram += 1  # as in its second stage
     told = {"model": kind, "config": dataclasses.asdict(made.config), "data": {}, "seed": 0, "step": 0}
     run.mkdir()
     checkpoint.export(run / "weights.safetensors", finished.state(made), told)

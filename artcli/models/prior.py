@@ -34,9 +34,9 @@ SHOWN = 6  # prompts of the report's grid
 
 @dataclass(frozen=True)
 class Config:
-    """first_stage: a run of vqgan or vqvae, a bundled name, or a VQGAN checkpoint.  stage, codebook: what it is made
-    of and the fingerprint of its codebook, which are found.  size: of the pictures, 0 for those of the first stage;
-    channels likewise.
+    """first_stage: a run of vqgan, vqvae or vqvae2, a bundled name, or a VQGAN checkpoint.  stage, codebook: what it is
+    made of and the fingerprint of its codebook, which are found.  size: of the pictures, 0 for those of the first
+    stage; channels likewise.
 
     width, layers, heads: of the transformer.  hidden: part of the codes that it cannot see in training, so that it does
     not learn small sets by heart.  unconditional: learn no classes where there are some.  texts: length of a text's
@@ -77,10 +77,12 @@ def settle(config: Config) -> Config:
     """The settings with what the first stage says.  Raises UsageError: it has other pictures, or is none."""
     if not config.first_stage:
         raise UsageError("a prior learns the codes of another model, its first stage: artgen train prior RUN DATA")
-    stage, size = first_stage.find(config.first_stage)
+    stage, usual = first_stage.find(config.first_stage)
     if config.channels not in (0, stage.channels):
         raise UsageError(f"{config.first_stage} codes pictures of {stage.channels} channels, not {config.channels}")
-    size = config.size or size
+    size = config.size or usual
+    if stage.fixed and size != usual:
+        raise UsageError(f"{config.first_stage} codes pictures of {usual} pixels only, not of {size}")
     checks.divisible(size, stage.factor)
     told: dict[str, Any] = {
         "stage": stage.describe(),
@@ -207,7 +209,9 @@ class Model(nn.Module):
 
     def of_size(self, width: int, height: int) -> None:
         """Draw pictures of about this size from now on, larger than those learned from by a sliding window, no side
-        smaller than theirs; pixels."""
+        smaller than theirs; pixels.  A first stage of one size draws none but that."""
+        if self.first.fixed:
+            return
         scale = max(1.0, self.config.size / min(width, height))
         self.grid = (round(height * scale / self.first.factor), round(width * scale / self.first.factor))
 

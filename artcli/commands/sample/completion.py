@@ -54,6 +54,8 @@ def _side(session: "Session") -> int:
     size, factor = session.request.size, session.sampler.model.first.factor
     if size is None:
         return session.sampler.side
+    if session.sampler.model.first.fixed:
+        raise UsageError(f"{session.sampler.title} works at its own size only: leave --size out")
     if size[0] != size[1]:
         raise UsageError(f"--complete works on squares, not on {size[0]}x{size[1]} pixels: --size {min(size)}")
     if size[0] % factor or size[0] < session.sampler.side:

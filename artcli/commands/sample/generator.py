@@ -36,7 +36,7 @@ ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
 }
 # Sixteen pictures of 128 x 128 at once: enough to keep a processor busy, little beside the memory of any machine.
 MOST_AT_ONCE, PIXELS_AT_ONCE = 16, 2**18
-FIRST_STAGES = ("vqgan", "vqvae")  # whose codes artgen train prior learns
+FIRST_STAGES = ("vqgan", "vqvae", "vqvae2")  # whose codes artgen train prior learns
 TRANSLATORS = ("cyclegan", "pix2pix")  # which artgen cyclegan applies
 FOR_MOMENTS = 2**22  # numbers drawn to learn how latents are distributed
 
