@@ -143,11 +143,14 @@ class Model(nn.Module):
             ]
         )  # fmt: skip
         self.register_buffer("histogram", torch.zeros(config.levels, config.codes))  # of the second stage's pictures
-        self._counts = Parts()
+        self.register_buffer("rebuilding", torch.zeros(()))  # running mean of the first stage's loss
+        self._parts = Parts()
         self._error = torch.zeros(())
+        self._last: torch.Tensor | None = None  # `loss` of the last step, as in `validate`
         self.step = 0
 
     histogram: torch.Tensor
+    rebuilding: torch.Tensor
 
     # pictures and codes ---------------------------------------------------------------------------------------------
 
@@ -216,20 +219,25 @@ class Model(nn.Module):
             yield "codes", self._codes_loss(batch)
             return
         grids = self.choose(batch.images)
-        self._count(batch, grids)
         known = self._known(batch.labels, len(batch))
         if self.classes:
             known = forget(known, batch.uniform(), self.classes)
+        costs: list[torch.Tensor] = []
         for level, (name, side) in enumerate(zip(self.config.names, self.config.sides, strict=True)):
-            yield name, self._cost(level, grids, known, batch.uniform(side, side) < self.config.prior_hidden)
+            cost = self._cost(level, grids, known, batch.uniform(side, side) < self.config.prior_hidden)
+            costs.append(cost.detach())
+            if len(costs) == self.config.levels:  # nobody may ask for more than the last cost
+                self._note(batch, self._mean(costs), self._count(grids))
+            yield name, cost
 
     def _codes_loss(self, batch: Batch) -> torch.Tensor:
         levels, known = self._walk(batch.images)
         for quantiser, (features, codes) in zip(self.quantisers, levels, strict=True):
             quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
         error = F.mse_loss(self._picture(known), batch.images)
-        self._error = error.detach()
-        return self._loss(error, levels)
+        self._error, loss = error.detach(), self._loss(error, levels)
+        self._note(batch, loss.detach(), torch.zeros_like(self.histogram))
+        return loss
 
     def _loss(self, error: torch.Tensor, levels: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
         pulls = [
@@ -245,10 +253,17 @@ class Model(nn.Module):
         logits = self.priors[level](grids[level], labels, grids[:level], hidden)
         return F.cross_entropy(full(logits), grids[level])
 
-    def _count(self, batch: Batch, grids: Sequence[torch.Tensor]) -> None:
+    def _mean(self, costs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Over the codes of all levels."""
+        areas = costs[0].new_tensor([side**2 for side in self.config.sides])
+        return (torch.stack(tuple(costs)) * areas).sum() / areas.sum()
+
+    def _count(self, grids: Sequence[torch.Tensor]) -> torch.Tensor:
         """For the histogram that the priors have to beat."""
-        counts = [grid.flatten().bincount(minlength=self.config.codes) for grid in grids]
-        self._counts.add(batch.first, len(batch), torch.stack(counts).to(self.histogram))
+        return torch.stack([grid.flatten().bincount(minlength=self.config.codes) for grid in grids]).to(self.histogram)
+
+    def _note(self, batch: Batch, loss: torch.Tensor, counts: torch.Tensor) -> None:
+        self._parts.add(batch.first, len(batch), loss * (len(batch) / batch.whole), counts)
 
     def _known(self, given: torch.Tensor | None, count: int) -> torch.Tensor:
         if given is None or not self.classes:
@@ -256,18 +271,22 @@ class Model(nn.Module):
         return given
 
     def after_step(self, step: int) -> None:
+        loss, counts = (parallel.all_sum(total) for total in self._parts.take())
         if step >= self.config.codes_steps:
-            self.histogram += parallel.all_sum(self._counts.take()[0])
+            self.histogram += counts
+            self._last = self.rebuilding + loss
             return
         for quantiser in self.quantisers:
             quantiser.update(parallel.all_sum)
+        self.rebuilding.lerp_(loss, max(0.01, 1 / (1 + step)))
+        self._last = loss + math.log(self.config.codes)
 
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
         """loss: of the pictures, and what the priors take in nats per code.  error: the mean squared one in 0..1.
 
         In the second stage also, of every level, bits per code by the prior, by how common each code is among the
-        training pictures (histogram), and by codes that are all alike (uniform).
+        training pictures (histogram), and where all codes are as likely (uniform).
         """
         levels, known = self._walk(batch.images)
         error = F.mse_loss(self._picture(known), batch.images)
@@ -275,25 +294,24 @@ class Model(nn.Module):
         if self.step < self.config.codes_steps:
             return {"loss": loss + ignorance, "error": error}
         grids, labels = [codes for _, codes in levels], self._known(batch.labels, len(batch))
-        costs = torch.stack([self._cost(level, grids, labels) for level in range(self.config.levels)])
-        areas = costs.new_tensor([side**2 for side in self.config.sides])
-        found = {"loss": loss + (costs * areas).sum() / areas.sum(), "error": error}
+        costs = [self._cost(level, grids, labels) for level in range(self.config.levels)]
+        found = {"loss": loss + self._mean(costs), "error": error}
         for level, name in enumerate(self.config.names):
-            counts = self.histogram[level].double() + 1  # a code that was never seen is possible
-            common = -(counts / counts.sum()).log()[grids[level]].mean()
-            found[f"{name}_bits"] = costs[level] / _NATS
-            found[f"{name}_histogram"] = common.to(costs) / _NATS
-            found[f"{name}_uniform"] = costs.new_tensor(ignorance / _NATS)
+            chances = self.histogram[level].double() + 1  # a code that was never seen is possible
+            common = -(chances / chances.sum()).log()[grids[level]].mean().to(error)
+            bits = {"prior": costs[level], "histogram": common, "uniform": error.new_tensor(ignorance)}
+            found |= {f"{name}_bits/{by}": nats / _NATS for by, nats in bits.items()}
         return found
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of the last step of the first stage: error, and what it used of every codebook."""
+        """loss of the last step, as `validate` has it; in the first stage also error and the use of each codebook."""
+        found = {} if self._last is None else {"loss": float(self._last)}
         if self.step >= self.config.codes_steps:
-            return {}
+            return found
         uses = zip(self.config.names, self.quantisers, strict=True)
-        used = {f"{name}_{key}": value for name, book in uses for key, value in book.use().items()}
-        return {"error": float(self._error), **used}
+        used = {f"{key}/{name}": value for name, book in uses for key, value in book.use().items()}
+        return {**found, "error": float(self._error), **used}
 
     def warnings(self) -> list[str]:
         """A line for every codebook of which the last step used little."""
