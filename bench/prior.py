@@ -12,6 +12,8 @@ from statistics import median
 
 import torch
 
+from artcli.models import prior
+from artcli.nn.gpt import GPT
 from artcli.nn.pixelsnail import PixelSNAIL, uniform
 
 CODES, SEEDS = 512, [0, 1]
@@ -34,7 +36,18 @@ def pixelsnail(side: int, width: int) -> Draw:
     return lambda cached: model.sample(chances, labels, cached=cached)
 
 
-PRIORS: dict[str, Callable[[int, int], Draw]] = {"pixelsnail": pixelsnail}  # to what draws with a cache or without
+def gpt(side: int, width: int) -> Draw:
+    """The model prior, as deep and wide as its defaults, whatever the width."""
+    config = prior.Config()
+    model = stirred(GPT(CODES, CODES + 2, side**2, config.width, config.layers, config.heads)).eval()
+    start = model.tok_emb(torch.full((len(SEEDS),), CODES + 1)).detach()
+    return lambda cached: model.sample(SEEDS, start, (side, side), cached=cached)
+
+
+PRIORS: dict[str, Callable[[int, int], Draw]] = {
+    "pixelsnail": pixelsnail,
+    "gpt": gpt,
+}  # to what draws with a cache or without
 
 
 def main() -> None:
