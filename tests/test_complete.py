@@ -45,7 +45,7 @@ def test_a_shell_is_offered_names_without_torch(folder):
     Path("runs/0001-vae-a").mkdir(parents=True)
     Path("runs/0001-vae-a/run.toml").touch()
     for line, names in (
-        ("artgen train vq", ["vqgan", "vqvae"]),
+        ("artgen train vq", ["vqgan", "vqvae", "vqvae2"]),
         ("artgen train vqvae photos --preset ", ["default", "objects"]),
         ("artgen train vae photos --color y", ["ycbcr"]),
         ("artgen sample runs/", ["runs/0001-vae-a"]),
