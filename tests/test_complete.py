@@ -44,7 +44,7 @@ for line in json.load(sys.stdin):
 json.dump([offered, "torch" in sys.modules], sys.stdout)
 """
 WORDS = {
-    "artgen train vq": ["vqgan", "vqvae"],
+    "artgen train vq": ["vqgan", "vqvae", "vqvae2"],
     "artgen train vqvae photos --preset ": ["default", "objects"],
     "artgen train vae photos --color y": ["ycbcr"],
     "artgen train vae photos --crop s": ["stretch"],

@@ -13,6 +13,7 @@ from PIL import Image
 
 from artcli import weights
 from artcli.models import cyclegan, diffusion
+from artcli.nn.gpt import GPT
 from artcli.nn.vqgan import VQGAN, Sizes
 from artcli.pretrained import vqgan as vqgan_files
 from artcli.training import checkpoint
@@ -88,6 +89,19 @@ def test_between_pictures_and_beside_a_run(invoke, folder, photo):
     assert result.stdout == "last-compare.png\n"
 
 
+def test_a_film_between_pictures_by_a_bundled_model(invoke, folder, photo):
+    photograph(folder / "other.png", (40, 30))
+    flags = ["--between", "photo.png", "other.png", "--size", 32, "--fps", 4, "--duration", 1]
+    result = invoke("sample", "vqgan-mini", *flags, "-o", "way.gif")
+    assert result.exit_code == 0, result.stderr
+    film = Image.open("way.gif")
+    first = np.asarray(film.convert("RGB")).astype(int)
+    film.seek(film.n_frames - 1)
+    last = np.asarray(film.convert("RGB")).astype(int)
+    assert invoke("sample", "vqgan-mini", "--reconstruct", "photo.png", "--size", 32, "-o", "a.png").exit_code == 0
+    assert film.n_frames == 4 and np.abs(first - pixels("a.png")[-32:]).mean() < 8 < np.abs(first - last).mean()
+
+
 def test_a_diffusion_model_draws_what_words_say(invoke, folder, tiny_prior):
     for number, run in enumerate((tiny_prior, tiny_prior / diffusion.FILE)):
         result = invoke("sample", run, "--prompt", "red car", "--seed", "3-4", "-o", f"{number}.png")
@@ -128,11 +142,127 @@ def test_a_run_that_draws_from_words_is_tried_with_those_asked_for(invoke, folde
     assert result.exit_code == 0, result.stderr
 
 
+# --- both stages of the paper in one file --------------------------------------------------------------------------
+
+
+CODES, WIDTH, HEADS = 16, 32, 4
+PROJECT = """model:
+  target: taming.models.cond_transformer.Net2NetTransformer
+  params:
+    transformer_config:
+      params:
+        vocab_size: 16
+        n_head: 4
+    cond_stage_config:
+"""
+KNOWN = {
+    "classes": PROJECT + "      target: taming.models.util.Labelator\n      params:\n        n_classes: 3\n",
+    "nothing": PROJECT + "      __is_unconditional__\n",
+}
+
+
+def two_stages(path, layers=2, side=4, **changed):
+    """A checkpoint as the paper's Net2NetTransformer writes it, with masks and losses; and its transformer."""
+    rng = torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return 0.3 * torch.randn(*shape, generator=rng)
+
+    net = {"tok_emb.weight": random(CODES, WIDTH), "pos_emb": random(1, side**2, WIDTH)}
+    for layer in range(layers):
+        at = f"blocks.{layer}"
+        for name in ("ln1", "ln2"):
+            net |= {f"{at}.{name}.weight": 1 + random(WIDTH), f"{at}.{name}.bias": random(WIDTH)}
+        for name in ("key", "query", "value", "proj"):
+            net |= {f"{at}.attn.{name}.weight": random(WIDTH, WIDTH), f"{at}.attn.{name}.bias": random(WIDTH)}
+        net[f"{at}.attn.mask"] = torch.ones(1, 1, side**2, side**2).tril()
+        net |= {f"{at}.mlp.0.weight": random(4 * WIDTH, WIDTH), f"{at}.mlp.0.bias": random(4 * WIDTH)}
+        net |= {f"{at}.mlp.2.weight": random(WIDTH, 4 * WIDTH), f"{at}.mlp.2.bias": random(WIDTH)}
+    net |= {"ln_f.weight": 1 + random(WIDTH), "ln_f.bias": random(WIDTH), "head.weight": random(CODES, WIDTH)}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first = VQGAN(KINDS["taming"]).state_dict()
+    state = {f"first_stage_model.{name}": tensor for name, tensor in first.items()}
+    state |= {"first_stage_model.loss.logvar": torch.zeros(())}
+    state |= {f"transformer.{name}": tensor for name, tensor in net.items()} | changed
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": {n: t for n, t in state.items() if t is not None}, "epoch": 3, "global_step": 9}, path)
+    gpt = GPT(CODES, CODES, side**2, WIDTH, layers, HEADS)
+    gpt.load_state_dict({name: tensor for name, tensor in net.items() if not name.endswith("mask")})
+    return gpt
+
+
+def drawn_by_hand(path, gpt, seed, token, size=(4, 4)):
+    """The picture of the codes that the transformer draws behind this token."""
+    net = vqgan_files.load(str(path), torch.device("cpu"))
+    with torch.no_grad():
+        codes = gpt.sample([seed], gpt.tok_emb(torch.tensor([token])), (4, 4), size)
+        return 255 * net.decode(net.quantize.look_up(codes)).clamp(0, 1)[0].permute(1, 2, 0).numpy()
+
+
+def test_both_stages_of_the_paper_without_classes(invoke, folder):
+    gpt = two_stages(folder / "last.ckpt")
+    (folder / "last.yaml").write_text(KNOWN["nothing"])
+    result = invoke("sample", "last.ckpt", "--seed", "5-5", "-o", "a.png")
+    assert result.exit_code == 0, result.stderr
+    assert "prior of last.ckpt, 8x8" in result.stderr
+    assert np.abs(pixels("a.png") - drawn_by_hand("last.ckpt", gpt, 5, 0)).max() < 0.6
+    line = one_error_line(invoke("sample", "last.ckpt", "--class", "1", "-q").stderr)
+    assert line.endswith("was not trained to tell classes apart: leave --class out.")
+    result = invoke("sample", "last.ckpt", "--seed", "5-5", "--size", "36x32", "-o", "b.png")
+    assert result.exit_code == 0, result.stderr
+    assert np.abs(pixels("b.png") - drawn_by_hand("last.ckpt", gpt, 5, 0, (16, 18))).max() < 0.6
+
+
+def test_both_stages_of_the_paper_with_classes(invoke, folder):
+    """In the folders that the paper's code makes."""
+    gpt = two_stages(folder / "logs" / "checkpoints" / "last.ckpt")
+    (folder / "logs" / "configs").mkdir()
+    (folder / "logs" / "configs" / "2021-project.yaml").write_text(KNOWN["classes"])
+    path = "logs/checkpoints/last.ckpt"
+    result = invoke("sample", path, "--class", "2", "--seed", "5-5", "-o", "a.png")
+    assert result.exit_code == 0, result.stderr
+    assert np.abs(pixels("a.png") - drawn_by_hand(path, gpt, 5, 2)).max() < 0.6
+    line = one_error_line(invoke("sample", path, "--class", "3", "-q").stderr)
+    assert "--class '3' is not known; there are: 0, 1, 2, all." in line
+    assert invoke("sample", path, "--seed", "4-4", "-o", "b.png").exit_code == 0
+    assert np.abs(pixels("b.png") - drawn_by_hand(path, gpt, 4, 1)).max() < 0.6, "a class of the seed's own"
+
+
+def test_both_stages_without_a_configuration(invoke, folder, photo):
+    two_stages(folder / "last.ckpt")
+    for number, flags in enumerate(([], ["--class", "0"], ["--class", "7"])):
+        assert invoke("sample", "last.ckpt", *flags, "--seed", "5-5", "-o", f"{number}.png").exit_code == 0
+    assert (pixels("0.png") == pixels("1.png")).all() and (pixels("1.png") != pixels("2.png")).any()
+    result = invoke("sample", "last.ckpt", "--complete", "photo.png", "--keep", "left:1/2", "-o", "c.png")
+    assert result.exit_code == 0, result.stderr
+
+
+BROKEN = {
+    "is a prior of another codebook: it knows 12 codes, its first stage 16": {"head.weight": torch.zeros(12, WIDTH)},
+    "lacks 'blocks.1.mlp.2.bias' of the transformer": {"blocks.1.mlp.2.bias": None},
+    "holds no transformer that artgen knows": {"ln_f.bias": torch.zeros(3)},
+}
+
+
+@pytest.mark.parametrize("says", BROKEN)
+def test_second_stages_that_do_not_fit(invoke, folder, says):
+    two_stages(folder / "last.ckpt", **{f"transformer.{name}": value for name, value in BROKEN[says].items()})
+    result = invoke("sample", "last.ckpt", "-q")
+    assert result.exit_code == 3 and says in one_error_line(result.stderr)
+
+
+def test_a_second_stage_that_is_told_pictures(invoke, folder):
+    two_stages(folder / "last.ckpt", **{"cond_stage_model.quantize.embedding.weight": torch.zeros(4, 4)})
+    result = invoke("sample", "last.ckpt", "-q")
+    assert result.exit_code == 3 and "draws from other pictures, such as depth" in one_error_line(result.stderr)
+
+
 REFUSED = [
     (["clip-mini"], 2, "kind 'clip'"),
     (["monet-mini"], 2, "artgen cyclegan PICTURES --model monet-mini"),
     (["vqgan-mni"], 2, "no run vqgan-mni"),
-    (["vqgan-mini"], 2, "cannot do random samples; it can do: --reconstruct, --between."),
+    (["vqgan-mini"], 2, "cannot do random samples; it can do: --reconstruct, --between. Its second stage can"),
     (["vqgan-mini", "--reconstruct", "photo.png", "--checkpoint", "best"], 2, "--checkpoint chooses within a run"),
     (["photo.png", "--reconstruct", "photo.png"], 3, "no weights file"),
     (["cut.safetensors"], 3, "cut.safetensors is damaged"),

@@ -27,10 +27,12 @@ WAYS = {
     "diffusion": OF_SAMPLES + OF_LATENTS,
     "painter": [TO_AND_BACK],
     "pix2pix": [],
+    "prior": [TO_AND_BACK, *OF_SAMPLES],
     "upscaler": [TO_AND_BACK],
     "vgg-slim": [],
     "vqgan": [TO_AND_BACK, BETWEEN],
     "vqvae": [TO_AND_BACK, BETWEEN, *OF_SAMPLES],
+    "vqvae2": [TO_AND_BACK, BETWEEN, *OF_SAMPLES],
 }  # all others go every way
 CHANGES = {"adain": {"styles": "data/cats"}, "vae": {"conditional": True}}
 
@@ -49,6 +51,7 @@ def runs(folder):
     """Makes the run folder of a model, described as `artgen train` describes it."""
     write_data(folder / "data")
     weights_file(folder / tiny.TEACHER, (8, 8, 12, 12, 12))
+    tiny.write_stage(folder / tiny.STAGE)
 
     def make(name):
         run = folder / "runs" / name
@@ -56,6 +59,9 @@ def runs(folder):
             return
         config = tiny.config(name, **CHANGES.get(name, {}))
         model = seeded(lambda: tiny.backend(name).Model(config, len(CLASSES)))
+        config = model.config
+        if hasattr(model, "histogram"):
+            model.histogram += 1  # as in the second stage
         data = {"path": str(folder / "data"), "preparation": {"size": config.size, "color": "rgb"}, "classes": CLASSES}
         data |= {"val_fraction": 0.25, "balanced": False, "augmentation": {}}
         description = {"model": name, "config": dataclasses.asdict(config), "data": data, "seed": 0, "step": 0}

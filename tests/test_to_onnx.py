@@ -37,8 +37,10 @@ CHANGES = {
     "vae": {"width": 1, "conditional": True},
     "vqgan": {"size": 16, "attention": True, "adversary": 0.0},
     "vqvae": {"residuals": 1},
+    "vqvae2": {"residuals": 1},
 }
-VARIANTS = [*TINY, *(name for name in CHANGES if name not in TINY)]
+CANNOT = ("prior",)  # one code after the other is not one pass
+VARIANTS = [*(name for name in TINY if name not in CANNOT), *(name for name in CHANGES if name not in TINY)]
 
 
 def config(name, teacher):

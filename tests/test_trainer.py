@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from artcli.errors import ArtgenError, UsageError, WeightsError
-from artcli.training import checkpoint, finished, trainer
+from artcli.training import checkpoint, finished, memory, trainer
 from artcli.training.contract import Batch
 from artcli.training.trainer import Plan, Trainer
 
@@ -219,6 +220,52 @@ def test_the_rehearsal_is_the_most_expensive_step():
     model = Lazy()
     make(model=model).rehearse()
     assert model.asked == (TOTAL - 2,)
+
+
+def staged(monkeypatch, sizes, **plan):
+    """A trainer whose model has two stages, which take these bytes, divided by the parts of a batch."""
+
+    class Staged(Toy):
+        asked = ()
+
+        def stages(self, total):
+            return {"first": 0, "second": 3}
+
+        def learning_rate(self, step, total):
+            self.asked = (*self.asked, step)
+            return {}
+
+    def peak(device, compute):
+        compute()
+        return sizes[made.model.asked[-1]] // made.micro
+
+    monkeypatch.setattr("artcli.training.memory.peak", peak)
+    made = make(model=Staged())
+    made.plan = replace(made.plan, **plan)
+    return made
+
+
+def test_every_stage_is_rehearsed_and_says_what_it_takes(monkeypatch):
+    staging = staged(monkeypatch, {0: 100, 3: 700})
+    assert staging.rehearse() == {"first": 100, "second": 700}
+    assert staging.model.asked == (0, 3) and staging.micro == 1
+
+
+def test_what_takes_more_than_it_may_is_computed_in_parts(monkeypatch):
+    sizes = {0: 2**30, 3: 3 * 2**30}
+    staging = staged(monkeypatch, sizes, memory=1.0)
+    assert max(staging.rehearse().values()) <= 2**30 and staging.micro == 4
+    going_on = staged(monkeypatch, sizes, memory=1.0)
+    going_on.step = 2  # other parts would round otherwise than those of before
+    going_on.rehearse()
+    assert going_on.micro == 1
+
+
+def test_the_memory_of_a_computation():
+    if not memory.peak(CPU, lambda: None):
+        pytest.skip("this system does not say")
+    least, most = (memory.peak(CPU, lambda n=n: torch.zeros(n)) for n in (1, 2**26))
+    assert 2**27 < most - least < 2**30
 
 
 # --- going on -------------------------------------------------------------------------------------------------------

@@ -10,14 +10,16 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from artcli.errors import UsageError, WeightsError
-from artcli.models.vqgan import Config, Model
+from artcli.models.vqgan import PRESETS, Config, Model
+from artcli.nn.discriminator import Discriminator
 from artcli.nn.patchgan import PatchGAN, hinge
 from artcli.nn.vqgan import VQGAN, Sizes, sizes_of
 from artcli.pretrained import vqgan as vqgan_files
 from artcli.pretrained.perceptual import Perceptual
-from tests.batches import assert_learns, batch, copies_of, pictures, seeded, train, train_step
+from tests.batches import assert_learns, batch, before_and_after, copies_of, pictures, seeded, train, train_step
 
 quick = settings(deadline=None, max_examples=12)
 CPU = torch.device("cpu")
@@ -122,6 +124,7 @@ KINDS = {
     "ours": Sizes((8, 16, 24), 1, (), False, 8, 12, 8, groups=4),
     "grey": Sizes((32,), 1, (0,), False, 8, 12, 8, channels=1),
 }
+PLAIN = Sizes((8, 8, 8), 2, (), False, 4, 12, 4, groups=0)
 
 
 @pytest.mark.parametrize("sizes", KINDS.values(), ids=KINDS)
@@ -171,6 +174,20 @@ def test_the_nearest_code_is_the_nearest(codes, width, side, seed):
     chosen = book.nearest(features)
     torch.testing.assert_close(distances.gather(1, chosen[:, None])[:, 0], distances.min(1).values)
     assert torch.equal(book.look_up(chosen).movedim(1, -1), book.vectors[chosen])
+
+
+def test_plain_networks():
+    """Two strided convolutions, two residual blocks, no normalisation; a picture changes its own codes only."""
+    made = net(PLAIN)
+    images = torch.rand(2, 3, 16, 24)
+    features = made.encode(images)
+    assert features.shape == (2, 4, 4, 6) and made.decode(features).shape == images.shape
+    assert not any(isinstance(layer, torch.nn.GroupNorm) for layer in made.modules())
+    torch.testing.assert_close(made.encode(images[:1]), features[:1])
+    assert made.decoder.conv_out.weight.shape[1] == 3
+    made.decoder.wraps = True
+    rolled = made.decode(features.roll((1, 2), (2, 3)))
+    torch.testing.assert_close(rolled, made.decode(features).roll((4, 8), (2, 3)))
 
 
 def test_gumbel_codes_are_chosen_by_logits():
@@ -269,6 +286,71 @@ def test_the_discriminators_weight_makes_the_gradients_alike():
     assert model._weight(alike, 0 * last.sum()).item() == pytest.approx(0.8 * 1e4)  # held
 
 
+CIFAR = replace(PRESETS["cifar10"], widths=(8, 8, 8), discriminator_width=4, codes=16, code_width=8, batch=4)
+
+
+def test_the_discriminator_of_whole_pictures_plays_minimax():
+    """The losses by hand, and the net moved by the weight as it is."""
+    model, images = seeded(lambda: Model(replace(CIFAR, discriminator_start=0, adversary=0.5))), pictures(4, 32)
+    judged = torch.tensor([[0.3], [-1.2]])
+    found, weight = model._adversary(torch.zeros(()), judged)
+    chance = judged.sigmoid()
+    assert found.item() == pytest.approx(0.5 * (1 - chance).log().mean().item()) and weight == 0.5
+    real, fake = torch.tensor([[2.0]]), torch.tensor([[0.5]])
+    by_hand = -(real.sigmoid().log() + (1 - fake.sigmoid()).log()) / 2
+    assert model._judged(real, fake).item() == pytest.approx(by_hand.item())
+    before = copies_of(model.discriminator)
+    train(model, images, 2)
+    assert any(not torch.equal(before[name], now) for name, now in model.discriminator.state_dict().items())
+    assert seeded(lambda: Discriminator(3, 4, 32))(images).shape == (4, 1)
+
+
+@pytest.mark.parametrize("error", ["absolute", "squared"])
+def test_other_errors(error):
+    model, images = seeded(lambda: Model(replace(CIFAR, error=error, adversary=0.0))), pictures(4, 32)
+    rebuilt = images + 0.1 * torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
+    by_hand = {
+        "absolute": (2 * images - 2 * rebuilt).abs().mean(),
+        "squared": (images - rebuilt).square().mean() / 0.06,
+    }
+    found = model._errors(images, rebuilt, perceptual=True)
+    assert found.keys() == {error}
+    torch.testing.assert_close(found[error], by_hand[error])
+    assert model.validate(batch(images)).keys() == {"loss", "absolute", "squared", "psnr"}
+
+
+def test_the_presets_are_what_they_are_named_after():
+    assert {"mini", "cifar10", "cifar10-cold", "paper-f16", "paper-f8"} == PRESETS.keys()
+    warm, cold = PRESETS["cifar10"], PRESETS["cifar10-cold"]
+    assert replace(warm, discriminator_start=0) == cold and 6 <= warm.discriminator_start / (45_000 / warm.batch) <= 7
+    assert (warm.codes, warm.code_width, warm.size // warm.sizes.factor, warm.commitment) == (512, 64, 8, 1.0)
+    for name, factor in {"paper-f16": 16, "paper-f8": 8}.items():
+        config = PRESETS[name]
+        assert config.sizes.factor == factor and (config.adversary, config.decay) == (0.8, 0.0)
+    with torch.device("meta"):
+        made = VQGAN(PRESETS["paper-f16"].sizes)
+        cifar = Model(warm)
+    assert sum(p.numel() for p in made.parameters()) == 72_141_699
+    assert cifar.net.encoder.layers[-1].out_channels == 64
+
+
+def test_the_preset_cifar10_learns():
+    """With the discriminator from half of the steps on."""
+
+    def learn(model):
+        optimizers = model.optimizers()
+        for step in range(80):
+            model.begin(step)
+            train_step(model, optimizers, step, batch(pictures(8, 32), seed=step))
+
+    def loss(model):
+        return model.validate(batch(pictures(8, 32)))["squared"]
+
+    made = replace(CIFAR, widths=(16, 16, 16), codes=32, lr=3e-3, discriminator_start=40)
+    before, after = before_and_after(lambda: Model(made), learn, loss, seeds=range(2))
+    assert max(after) < 0.8 * min(before)
+
+
 @given(st.integers(0, 50))
 @quick
 def test_crops_are_parts_of_the_pictures(seed):
@@ -319,6 +401,25 @@ def test_an_exported_model_draws_the_same(tmp_path):
         drawn = model.net.decode(model.quantiser.look_up(codes))
         torch.testing.assert_close(loaded.decode(loaded.quantize.look_up(codes)), drawn, atol=0.02, rtol=0)
         assert (loaded.quantize.choose(loaded.encode(images)) == codes).float().mean() > 0.9
+
+
+def test_a_plain_model_is_exported_and_draws_the_same(tmp_path):
+    model = seeded(lambda: Model(replace(CIFAR, adversary=0.0)))
+    train(model, pictures(4, 32), 2)
+    model.export(tmp_path)
+    loaded = vqgan_files.load(str(tmp_path), CPU, encodes=True)
+    images = pictures(2, 32)
+    with torch.no_grad():
+        drawn = loaded.decode(loaded.quantize.look_up(loaded.quantize.choose(loaded.encode(images))))
+        torch.testing.assert_close(drawn.clamp(0, 1), model.reconstruct(images), atol=0.02, rtol=0)
+    assert not hasattr(vqgan_files.load(str(tmp_path), CPU), "encoder")
+    assert vqgan_files.is_one(tmp_path / "vqgan.safetensors")
+    tensors = vqgan_files.read(tmp_path / "vqgan.safetensors")
+    for changed in ({"new": 1}, {"widths": [8, 8]}):
+        told = json.dumps(asdict(loaded.sizes) | changed)
+        save_file(tensors, tmp_path / "b.safetensors", metadata={"vqgan": told})
+        with pytest.raises(WeightsError, match=r"is damaged|lacks|is no VQGAN"):
+            vqgan_files.load(str(tmp_path / "b.safetensors"), CPU)
 
 
 def stored(tmp_path, content, name="last.ckpt"):
@@ -393,3 +494,15 @@ def test_the_groups_travel_with_our_files(tmp_path):
     model.export(tmp_path)
     with safe_open(tmp_path / "vqgan.safetensors", "pt") as file:
         assert json.loads(file.metadata()["vqgan"])["groups"] == asdict(TINY.sizes)["groups"] == 4
+
+
+@pytest.mark.parametrize("more", [[], ["--tileable"]])
+@pytest.mark.parametrize("made", [CIFAR, TINY], ids=["cifar10", "papers"])
+def test_dream_draws_with_any_run(invoke, folder, tiny_clip, made, more):
+    model = seeded(lambda: Model(replace(made, adversary=0.0)))
+    train(model, pictures(4, 32), 2)
+    model.export(folder / "run" / "model")
+    flags = ["--size", 64, "--steps", 3, "--cutouts", 4, "--low-res", 0, "--prior", "none", "--seed", 1]
+    result = invoke("dream", "banana", "--clip", tiny_clip, "--vqgan", "run", *flags, *more, "-o", "a.png")
+    assert result.exit_code == 0, result.stderr
+    assert (folder / "a.png").stat().st_size > 100

@@ -40,10 +40,11 @@ def quantiser(codes=8, width=3, decay=0.99):
 def line(*codes, decay=0.9):
     """A codebook of numbers, whose codes have been in use."""
     book = quantiser(len(codes), 1, decay)
-    book.codebook.copy_(torch.tensor(codes)[:, None])
+    book.codebook.data.copy_(torch.tensor(codes)[:, None])
     book.counts.fill_(2.0)
     book.steps.fill_(1e6)  # past the start, where it follows faster
-    book.sums.copy_(2 * book.codebook)
+    if decay:
+        book.sums.copy_(2 * book.codebook)
     return book
 
 
@@ -80,13 +81,15 @@ def test_codes_that_bf16_cannot_tell_apart():
         assert book.nearest(values(1.0002, 1.0018)).flatten().tolist() == [0, 1]
 
 
-def test_the_gradient_goes_straight_through():
+@pytest.mark.parametrize("decay", [0.99, 0.0])
+def test_the_gradient_goes_straight_through(decay):
     features = noise(2, 3, 2, 2).requires_grad_()
     weights = noise(2, 3, 2, 2, seed=1)
-    vectors, codes = quantiser()(features)
-    torch.testing.assert_close(vectors, quantiser().look_up(codes))
+    book = quantiser(decay=decay)
+    vectors, codes = book(features)
+    torch.testing.assert_close(vectors, book.look_up(codes))
     (vectors * weights).sum().backward()
-    assert torch.equal(features.grad, weights)
+    assert torch.equal(features.grad, weights) and book.codebook.grad is None
 
 
 def test_codes_move_to_the_mean_of_what_chose_them():
@@ -127,6 +130,41 @@ def test_dead_codes_get_the_place_of_a_feature():
         book.update()
     assert book.codebook[2].item() < 20 and book.counts[2] > 0.1
     assert book.use()["codes"] == 3
+
+
+def test_the_loss_of_either_form_by_hand():
+    """Features 1 and 8 beside codes 0 and 10: squared distances 1 and 4, each pulled at one end or at both."""
+    features, codes = values(1.0, 8.0).requires_grad_(), torch.tensor([[[0, 1]]])
+    for decay, at_the_codes in ((0.9, None), (0.0, [-1.0, 2.0])):
+        features.grad = None
+        book = line(0.0, 10.0, decay=decay)
+        loss = book.loss(features, codes, 0.25)
+        loss.backward()
+        assert loss.item() == pytest.approx((0.25 if decay else 1.25) * (1 + 4) / 2)
+        assert features.grad.flatten().tolist() == pytest.approx([0.25 * 1, 0.25 * -2])
+        found = book.codebook.grad
+        assert at_the_codes is None if found is None else found.flatten().tolist() == pytest.approx(at_the_codes)
+
+
+def test_codes_that_learn_by_gradient_settle_at_the_means_and_dead_ones_revive():
+    book = line(0.0, 10.0, 5000.0, decay=0.0)
+    optimizer = torch.optim.Adam(book.parameters(), 0.3)
+    seen, revived = values(1.0, 2.0, 9.0, 13.0), 0.0
+    for step in range(400):
+        optimizer.zero_grad()
+        book.loss(seen, book.nearest(seen), 0.25).backward()
+        optimizer.step()
+        observe(book, seen, seed=step)
+        book.update()
+        revived += book.use()["revived"]
+    assert revived >= 1 and book.use() == pytest.approx({"codes": 3, "perplexity": 2 * 2**0.5, "revived": 0})
+    assert (seen[0, 0, 0] - book.look_up(book.nearest(seen))[0, 0, 0]).abs().max() < 2.1
+
+
+def test_a_model_learns_codes_by_gradient():
+    model, images = tiny(lr=5e-3, decay=0.0), pictures(8)
+    losses = train(model, images, 40)
+    assert losses[-1]["vqvae"] < 0.8 * losses[5]["vqvae"] and model.metrics["codes"] > 4
 
 
 def test_a_code_that_is_in_use_is_left_alone():
@@ -174,7 +212,7 @@ def test_use_of_the_codes():
     assert book.use() == {}
     observe(book, values(0.0, 0.0, 10.0, 10.0))
     book.update()
-    assert book.use() == pytest.approx({"codes": 2.0, "perplexity": 2.0})
+    assert book.use() == pytest.approx({"codes": 2.0, "perplexity": 2.0, "revived": 0.0})
 
 
 def test_fewer_features_than_codes():
@@ -318,8 +356,8 @@ def test_the_loss_by_hand():
 def test_the_commitment_pulls_the_features_and_not_the_codes():
     model = tiny()
     features = noise(2, 4, 4, 4).requires_grad_()
-    vectors, _ = model.quantiser(features)
-    model._loss(torch.zeros(()), features, vectors).backward()
+    vectors, codes = model.quantiser(features)
+    model._loss(torch.zeros(()), features, codes).backward()
     torch.testing.assert_close(features.grad, 0.25 * 2 * (features - vectors).detach() / features.numel())
     assert not model.quantiser.codebook.requires_grad
 

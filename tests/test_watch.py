@@ -81,6 +81,11 @@ def test_the_first_number_is_the_loss_unless_one_is_called_so():
         assert bool(advice(rows)) == barks, names
 
 
+def test_a_stage_whose_loss_is_higher_is_no_rise():
+    rows = [({"first": falling(i)} if i < 200 else {"second": 5 + i / 10_000}, None) for i in range(280)]
+    assert advice(rows) == []
+
+
 def test_a_loss_below_zero_is_like_any_other():
     assert advice(stream(lambda i: falling(i) - 3, 400, 0.01, lambda i: falling(i) - 2.9)) == []
 

@@ -4,6 +4,7 @@ A new model needs an entry here: the tests of training, sampling and exporting r
 where an entry is missing.
 """
 
+import dataclasses
 import importlib
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from artcli.training import checkpoint, finished
 from artcli.training.registry import MODELS
+from tests.batches import seeded
 from tests.test_stylize_run import weights_file
 
-TEACHER = "teacher.safetensors"  # which `furnish` puts into the current folder
+TEACHER, STAGE = "teacher.safetensors", "stage"  # which `furnish` puts into the current folder
 
 _TRANSLATORS = {"size": 36, "crop": 32, "width": 4, "discriminator_width": 4, "batch": 2}
 TINY: dict[str, dict[str, Any]] = {
@@ -34,6 +37,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "painter": {"width": 16, "ffn": 8, "layers": 1, "samples": 16, "held_out": 8, "batch": 8},
     "pix2pix": {**_TRANSLATORS, "blocks": 5, "direction": "BtoA"},
+    "prior": {"first_stage": STAGE, "width": 16, "layers": 1, "heads": 2, "batch": 8},
     "upscaler": {"size": 32, "crop": 16, "width": 4, "blocks": 1, "perceptual": 0.0, "batch": 8},
     "vae": {"size": 32, "latent": 4, "width": 2, "batch": 8},
     "vgg-slim": {"size": 64, "crop": 64, "widths": (4, 4, 6, 6, 6), "teacher": TEACHER, "batch": 4},
@@ -44,12 +48,17 @@ TINY: dict[str, dict[str, Any]] = {
     "vqvae": {
         "size": 16, "width": 8, "codes": 16, "code_width": 4, "prior_width": 16, "prior_layers": 1, "batch": 8,
     },
+    "vqvae2": {
+        "size": 16, "width": 8, "residual_width": 4, "codes": 16, "code_width": 4, "prior_width": 8, "prior_blocks": 1,
+        "prior_residuals": 1, "prior_heads": 2, "codes_steps": 2, "prior_steps": 2, "batch": 8, "memory": 0.0,
+    },
 }  # fmt: skip
 OTHER_DATA = {
     "clip": ["lessons"],
     "cyclegan": ["data/A", "data/B"],
     "painter": ["none"],
     "pix2pix": ["data/A", "data/B"],
+    "prior": [STAGE, "data"],
 }  # all others learn from the pictures in data
 
 
@@ -94,6 +103,18 @@ def furnish(folder: Path) -> None:
     write_pictures(folder / "data" / "B", 12, seed=1)
     write_lessons(folder / "lessons")
     weights_file(folder / TEACHER, (8, 8, 12, 12, 12))
+    write_stage(folder / STAGE)
+
+
+def write_stage(run: Path, kind: str = "vqvae", **changes: Any) -> Path:
+    """A run whose codes a prior can learn."""
+    made = seeded(lambda: backend(kind).Model(config(kind, **changes)))
+    if hasattr(made, "histogram"):
+        made.histogram += 1  # as in its second stage
+    told = {"model": kind, "config": dataclasses.asdict(made.config), "data": {}, "seed": 0, "step": 0}
+    run.mkdir()
+    checkpoint.export(run / "weights.safetensors", finished.state(made), told)
+    return run
 
 
 def write_pictures(folder: Path, count: int = 24, classes: list[str] | None = None, seed: int = 0) -> Path:

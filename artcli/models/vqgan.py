@@ -7,20 +7,21 @@ paper's own checkpoints.
 
 import functools
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from artcli.errors import UsageError
 from artcli.models.vqvae import Grid
 from artcli.nn import checks
+from artcli.nn.discriminator import Discriminator
 from artcli.nn.inference import inference
 from artcli.nn.latents import lerp
-from artcli.nn.measure import middle, psnr
-from artcli.nn.patchgan import PatchGAN, hinge
+from artcli.nn.measure import VARIANCE, middle, psnr
+from artcli.nn.patchgan import PatchGAN, cross_entropy, hinge
 from artcli.nn.precision import full
 from artcli.nn.quantise import VectorQuantiser
 from artcli.nn.schedule import trapezoid
@@ -30,7 +31,7 @@ from artcli.pretrained.perceptual import Perceptual
 from artcli.training import parallel
 from artcli.training.contract import Batch, Exported
 
-_FEW = 0.1  # of the codes; fewer in use are worth a warning
+ERRORS, DISCRIMINATORS = ("split", "absolute", "squared"), ("patches", "whole")
 _LEAST = 32  # pixels that the discriminator's layers need
 _HEAVIEST = 1e4  # weight that the discriminator can get (the paper's code)
 
@@ -42,9 +43,15 @@ class Config:
     size: of the pictures; crop: side of the random parts of them that training looks at, 0 for the whole.
     widths: channels from the full resolution down, each level half the sides of the one before.  blocks: residual
     blocks a level.  attention: at the lowest level.  groups: of the normalisations.  codes, code_width: the codebook.
+    decay: of its running means; at 0 gradients move it.
+    error: "split", the absolute error of the brightness beside that of the colours; "absolute", that of all channels
+    alike, of values in -1..1, as in the paper; "squared", over the variance of natural pictures.
     color: weight of the absolute error of the colours beside that of the brightness.  commitment: pull of the features
     to their codes.  warm_up: steps in which a falling part of the features reaches the decoder as they are.
     perceptual: weight of the perceptual distance, measured with `net`; perceptual_start: steps without it.
+    groups: 0 for plain networks of strided convolutions without normalisation, whose width is the last of `widths`.
+    discriminator: "patches" with the hinge loss, or "whole" pictures with the minimax loss, which `adversary` weighs as
+    it is.
     adversary: weight of the discriminator's loss, after it was scaled to the gradient of the other losses at the last
     layer; discriminator_start: first steps without the discriminator; discriminator_ahead: steps in which it alone
     learns before its loss counts.  An untrained discriminator spoils the pictures, and so does one that always wins:
@@ -61,12 +68,14 @@ class Config:
     codes: int = 1024
     code_width: int = 64
     decay: float = 0.99
+    error: str = "split"
     color: float = 2.0
     commitment: float = 0.25
     warm_up: int = 1000
     perceptual: float = 1.0
     perceptual_start: int = 0
     net: str = "clip-mini"
+    discriminator: str = "patches"
     adversary: float = 0.1
     discriminator_start: int = 10_000
     discriminator_ahead: int = 60
@@ -82,6 +91,9 @@ class Config:
             {
                 "crop",
                 "commitment",
+                "decay",
+                "groups",
+                "attention",
                 "warm_up",
                 "perceptual",
                 "perceptual_start",
@@ -91,6 +103,8 @@ class Config:
             },
         )
         checks.below_one(self, "decay")
+        checks.one_of(self, "error", ERRORS)
+        checks.one_of(self, "discriminator", DISCRIMINATORS)
         for side in {self.size, self.crop} - {0}:
             checks.divisible(side, self.sizes.factor)
         if self.adversary and (self.crop or self.size) < _LEAST:
@@ -99,7 +113,7 @@ class Config:
             )
         if self.crop > self.size:
             raise UsageError(f"crop {self.crop} is larger than the pictures' size {self.size}")
-        if wrong := [width for width in self.widths if width % self.groups]:
+        if wrong := [width for width in self.widths if self.groups and width % self.groups]:
             raise UsageError(f"widths {wrong[0]} cannot be divided into {self.groups} groups")
         if self.perceptual and self.channels != 3:
             raise UsageError("the perceptual distance needs colour pictures: set perceptual=0 for grey ones")
@@ -119,7 +133,23 @@ class Config:
         )
 
 
-PRESETS = {"mini": Config()}
+_CIFAR = Config(
+    size=32, crop=0, widths=(128, 128, 128), blocks=2, groups=0, codes=512, code_width=64, error="squared",
+    commitment=1.0, warm_up=0, perceptual=0.0, discriminator="whole", adversary=0.001, discriminator_start=2300,
+    discriminator_ahead=0, discriminator_lr=2e-4, discriminator_width=64, batch=128, epochs=20,
+)  # fmt: skip
+_PAPER = Config(
+    size=256, crop=0, widths=(128, 128, 256, 256, 512), blocks=2, attention=True, groups=32, code_width=256, decay=0.0,
+    error="absolute", warm_up=0, net="vgg19", adversary=0.8, discriminator_ahead=0, discriminator_lr=5.4e-5,
+    discriminator_width=64, batch=12, lr=5.4e-5,
+)  # fmt: skip
+PRESETS = {
+    "mini": Config(),
+    "cifar10": _CIFAR,  # discriminator_start: six and a half epochs
+    "cifar10-cold": replace(_CIFAR, discriminator_start=0),  # without these epochs, for comparison
+    "paper-f16": _PAPER,
+    "paper-f8": replace(_PAPER, widths=(128, 128, 256, 512), codes=8192),
+}
 
 
 class Model(nn.Module):
@@ -131,10 +161,11 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.net = VQGAN(config.sizes)
-        _pass_on(self.net)
+        if config.groups:
+            _pass_on(self.net)
         del self.net.quantize  # it is trained as:
         self.quantiser = VectorQuantiser(config.codes, config.code_width, config.decay)
-        self.discriminator = PatchGAN(config.channels, config.discriminator_width) if config.adversary else None
+        self.discriminator = _discriminator(config) if config.adversary else None
         self.step = 0
         self._last: dict[str, float] = {}
 
@@ -145,9 +176,8 @@ class Model(nn.Module):
     # training -------------------------------------------------------------------------------------------------------
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        found: dict[str, torch.optim.Optimizer] = {
-            "vqgan": torch.optim.Adam(self.net.parameters(), self.config.lr, (0.9, 0.99))
-        }
+        learned = [*self.net.parameters(), *self.quantiser.parameters()]
+        found: dict[str, torch.optim.Optimizer] = {"vqgan": torch.optim.Adam(learned, self.config.lr, (0.9, 0.99))}
         if self.discriminator is not None:
             found["discriminator"] = torch.optim.Adam(
                 self.discriminator.parameters(), self.config.discriminator_lr, (0.5, 0.9)
@@ -165,23 +195,45 @@ class Model(nn.Module):
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         images = self._crop(batch)
-        rebuilt, features, vectors, codes = self._through(images, batch)
+        rebuilt, features, codes = self._through(images, batch)
         self.quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
         parts = self._errors(images, rebuilt, self.step >= self.config.perceptual_start)
-        alike = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
-        loss = alike + self.config.commitment * F.mse_loss(features, vectors.detach())
+        alike = parts[self._error] + self.config.perceptual * parts.get("perceptual", 0.0)
+        loss = alike + self.quantiser.loss(features, codes, self.config.commitment)
         discriminator = self.discriminator if self.step >= self.config.discriminator_start else None
         if discriminator is not None and self.step >= self.config.discriminator_start + self.config.discriminator_ahead:
-            fooled = -full(discriminator(rebuilt)).mean()
-            weight = self._weight(alike, fooled)
-            loss = loss + weight * fooled
+            found, weight = self._adversary(alike, full(discriminator(rebuilt)))
+            loss = loss + found
             parts |= {"weight": weight}
         self._last = {name: float(value.detach()) for name, value in parts.items()}
         yield "vqgan", loss
         if discriminator is not None:
             real, fake = (full(discriminator(side)) for side in (images, rebuilt.detach()))
             self._last |= {"real": float(real.detach().mean()), "fake": float(fake.detach().mean())}
-            yield "discriminator", hinge(real, fake)
+            yield "discriminator", self._judged(real, fake)
+
+    def _adversary(self, alike: torch.Tensor, judged: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weighted loss of what the discriminator says of rebuilt pictures, and the weight.
+
+        alike: the other losses.
+        """
+        if self.config.discriminator == "whole":
+            weight = torch.tensor(self.config.adversary, device=judged.device)
+            return -weight * cross_entropy(judged, 0.0), weight  # what the discriminator wins is lost
+        fooled = -judged.mean()
+        weight = self._weight(alike, fooled)
+        return weight * fooled, weight
+
+    def _judged(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+        """The discriminator's loss."""
+        if self.config.discriminator == "whole":
+            return (cross_entropy(real, 1.0) + cross_entropy(fake, 0.0)) / 2
+        return hinge(real, fake)
+
+    @property
+    def _error(self) -> str:
+        """Which of the errors is learned from."""
+        return "l1" if self.config.error == "split" else self.config.error
 
     def _crop(self, batch: Batch) -> torch.Tensor:
         """A part of each picture at a place of its own."""
@@ -189,25 +241,28 @@ class Model(nn.Module):
         return images.contiguous(memory_format=torch.channels_last)
 
     def _through(self, images: torch.Tensor, learning: Batch | None = None) -> tuple[torch.Tensor, ...]:
-        """Pictures rebuilt, (B, C, H, W) roughly in 0..1; features and their codes' vectors, (B, W, h, w); codes."""
+        """Pictures rebuilt, (B, C, H, W) roughly in 0..1; features, (B, W, h, w); their codes, (B, h, w)."""
         features = full(self.net.encode(images))
         vectors, codes = self.quantiser(features)
         if learning is None or self.step >= self.config.warm_up:
-            return self.net.decode(vectors), features, vectors, codes
+            return self.net.decode(vectors), features, codes
         as_they_are = learning.uniform(1, *features.shape[2:]) >= self.step / self.config.warm_up
-        return self.net.decode(torch.where(as_they_are, features, vectors)), features, vectors, codes
+        return self.net.decode(torch.where(as_they_are, features, vectors)), features, codes
 
     def _errors(self, images: torch.Tensor, rebuilt: torch.Tensor, perceptual: bool) -> dict[str, torch.Tensor]:
         error = rebuilt - images
         brightness = error.mean(1, keepdim=True)  # larger than the error of the colours, whose signs it would decide
-        found = {"l1": brightness.abs().mean() + self.config.color * (error - brightness).abs().mean()}
+        if self.config.error == "split":
+            found = {"l1": brightness.abs().mean() + self.config.color * (error - brightness).abs().mean()}
+        else:
+            found = {self._error: _plain_errors(error)[self._error]}
         if perceptual and self.config.perceptual:
             found["perceptual"] = self._distance(rebuilt, images).mean()
         return found
 
     def _weight(self, alike: torch.Tensor, fooled: torch.Tensor) -> torch.Tensor:
         """What makes the discriminator's gradient at the last layer as long as that of the error (equation 7)."""
-        last = self.net.decoder.conv_out.weight
+        last: Any = self.net.decoder.conv_out.weight
         wanted, found = (torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (alike, fooled))
         return self.config.adversary * (wanted / (found + 1e-4)).clamp(max=_HEAVIEST).detach()
 
@@ -216,33 +271,39 @@ class Model(nn.Module):
 
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """loss without the discriminator's; l1; perceptual; psnr in dB; of crops from the middle of the pictures."""
+        """loss without the discriminator's; l1; perceptual; of the pictures' middles of the size of the crops.
+
+        absolute: the mean error of values in -1..1.  squared: the mean one in 0..1 over the variance.  psnr: in dB.
+        """
         images = middle(batch.images, self.config.crop) if self.config.crop else batch.images
-        rebuilt, _, _, _ = self._through(images)
+        rebuilt, _, _ = self._through(images)
         parts = self._errors(images, rebuilt, perceptual=True)
-        loss = parts["l1"] + self.config.perceptual * parts.get("perceptual", 0.0)
-        return {"loss": loss, **parts, "psnr": psnr(rebuilt.clamp(0, 1), images)}
+        loss = parts[self._error] + self.config.perceptual * parts.get("perceptual", 0.0)
+        return {"loss": loss, **parts, **_plain_errors(rebuilt - images), "psnr": psnr(rebuilt.clamp(0, 1), images)}
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Errors of the last step; the discriminator's weight, and its output for real and fake; codes, perplexity."""
+        """Errors of the last step; weight: the discriminator's; real, fake: its judgements; codes in use."""
         return {**self._last, **self.quantiser.use()}
 
     def warnings(self) -> list[str]:
-        """One line when the last step used few of the codes."""
-        used = self.quantiser.use().get("codes", self.config.codes)
-        if used >= _FEW * self.config.codes:
-            return []
-        return [
-            f"only {used:.0f} of {self.config.codes} codes are in use; set fewer codes, a lower lr or a larger batch"
-        ]
+        return self.quantiser.warnings()
 
     # results --------------------------------------------------------------------------------------------------------
 
     def export(self, folder: Path) -> None:
         """Write fp16 safetensors in the paper's layout, with what cannot be read off the tensors beside them."""
-        state = self.net.state_dict() | {"quantize.embedding.weight": self.quantiser.codebook}
-        half.export(folder / "vqgan.safetensors", state, vqgan=asdict(self.config.sizes))
+        half.export(folder / "vqgan.safetensors", self._state(), vqgan=asdict(self.config.sizes))
+
+    def _state(self) -> dict[str, torch.Tensor]:
+        """In the paper's layout."""
+        return self.net.state_dict() | {"quantize.embedding.weight": self.quantiser.codebook.detach()}
+
+    def finished(self) -> VQGAN:
+        """The networks with the codebook as it is now, without what only training needs."""
+        net = VQGAN(self.config.sizes)
+        net.load_state_dict(self._state())
+        return net.eval()
 
     def exports(self) -> dict[str, Exported]:
         """Pictures to codes and back."""
@@ -274,6 +335,17 @@ class Model(nn.Module):
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
         """The straight way between features."""
         return lerp(start, end, part)
+
+
+def _discriminator(config: Config) -> nn.Module:
+    if config.discriminator == "whole":
+        return Discriminator(config.channels, config.discriminator_width, config.crop or config.size)
+    return PatchGAN(config.channels, config.discriminator_width)
+
+
+def _plain_errors(error: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Of pictures in 0..1: absolute in -1..1, as networks see them, and squared over the variance."""
+    return {"absolute": 2 * error.abs().mean(), "squared": error.square().mean() / VARIANCE}
 
 
 def _pass_on(net: VQGAN) -> None:

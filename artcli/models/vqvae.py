@@ -3,7 +3,6 @@
 The prior learns the codes while they form, with an optimizer of its own, and draws new grids of codes for samples.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,19 +11,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from artcli.errors import UsageError
-from artcli.nn import checks, initialise
+from artcli.nn import checks, strided
 from artcli.nn.inference import inference
 from artcli.nn.labels import forget, unknown
 from artcli.nn.latents import lerp
+from artcli.nn.measure import VARIANCE
 from artcli.nn.precision import full
 from artcli.nn.prior import GridPrior
 from artcli.nn.quantise import VectorQuantiser
 from artcli.nn.schedule import trapezoid
 from artcli.training import parallel
 from artcli.training.contract import BATCH, Axis, Batch, Exported, Port, pictures, sides
-
-_VARIANCE = 0.06  # of the pixels of natural pictures in 0..1; the paper's code divides the error by it
-_FEW = 0.1  # of the codes; fewer in use are worth a warning
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,8 @@ class Config:
 
     factor: how many times smaller the grid of codes is than the picture, a power of two.  width: channels.
     residuals: residual blocks on either side.  codes, code_width: number and length of the codebook's vectors.
-    commitment: weight of the features' distance from their codes.  decay: of the codebook's running means.
+    commitment: weight of the features' distance from their codes.  decay: of the codebook's running means; at 0
+    gradients move it.
     prior_width, prior_layers, prior_heads: the transformer; prior_hidden: part of the codes that it cannot see in
     training, so that it does not learn small sets by heart.
     """
@@ -57,7 +55,7 @@ class Config:
     prior_lr: float = 1e-3
 
     def __post_init__(self) -> None:
-        checks.positive(self, {"commitment", "residuals", "prior_hidden"})
+        checks.positive(self, {"commitment", "decay", "residuals", "prior_hidden"})
         checks.below_one(self, "decay", "prior_hidden")
         if self.factor < 2 or self.factor & (self.factor - 1):
             raise UsageError(f"factor has to be 2, 4, 8 or a further power of two, not {self.factor}")
@@ -74,48 +72,6 @@ class Config:
 PRESETS = {"default": Config(), "objects": Config(size=128, factor=8, epochs=400)}
 
 
-class _Residual(nn.Module):
-    """A residual block of two convolutions that begins as the identity, so that deep nets learn from the first step."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        inside = max(1, width // 2)
-        self.layers = nn.Sequential(
-            nn.ReLU(), nn.Conv2d(width, inside, 3, padding=1), nn.ReLU(), nn.Conv2d(inside, width, 1)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.layers(x)
-
-    def start_as_nothing(self) -> None:
-        nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
-
-
-def _encoder(config: Config) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    before = config.channels
-    for halving in range(int(math.log2(config.factor))):
-        width = max(1, config.width // 2) if halving == 0 else config.width
-        layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), nn.ReLU()]
-        before = width
-    layers += [nn.Conv2d(before, config.width, 3, padding=1), *_residuals(config)]
-    return nn.Sequential(*layers, nn.Conv2d(config.width, config.code_width, 1))
-
-
-def _decoder(config: Config) -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Conv2d(config.code_width, config.width, 3, padding=1), *_residuals(config)]
-    before = config.width
-    for doubling in range(int(math.log2(config.factor)) - 1, 0, -1):
-        width = max(1, config.width // 2) if doubling == 1 else config.width
-        layers += [nn.ConvTranspose2d(before, width, 4, stride=2, padding=1), nn.ReLU()]
-        before = width
-    return nn.Sequential(*layers, nn.ConvTranspose2d(before, config.channels, 4, stride=2, padding=1))
-
-
-def _residuals(config: Config) -> list[nn.Module]:
-    return [*(_Residual(config.width) for _ in range(config.residuals)), nn.ReLU()]
-
-
 class Model(nn.Module):
     """Pictures (B, C, H, W) in 0..1 to grids of codes (B, side, side) and back.
 
@@ -125,13 +81,11 @@ class Model(nn.Module):
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
         self.config, self.classes = config, classes
-        self.encoder, self.decoder = _encoder(config), _decoder(config)
+        sizes = config.width, config.factor, config.residuals
+        self.encoder = strided.encoder(config.channels, *sizes, config.code_width)
+        self.decoder = strided.decoder(config.code_width, *sizes, config.channels)
         self.quantiser = VectorQuantiser(config.codes, config.code_width, config.decay)
-        for net in (self.encoder, self.decoder):
-            initialise.he(net)
-        for block in self.modules():
-            if isinstance(block, _Residual):
-                block.start_as_nothing()
+        strided.start(self.encoder, self.decoder)
         self.prior = GridPrior(
             config.codes, config.side, config.prior_width, config.prior_layers, config.prior_heads, classes
         )
@@ -148,7 +102,7 @@ class Model(nn.Module):
     # training -------------------------------------------------------------------------------------------------------
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        nets = [*self.encoder.parameters(), *self.decoder.parameters()]
+        nets = [*self.encoder.parameters(), *self.decoder.parameters(), *self.quantiser.parameters()]
         return {
             "vqvae": torch.optim.Adam(nets, self.config.lr),
             "prior": torch.optim.AdamW(self.prior.parameters(), self.config.prior_lr, (0.9, 0.95), weight_decay=0.01),
@@ -165,12 +119,11 @@ class Model(nn.Module):
         self.quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
         error = F.mse_loss(self._picture(vectors), batch.images)
         self._error = error.detach()
-        yield "vqvae", self._loss(error, features, vectors)
+        yield "vqvae", self._loss(error, features, codes)
         yield "prior", self._prior_loss(codes, *self._withheld(batch))
 
-    def _loss(self, error: torch.Tensor, features: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        """The codes follow the features by running means; only the features are pulled, towards their codes."""
-        return error / _VARIANCE + self.config.commitment * F.mse_loss(features, vectors.detach())
+    def _loss(self, error: torch.Tensor, features: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        return error / VARIANCE + self.quantiser.loss(features, codes, self.config.commitment)
 
     def _prior_loss(self, codes: torch.Tensor, known: torch.Tensor, hidden: torch.Tensor | None) -> torch.Tensor:
         """Cross-entropy in nats per code."""
@@ -198,21 +151,15 @@ class Model(nn.Module):
         vectors, codes = self.quantiser(features)
         error = F.mse_loss(self._picture(vectors), batch.images)
         prior = self._prior_loss(codes, self._known(batch.labels, len(batch)), None)
-        return {"loss": self._loss(error, features, vectors), "error": error, "prior": prior}
+        return {"loss": self._loss(error, features, codes), "error": error, "prior": prior}
 
     @property
     def metrics(self) -> dict[str, float]:
-        """error of the last step; codes that it used; perplexity of their use, `codes` if all are as common."""
+        """error of the last step, and what it used of the codebook."""
         return {"error": float(self._error), **self.quantiser.use()}
 
     def warnings(self) -> list[str]:
-        """One line when the last step used few of the codes."""
-        used = self.quantiser.use().get("codes", math.inf)
-        if used >= _FEW * self.config.codes:
-            return []
-        return [
-            f"only {used:.0f} of {self.config.codes} codes are in use; set fewer codes, a lower lr or a larger batch"
-        ]
+        return self.quantiser.warnings()
 
     # samples --------------------------------------------------------------------------------------------------------
 
@@ -222,20 +169,20 @@ class Model(nn.Module):
 
         truncation: the temperature of the prior; below 1 likelier and less varied, at 0 all seeds give the same.
         """
-        return self._draw(self.prior.sample(seeds, self._known(labels, len(seeds)), truncation))
+        return self.draw(self.prior.sample(seeds, self._known(labels, len(seeds)), truncation))
 
-    def _choose(self, images: torch.Tensor) -> torch.Tensor:
+    def choose(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in 0..1 to codes (N, H / factor, W / factor)."""
         return self.quantiser.nearest(self._features(images))
 
-    def _draw(self, codes: torch.Tensor) -> torch.Tensor:
+    def draw(self, codes: torch.Tensor) -> torch.Tensor:
         """Codes (N, h, w) to (N, C, h * factor, w * factor) in 0..1."""
         return self._picture(self.quantiser.look_up(codes)).clamp(0, 1)
 
     def exports(self) -> dict[str, Exported]:
         """Pictures to codes and back; the prior, which draws one code after the other, is no single pass."""
         grid = Grid(self.config.channels, self.config.size, self.config.factor, self.config.codes)
-        return grid.exports(self._choose, (self.encoder, self.quantiser), self._draw, (self.decoder, self.quantiser))
+        return grid.exports(self.choose, (self.encoder, self.quantiser), self.draw, (self.decoder, self.quantiser))
 
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
         return self.decode(self.encode(images))

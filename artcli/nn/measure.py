@@ -2,6 +2,8 @@
 
 import torch
 
+VARIANCE = 0.06  # of the pixels of natural pictures in 0..1; the code of VQ-VAE's paper divides the error by it
+
 
 def psnr(drawn: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     """Mean over pictures in 0..1, in dB."""

@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from artcli.nn import strided
 from artcli.nn.precision import full
+from artcli.nn.quantise import Codebook
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,10 @@ class Sizes:
     widths: channels at each level, from the full resolution to the lowest; each level but the last halves the sides.
     blocks: residual blocks of each level of the encoder; the decoder has one more.  attention: levels with attention
     after every block.  middle: whether there is attention at the bottom.  latent: channels between the networks and
-    the 1x1 convolutions around the codebook.  groups: of every group normalisation.  gumbel: the codes are chosen by
-    logits ("Categorical Reparameterization with Gumbel-Softmax", Jang et al., 2017), not by distance.
+    the 1x1 convolutions around the codebook.  groups: of every group normalisation; with 0 the networks are plain ones
+    without any: strided convolutions, and `blocks` residual blocks at the lowest level, of the width there.  gumbel:
+    the codes are chosen by logits ("Categorical Reparameterization with Gumbel-Softmax", Jang et al., 2017), not by
+    distance.
     """
 
     widths: tuple[int, ...] = (128, 128, 256, 256, 512)
@@ -185,35 +189,46 @@ class Decoder(nn.Module):
         return self.conv_out(F.silu(self.norm_out(x)))
 
 
-class Codebook(nn.Module):
-    """The codebook, (codes, code_width); with gumbel also the layer that computes the logits."""
+class PlainEncoder(nn.Module):
+    """As `Encoder`, for sizes without groups."""
 
     def __init__(self, sizes: Sizes):
         super().__init__()
-        book = nn.Embedding(sizes.codes, sizes.code_width)
-        if sizes.gumbel:
-            self.embed, self.proj = book, nn.Conv2d(sizes.code_width, sizes.codes, 1)
-        else:
-            self.embedding = book
+        width = sizes.widths[-1]
+        self.layers = strided.encoder(sizes.channels, width, sizes.factor, sizes.blocks, sizes.latent, act=nn.LeakyReLU)
+        strided.start(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+class PlainDecoder(nn.Module):
+    """As `Decoder`, for sizes without groups; it takes so little memory that there is none to save.
+
+    wraps: beyond each edge it sees the opposite one, which transposed convolutions cannot do by themselves.
+    """
+
+    frugal = wraps = False
+
+    def __init__(self, sizes: Sizes):
+        super().__init__()
+        self.factor = sizes.factor
+        self.reach = sizes.blocks + 1 + len(sizes.widths)  # codes from which a pixel is drawn, to each side
+        width = sizes.widths[-1]
+        self.layers = strided.decoder(sizes.latent, width, sizes.factor, sizes.blocks, sizes.channels, act=nn.LeakyReLU)
+        strided.start(self)
 
     @property
-    def vectors(self) -> torch.Tensor:
-        return self.embed.weight if hasattr(self, "embed") else self.embedding.weight
+    def conv_out(self) -> nn.Module:
+        return self.layers[-1]
 
-    def choose(self, features: torch.Tensor) -> torch.Tensor:
-        """The codes (B, h, w) that an encoder's features (B, code_width, h, w) stand for."""
-        return self.proj(features).argmax(1) if hasattr(self, "proj") else self.nearest(features)
-
-    def nearest(self, features: torch.Tensor) -> torch.Tensor:
-        """The nearest code of every feature: (B, code_width, h, w) to (B, h, w)."""
-        flat = full(features).movedim(1, -1)
-        with torch.autocast(flat.device.type, enabled=False):  # bf16 cannot tell near codes apart
-            half = self.vectors.square().sum(1) / 2
-            return (half - flat @ self.vectors.T).argmin(-1)
-
-    def look_up(self, codes: torch.Tensor) -> torch.Tensor:
-        """The vectors of codes: (B, h, w) to (B, code_width, h, w)."""
-        return F.embedding(codes, self.vectors).movedim(-1, 1)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.wraps:
+            return self.layers(x)
+        edge = min(self.reach, *x.shape[2:])
+        drawn = self.layers(F.pad(x, (edge,) * 4, mode="circular"))
+        cut = edge * self.factor
+        return drawn[..., cut:-cut, cut:-cut]
 
 
 class VQGAN(nn.Module):
@@ -222,10 +237,10 @@ class VQGAN(nn.Module):
     def __init__(self, sizes: Sizes, encodes: bool = True):
         super().__init__()
         self.sizes = sizes
-        self.quantize, self.decoder = Codebook(sizes), Decoder(sizes)
+        self.quantize, self.decoder = Codebook(sizes.codes, sizes.code_width, sizes.gumbel), _decoder(sizes)
         self.post_quant_conv = nn.Conv2d(sizes.code_width, sizes.latent, 1)
         if encodes:
-            self.encoder = Encoder(sizes)
+            self.encoder = Encoder(sizes) if sizes.groups else PlainEncoder(sizes)
             self.quant_conv = nn.Conv2d(sizes.latent, sizes.code_width, 1)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -235,6 +250,10 @@ class VQGAN(nn.Module):
     def decode(self, vectors: torch.Tensor) -> torch.Tensor:
         """(B, code_width, h, w) to pictures (B, C, H, W), roughly in 0..1."""
         return full(self.decoder(self.post_quant_conv(vectors))) / 2 + 0.5
+
+
+def _decoder(sizes: Sizes) -> Decoder | PlainDecoder:
+    return Decoder(sizes) if sizes.groups else PlainDecoder(sizes)
 
 
 def sizes_of(state: Mapping[str, torch.Tensor], groups: int = 32) -> Sizes:

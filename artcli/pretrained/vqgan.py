@@ -5,6 +5,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,7 +38,12 @@ def load(
     """
     found = weights.find(spec, weights_dirs=weights_dirs, offline=offline)
     path = weights.inside(found, FILE)
-    state = _plain_names(_read(path))
+    return assemble(path, read(path), device, encodes=encodes)
+
+
+def assemble(path: Path, state: Mapping[str, torch.Tensor], device: torch.device, *, encodes: bool = False) -> VQGAN:
+    """What `load` gives, of tensors that are read already.  path: of their file.  Raises WeightsError."""
+    state = _plain_names(state)
     sizes = _sizes(path, state)
     with torch.device("meta"):  # the file's tensors become the weights; there is nothing to initialise
         model = VQGAN(sizes, encodes)
@@ -56,14 +62,15 @@ def load(
 def is_one(path: Path) -> bool:
     """Whether a .safetensors file holds a VQGAN, alone or within another model.  Raises WeightsError: it is damaged."""
     with weights.open_safetensors(path) as file:
-        return any(name.endswith("decoder.conv_in.weight") for name in file.keys())  # noqa: SIM118  (a handle)
+        ours = "vqgan" in (file.metadata() or {})
+        return ours or any(name.endswith("decoder.conv_in.weight") for name in file.keys())  # noqa: SIM118  (a handle)
 
 
 def _shape(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape))
 
 
-def _read(path: Path) -> Mapping[str, torch.Tensor]:
+def read(path: Path) -> Mapping[str, torch.Tensor]:
     """The tensors of a file, which may lie in an archive."""
     inside = _archived(path)
     if inside is None:
@@ -89,18 +96,24 @@ def _plain_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _sizes(path: Path, state: Mapping[str, torch.Tensor]) -> Sizes:
+    told = _told(path)
     try:
-        sizes = sizes_of(state, _groups(path))
+        if told.get("groups") == 0:  # plain networks, whose tensors are called otherwise
+            plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+            return Sizes(**plain)
+        sizes = sizes_of(state, told.get("groups", Sizes.groups))
+    except TypeError as error:
+        raise WeightsError(f"{path} is damaged: what it says of itself is no VQGAN") from error
     except (KeyError, IndexError) as error:
         looks = next((f": it looks like {kind}" for name, kind in _OTHERS.items() if name in state), "")
         raise WeightsError(f"{path} is no VQGAN (it lacks {error}){looks}") from error
     return sizes
 
 
-def _groups(path: Path) -> int:
-    """Of the normalisations: our own files say it, all others have the paper's."""
+def _told(path: Path) -> dict[str, Any]:
+    """What our own files say of their sizes; all others have the paper's groups, which cannot be read off tensors."""
     if path.suffix != ".safetensors":
-        return Sizes.groups
+        return {}
     with weights.open_safetensors(path) as file:
         text = (file.metadata() or {}).get("vqgan")
-    return json.loads(text)["groups"] if text else Sizes.groups
+    return json.loads(text) if text else {}

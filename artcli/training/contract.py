@@ -129,6 +129,8 @@ OF_A_MODEL = {
     "after_step": "(step): called when all optimizers of a step have stepped",
     "metrics": "{name: number} of the last step for the log, besides the losses (kl, codes in use)",
     "worst_step": "(total) -> int: the step that needs the most memory (a lazy regulariser's first)",
+    "stages": "(total) -> {name: step}: parts of the run that need different memory, each with its worst step; "
+    "instead of worst_step",
     "average": "float: decay of the running mean of the weights that samples are drawn from",
     "training_only": "names of modules that only training needs, such as discriminators: they are None in the running "
     "mean, and not in the weights that are exported",
@@ -145,11 +147,13 @@ OF_ITS_FILE = {
     "SIDES": "it learns from two kinds of pictures, paired or unpaired; its batches are a Pair",
     "DATA_FREE": "it makes its own data where none are given",
     "open_data": "(path, config, seed) -> data of its own kind, or None for pictures as all others learn from",
+    "settle": "(config) -> config with what the files say that it names, before the run is described",
     "needs_words": "(config, pictures): it learns from `Batch.texts`; raises UsageError where there have to be some",
 }
 OF_ITS_SETTINGS = {
     "clip_gradient": "float: largest norm of the gradients of an optimizer, 0 for any",
     "start": "str: weights to go on from, none where it is empty",
+    "memory": "float: GB that a step may take; it is computed in parts that do, 0 for any",
     "steps": "int: length of a run, which --steps and --epochs cannot change then",
 }
 OF_ITS_DATA = {  # besides `batch` and `validation`, see trainer.BatchSource
@@ -183,6 +187,10 @@ class Generator(Protocol):
 
     def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> torch.Tensor:
         """Random latents (N, D), row i from seeds[i] alone."""
+        ...
+
+    def unready(self) -> str:
+        """Why it cannot draw yet, as the end of a sentence, "" when it can; where it is missing, it can."""
         ...
 
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:

@@ -8,9 +8,12 @@ MODELS = {
     "diffusion": "artcli.models.diffusion",
     "painter": "artcli.models.painter.model",
     "pix2pix": "artcli.models.pix2pix",
+    "prior": "artcli.models.prior",
     "upscaler": "artcli.models.upscaler",
     "vae": "artcli.models.vae",
     "vgg-slim": "artcli.models.vgg_slim",
     "vqgan": "artcli.models.vqgan",
     "vqvae": "artcli.models.vqvae",
+    "vqvae2": "artcli.models.vqvae2",
 }
+SECOND_STAGES = ("prior",)  # which learn the codes of a finished model: its run, file or name stands before the data

@@ -150,6 +150,7 @@ def steps(config: Any, spec: RunSpec, pictures: Any) -> int:
         raise UsageError("give --steps or --epochs, not both")
     if hasattr(config, "steps"):
         if spec.steps or spec.epochs:
-            raise UsageError(f"the length of {spec.model} is in its settings: --set text_steps=N, image_steps=N")
+            names = ", ".join(f"{name}=N" for name in vars(config) if name.endswith("_steps"))
+            raise UsageError(f"the length of {spec.model} is in its settings: --set {names}")
         return config.steps
     return spec.steps or round((spec.epochs or config.epochs) * steps_per_epoch(pictures, config.batch))

@@ -19,7 +19,7 @@ from torch import nn
 
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
-from artcli.training import finished, parallel, watch
+from artcli.training import finished, memory, parallel, watch
 from artcli.training.contract import Batch
 from artcli.training.spec import PRECISIONS
 
@@ -37,6 +37,7 @@ class Plan:
 
     steps: of the whole run.  batch: pictures a step, of all processes together.  micro: parts that a process computes
     one after the other.  precision: one of PRECISIONS.  clip: largest norm of the gradients of an optimizer, 0 for any.
+    memory: GB that a step may take, 0 for any; what takes more is computed in more parts.
     """
 
     steps: int
@@ -45,6 +46,7 @@ class Plan:
     micro: int = 1
     precision: str = "fp32"
     clip: float = 0.0
+    memory: float = 0.0
 
 
 class StepDone(NamedTuple):
@@ -94,14 +96,30 @@ class Trainer:
             self.step += 1
             yield StepDone(self.step, self.plan.steps, losses)
 
-    def rehearse(self) -> None:
-        """Compute the most expensive step once, so that a lack of memory shows at the start.
+    def rehearse(self) -> dict[str, int]:
+        """Compute the most expensive step of every stage once, so that a lack of memory shows at the start.
 
         It uses a copy of the model: the model does not change, and the copy takes about the memory of the optimizers.
+        Returns the bytes that each stage takes, 0 where they are unknown; nothing for a model without stages.
         """
-        worst = getattr(self.model, "worst_step", lambda total: 0)(self.plan.steps)
+        stages = getattr(self.model, "stages", None)
+        if stages is not None:
+            return {name: self._rehearse_within(step) for name, step in stages(self.plan.steps).items()}
+        self._rehearse(getattr(self.model, "worst_step", lambda total: 0)(self.plan.steps))
+        return {}
+
+    def _rehearse(self, step: int) -> None:
         actor = copy.deepcopy(self.model)
-        self._in_memory(lambda: self._advance(actor, worst, lambda name: None))
+        self._in_memory(lambda: self._advance(actor, step, lambda name: None))
+
+    def _rehearse_within(self, step: int) -> int:
+        """In so many parts that it takes no more than the plan allows; a run that goes on keeps the parts it had."""
+        while True:
+            taken = memory.peak(self.device, lambda: self._rehearse(step))
+            fits = not self.plan.memory or taken <= self.plan.memory * 2**30
+            if fits or self.step > 0 or self.micro >= self.plan.batch:
+                return taken
+            self.micro *= 2
 
     def _in_memory(self, compute: Callable[[], dict[str, float]]) -> dict[str, float]:
         """Compute in more and smaller parts when memory runs out; together they are the same batch."""

@@ -68,6 +68,7 @@ class Watchdogs:
 
     fresh: bool = True
     variety: tuple[float, float] | None = None
+    main: str | None = None
     losses: "_Losses" = field(default_factory=lambda: _Losses())
     held_out: "_HeldOut" = field(default_factory=lambda: _HeldOut())
     near_zero: dict[str, int] = field(default_factory=dict)
@@ -84,6 +85,8 @@ class Watchdogs:
         train, val = _finite(train), _finite(val or {})
         found: dict[str, str | None] = self._adversaries(train)
         if (name := main_loss(train)) is not None:
+            if name != self.main:  # another stage has begun, whose loss begins anew
+                self.main, self.losses, self.held_out = name, _Losses(), _HeldOut()
             self.losses.add(step, train[name])
             found |= {"rising": self.losses.rising()}
             found |= {"plateau": self.losses.plateau() if self.fresh else None}

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from artcli.device import fast_dtype
-from artcli.nn.vqgan import VQGAN
+from artcli.nn.vqgan import VQGAN, PlainDecoder
 
 _FRUGAL = 384 * 384  # pixels from which on activations are computed twice rather than kept
 
@@ -124,7 +124,10 @@ PICTURES = {"noise": _noise, "gradient": _gradient}
 
 
 def _wrap(model: VQGAN, tileable: bool) -> None:
-    """Switch the decoder's convolutions to circular padding, or back to zeros."""
+    """Let the decoder's convolutions see the opposite edge beyond each edge, or nothing."""
+    if isinstance(model.decoder, PlainDecoder):
+        model.decoder.wraps = tileable
+        return
     for layer in model.decoder.modules():
         if isinstance(layer, torch.nn.Conv2d):
             layer.padding_mode = "circular" if tileable else "zeros"

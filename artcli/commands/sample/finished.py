@@ -1,5 +1,6 @@
 """Models without a run: a bundled name, `RUN/model`, a VQGAN checkpoint of any origin, a diffusion model's file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,16 +10,17 @@ from torch import nn
 
 from artcli import weights
 from artcli.errors import UsageError
-from artcli.models import diffusion
+from artcli.models import diffusion, prior
+from artcli.models.first_stage import FirstStage
 from artcli.nn.inference import inference
 from artcli.nn.latents import lerp
 from artcli.nn.vqgan import VQGAN
 from artcli.pretrained import diffusion as diffusion_files
-from artcli.pretrained import find
+from artcli.pretrained import find, net2net
 from artcli.pretrained import vqgan as vqgan_files
 from artcli.training import runs
 from artcli.training.runs import Loaded
-from artcli.training.spec import RunSpec
+from artcli.training.spec import DataSpec, RunSpec
 
 SIDE, LARGEST = 256, 1024  # pixels that a VQGAN works at: it takes any size, and its file names none
 _FILES = (vqgan_files.FILE, diffusion_files.FILE)
@@ -32,18 +34,32 @@ def load(run: Path, device: torch.device, *, size: tuple[int, int] | None = None
     """
     path = _file(run)
     if path is None:
-        return runs.load_generator(run, device, **chosen)
+        loaded = runs.load_generator(run, device, **chosen)
+        if isinstance(loaded.model, prior.Model):
+            loaded.model.check_codebook()
+        return loaded
     if chosen:
         raise UsageError(f"--checkpoint chooses within a run, and {run} is a finished model: leave it out")
     if diffusion_files.is_one(path):
         drawing = diffusion.finished(path, device)
         return _loaded(drawing, "diffusion", run)
-    net = vqgan_files.load(str(path), device, encodes=True)
+    state = vqgan_files.read(path)
+    net = vqgan_files.assemble(path, state, device, encodes=True)
+    if net2net.is_one(state):
+        return _two_stages(net, net2net.second(path, state, net.sizes.codes), run, device)
     return _loaded(Coder(net, max(size or (SIDE, SIDE))), "vqgan", run)
 
 
-def _loaded(model: Any, name: str, run: Path) -> Loaded:
-    return Loaded(model.eval(), model.config, RunSpec(name), None, weights.fingerprint(model), run)
+def _loaded(model: Any, name: str, run: Path, classes: Sequence[str] = ()) -> Loaded:
+    spec = RunSpec(name, data=DataSpec(found={"classes": list(classes)}))
+    return Loaded(model.eval(), model.config, spec, None, weights.fingerprint(model), run)
+
+
+def _two_stages(net: VQGAN, second: net2net.Second, run: Path, device: torch.device) -> Loaded:
+    """Where nothing says how many classes there are, every token can be named as one."""
+    known = len(second.gpt.tok_emb.weight) if second.classes is None else second.classes
+    model = prior.of_parts(FirstStage(net), second.gpt.to(device), second.side, known, usual=second.classes is None)
+    return _loaded(model, "prior", run, [str(number) for number in range(known)])
 
 
 def _file(run: Path) -> Path | None:

@@ -1,6 +1,7 @@
 """A trained model as `artgen sample` sees it: asked in batches of bounded size, refusing what it cannot do."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
     "samples": (("generate",), "random samples"),
     "reconstruct": (("reconstruct",), "--reconstruct"),
+    "complete": (("complete", "reconstruct"), "--complete"),
     "interpolate": (("latents", "decode", "blend"), "--interpolate"),
     "--between": (("encode", "decode", "blend"), "--between"),
     "walk": (("latents", "decode"), "--walk"),
@@ -34,6 +36,7 @@ ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
 }
 # Sixteen pictures of 128 x 128 at once: enough to keep a processor busy, little beside the memory of any machine.
 MOST_AT_ONCE, PIXELS_AT_ONCE = 16, 2**18
+FIRST_STAGES = ("vqgan", "vqvae", "vqvae2")  # whose codes artgen train prior learns
 TRANSLATORS = ("cyclegan", "pix2pix")  # which artgen cyclegan applies
 FOR_MOMENTS = 2**22  # numbers drawn to learn how latents are distributed
 
@@ -82,7 +85,18 @@ class Sampler:
             there = ", ".join(asked for name, (needs, asked) in ABILITIES.items() if needs and self.can(name))
             raise UsageError(
                 f"{self.title} cannot do {ABILITIES[ability][1]}; it can do: {there or 'nothing of the sort'}."
+                f"{self._second_stage(ability)}"
             )
+        if "generate" in ABILITIES[ability][0] and hasattr(self.model, "unready") and (why := self.model.unready()):
+            line = self.loaded.spec.command or "artgen train with its settings"
+            raise UsageError(f"{self.title} {why}; go on with: {line}")
+
+    def _second_stage(self, ability: str) -> str:
+        """What makes a model of codes draw."""
+        if self.loaded.name not in FIRST_STAGES or ability not in ("samples", "complete", "neighbours", "rate"):
+            return ""
+        data = "" if self.loaded.spec.data.path else " DATA"
+        return f" Its second stage can, which this trains: artgen train prior {self.loaded.run}{data}"
 
     def takes(self, parameter: str, *methods: str) -> bool:
         """Whether these of its methods have the parameter: a model without truncation does not offer it."""
@@ -92,6 +106,28 @@ class Sampler:
         there = [name for name in ("generate", "latents") if callable(getattr(self.model, name, None))]
         if not there or not self.takes("truncation", *there):
             raise UsageError(f"{self.title} knows no truncation: leave --truncation out.")
+
+    def choose_codes(self, **how: float | None) -> None:
+        """How codes are drawn, where anything is asked for.  Raises UsageError: the model draws none so."""
+        asked = {name: value for name, value in how.items() if value is not None}
+        there: Any = getattr(self.model, "drawing", None)
+        if unknown := [name for name in asked if not hasattr(there, name)]:
+            raise UsageError(f"{self.title} knows no --{unknown[0].replace('_', '-')}: leave it out.")
+        if asked:
+            self.model.drawing = replace(there, **asked)
+
+    def draw_at(self, size: tuple[int, int]) -> None:
+        """(width, height) of what is drawn: a model that can draws it itself, others are scaled."""
+        if hasattr(self.model, "of_size"):
+            self.model.of_size(*size)
+            self._share(math.prod(self.model.grid) * self.model.first.factor**2)
+
+    def work_at(self, side: int) -> None:
+        """Take pictures of this side."""
+        self._share(side**2)
+
+    def _share(self, pixels: int) -> None:
+        self.at_once = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // pixels))
 
     def tell(self, prompts: Sequence[str], guidance: float | None, negative: Sequence[str]) -> None:
         """What is drawn, in words.  Raises UsageError: they are missing, empty, or mean nothing to the model."""
@@ -134,21 +170,33 @@ class Sampler:
         self, seeds: Sequence[int], classes: Sequence[str | None] = (), truncation: float | None = None
     ) -> Iterator[torch.Tensor]:
         """A picture per seed.  classes: as many names as seeds, or none."""
-        named = [name for name in classes if name is not None]
-        if self.told_in_words and not named:
-            named = [self.prompts[place % len(self.prompts)] for place in range(len(seeds))]
-        labels = [] if self.told_in_words else [self.loaded.classes.index(name) for name in named]
+        chosen = self._told(len(seeds), classes)
         cut = {} if truncation is None else {"truncation": truncation}
+        return self._in_batches(
+            len(seeds), lambda rows: self.model.generate([seeds[row] for row in rows], **chosen(rows), **cut)
+        )
+
+    def complete(
+        self, pictures: torch.Tensor, keep: torch.Tensor, seeds: Sequence[int], classes: Sequence[str | None] = ()
+    ) -> Iterator[torch.Tensor]:
+        """(N, C, H, W), float in 0..1 or uint8, each with a seed; their codes stay where keep (h, w) is true."""
+        chosen = self._told(len(seeds), classes)
 
         def call(rows: list[int]) -> torch.Tensor:
-            chosen: dict[str, Any] = {}
-            if labels:
-                chosen = {"labels": torch.tensor([labels[row] for row in rows], device=self.device)}
-            elif named:
-                chosen = {"prompts": [named[row] for row in rows]}
-            return self.model.generate([seeds[row] for row in rows], **chosen, **cut)
+            return self.model.complete(self._input(pictures[rows]), keep, [seeds[row] for row in rows], **chosen(rows))
 
         return self._in_batches(len(seeds), call)
+
+    def _told(self, count: int, classes: Sequence[str | None]) -> Callable[[list[int]], dict[str, Any]]:
+        """What the model is told of each picture, in words or as a class, by their numbers."""
+        named = [name for name in classes if name is not None]
+        if self.told_in_words:
+            words = named or [self.prompts[place % len(self.prompts)] for place in range(count)]
+            return lambda rows: {"prompts": [words[row] for row in rows]}
+        labels = [self.loaded.classes.index(name) for name in named]
+        if not labels:
+            return lambda rows: {}
+        return lambda rows: {"labels": torch.tensor([labels[row] for row in rows], device=self.device)}
 
     def latents(self, seeds: Sequence[int], truncation: float | None = None) -> torch.Tensor:
         """Random latents, (N, D); of a model that is told in words, with the prompts in turn."""

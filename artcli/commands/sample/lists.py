@@ -5,7 +5,7 @@ from typing import Any
 
 from artcli.commands.shared import verb
 
-LISTS = ("--reconstruct", "--between", "--compare")
+LISTS = ("--reconstruct", "--complete", "--between", "--compare")
 
 
 class Command(verb.Command):

@@ -27,6 +27,7 @@ class Mode(NamedTuple):
 MODES = {
     "samples": Mode(36, PICTURES),
     "reconstruct": Mode(1, PICTURES),
+    "complete": Mode(1, PICTURES),
     "interpolate": Mode(5, FILMS + PICTURES, ".mp4"),
     "walk": Mode(1, FILMS, ".mp4"),
     "sweep": Mode(6, PICTURES + FILMS),
@@ -39,16 +40,21 @@ NOT_RANDOM = ("reconstruct", "between")  # without a seed the same line gives th
 
 # Where an option means something; elsewhere it would be ignored, and nobody would notice.
 _RANDOM = ("samples", "interpolate", "walk", "sweep", "neighbours", "compare", "rate")
+_TOLD, _CODES = (*_RANDOM, "complete"), ("samples", "complete", "neighbours", "compare", "rate")
 _MEANT_FOR = {
-    "classes": ("samples", "interpolate", "between", "walk", "sweep", "neighbours", "rate"),
+    "classes": ("samples", "complete", "interpolate", "between", "walk", "sweep", "neighbours", "rate"),
+    "keep": ("complete",),
+    "temperature": _CODES,
+    "top_k": _CODES,
+    "top_p": _CODES,
     "separate": ("samples",),
     "loop": ("interpolate", "between"),
     "truncation": _RANDOM,
-    "prompts": _RANDOM,
-    "negative": _RANDOM,
-    "guidance": _RANDOM,
-    "count": _RANDOM,
-    "upscale": ("samples", "reconstruct", "interpolate", "between", "sweep", "neighbours", "compare"),
+    "prompts": _TOLD,
+    "negative": _TOLD,
+    "guidance": _TOLD,
+    "count": _TOLD,
+    "upscale": ("samples", "reconstruct", "complete", "interpolate", "between", "sweep", "neighbours", "compare"),
     "columns": ("samples", "reconstruct", "interpolate", "between", "walk", "sweep", "neighbours", "compare"),
 }
 
@@ -57,6 +63,7 @@ def chosen(asked: "Options") -> str:
     """A key of MODES.  Raises UsageError for two of them."""
     wanted = {
         "reconstruct": bool(asked.reconstruct) and not asked.compare,
+        "complete": bool(asked.complete),
         "interpolate": (asked.interpolate or bool(asked.between)) and not asked.compare,
         "walk": asked.walk,
         "sweep": asked.sweep is not None,
@@ -78,7 +85,7 @@ def only_meant(ctx: typer.Context, asked: "Options", way: str) -> "Options":
     unmeant = [name for name, ways in _MEANT_FOR.items() if way not in ways]
     for name in unmeant:
         if options.on_the_line(ctx, name):
-            option = {"classes": "class", "prompts": "prompt"}.get(name, name)
+            option = {"classes": "class", "prompts": "prompt"}.get(name, name).replace("_", "-")
             there = ", ".join("samples" if other == "samples" else f"--{other}" for other in _MEANT_FOR[name])
             raise UsageError(f"--{option} has no meaning with --{way}; it goes with {there}.")
     defaults: dict[str, Any] = {field.name: field.default for field in fields(asked) if field.name in unmeant}

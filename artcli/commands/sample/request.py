@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, Self
 import typer
 
 from artcli import device, weights
-from artcli.commands.sample import modes
+from artcli.commands.sample import keeping, modes
 from artcli.commands.shared import complete, naming, options, recipe, request
 from artcli.commands.shared.common import Enlarging, Making
 from artcli.commands.shared.enlarge import AS_IS
@@ -50,6 +50,13 @@ class Options(Enlarging, Making):
         float | None, Setting("Below 1: more usual, less varied pictures.", min=0, max=2, metavar="T")
     ] = None
     separate: Annotated[bool, Setting("A file per picture, as with --out FOLDER.")] = False
+    temperature: Annotated[
+        float | None, Setting("Of a prior of codes: below 1 likelier, less varied codes.", min=0, max=10, metavar="T")
+    ] = None
+    top_k: Annotated[int | None, Setting("Draw among the K likeliest codes.", min=1, metavar="K")] = None
+    top_p: Annotated[
+        float | None, Setting("Draw among the likeliest codes of this probability.", min=0, max=1, metavar="P")
+    ] = None
     checkpoint: Annotated[
         str | None, Setting("best: the lowest loss.", offered=("best",), metavar="NAME", default="the newest")
     ] = None
@@ -63,6 +70,20 @@ class Options(Enlarging, Making):
             rich_help_panel=_WAYS,
         ),
     ] = ()
+    complete: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--complete",
+            metavar="PICTURES...",
+            help="The kept part of these, completed, and the original out of its codes.",
+            rich_help_panel=_WAYS,
+        ),
+    ] = ()
+    keep: Annotated[
+        str | None,
+        Setting("What --complete keeps: top, bottom, left, right, or a mask.", metavar="EDGE:PART|MASK",
+                default=keeping.USUAL, panel=_WAYS),
+    ] = None  # fmt: skip
     interpolate: Annotated[bool, Setting("From seed to seed, as a film; as a .png, step by step.", panel=_WAYS)] = False
     between: Annotated[
         tuple[str, ...],
@@ -125,7 +146,8 @@ class Request(request.Request[Options]):
     mode: a key of `modes.MODES`.  runs: the model's, and those it is compared with.  out: the file to write.
     seeds: consecutive; none where they decide nothing.
     separate: a file per picture, named after `out`.  size: (width, height) of every picture, None for the model's.
-    pictures: to reconstruct.  between: to interpolate.
+    keep: what a completion starts from, None elsewhere.
+    pictures: to reconstruct or to complete.  between: to interpolate.
     options: as asked for, but for those that mean nothing in this mode.
     """
 
@@ -140,6 +162,7 @@ class Request(request.Request[Options]):
     size: tuple[int, int] | None
     pictures: tuple[Path | files.Stdio, ...]
     between: tuple[Path, ...]
+    keep: keeping.Keep | None
 
     @classmethod
     def of(cls, ctx: typer.Context, given: Options) -> Self:
@@ -162,8 +185,9 @@ class Request(request.Request[Options]):
             separate=separate,
             film=film,
             size=None if given.size is None else options.size(given.size),
-            pictures=tuple(files.expand_inputs(given.reconstruct)),
+            pictures=tuple(files.expand_inputs(given.complete if mode == "complete" else given.reconstruct)),
             between=_between(mode, given.between),
+            keep=keeping.read(given.keep or keeping.USUAL) if mode == "complete" else None,
             options=asked,
             enlargement=AS_IS if film or asked.upscale is None else enlargement,
             recipe=None if given.no_metadata else _recorded(ctx),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from artcli import device
-from artcli.commands.sample import compare, films, grid, neighbours, rate, reconstruct, travel
+from artcli.commands.sample import compare, completion, films, grid, neighbours, rate, reconstruct, travel
 from artcli.commands.sample.generator import Sampler
 from artcli.commands.sample.request import Request
 from artcli.commands.shared import film, finish, recipe
@@ -33,6 +33,7 @@ class Work(NamedTuple):
 WORK = {
     "samples": Work(grid.make, grid.count),
     "reconstruct": Work(reconstruct.make, reconstruct.count),
+    "complete": Work(completion.make, completion.count),
     "interpolate": Work(travel.interpolate, travel.count),
     "walk": Work(travel.walk, travel.count),
     "sweep": Work(travel.sweep, travel.count),
@@ -69,12 +70,17 @@ class Session:
         largest = max(sampler.side for sampler in self.samplers)
         for sampler in self.samplers:
             sampler.drawn = request.size or (largest, largest)
+            if request.size is not None and request.mode != "complete":
+                sampler.draw_at(request.size)
         self.sampler = self.samplers[0]
         self.sampler.require(request.ability)
         if request.options.truncation is not None:
             for sampler in self.samplers:
                 sampler.require_truncation()
         for sampler in self.samplers:
+            sampler.choose_codes(
+                temperature=request.options.temperature, top_k=request.options.top_k, top_p=request.options.top_p
+            )
             sampler.tell(request.prompts, request.options.guidance, request.options.negative)
         unheard = list(dict.fromkeys(note for sampler in self.samplers for note in sampler.unheard()))
         for note in unheard:

@@ -14,9 +14,10 @@ import typer
 from artcli import __version__
 from artcli.commands.shared import complete, options, verb
 from artcli.commands.shared.common import Quiet
+from artcli.commands.train import second
 from artcli.errors import UsageError
 from artcli.setting import RUN, Setting
-from artcli.training.registry import MODELS
+from artcli.training.registry import MODELS, SECOND_STAGES
 from artcli.training.source import NO_DATA
 from artcli.training.spec import DataSpec, RunSpec, TrainerSpec
 
@@ -45,7 +46,10 @@ class Options(Quiet):
     ]
     other: Annotated[
         Path | None,
-        typer.Argument(metavar="OTHER", help="For cyclegan and pix2pix: a second folder, B, where DATA is A alone."),
+        typer.Argument(
+            metavar="OTHER",
+            help="For cyclegan and pix2pix: a second folder, B, where DATA is A alone.  For prior: DATA, behind a RUN.",
+        ),
     ] = None
     out: Annotated[
         Path | None, Setting("Run folder.", metavar="RUN", default="runs/NUMBER-MODEL-DATA", flags=("-o",))
@@ -130,8 +134,12 @@ class Request:
         """Raises UsageError for what cannot work."""
         started = time.monotonic()
         options.one_of("MODEL", asked.model, tuple(MODELS))
+        kept: Mapping[str, Any] | None = None
+        if asked.model in SECOND_STAGES:
+            asked, kept = second.with_data(ctx, asked)
         look = {"color": asked.color, "filter": asked.filter}
         preparation = {**look, **_crop(asked.crop), **_cutout(asked.cutout, asked.masks)}
+        preparation |= kept or {}
         made = cls(asked, preparation, options.seconds(asked.time_limit), started, line)
         for folder in made.folders:
             if not folder.exists():

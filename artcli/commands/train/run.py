@@ -50,6 +50,8 @@ def run(request: Request, console: Console) -> None:
 
 def carry_out(backend: Any, config: Any, request: Request, console: Console) -> None:
     """Open the data, go on or begin.  backend: the model's module.  config: its settings."""
+    if hasattr(backend, "settle"):
+        config = backend.settle(config)
     asked, spec, clock = request.options, request.spec(config), Clock(request.limit, request.started)
     onnx = asked.export == "onnx"
     if onnx:
@@ -93,7 +95,9 @@ def _plan(spec: RunSpec, config: Any, steps: int, device: torch.device, console:
             f"this {device.type} emulates bf16, which takes many times longer; --precision fp32 is faster here"
         )
     clip = getattr(config, "clip_gradient", 0.0)
-    return Plan(steps, config.batch, spec.seed, micro=spec.trainer.accumulate, precision=precision, clip=clip)
+    bound = getattr(config, "memory", 0.0)
+    micro = spec.trainer.accumulate
+    return Plan(steps, config.batch, spec.seed, micro=micro, precision=precision, clip=clip, memory=bound)
 
 
 class _Tried(Exception):
@@ -233,7 +237,10 @@ class Session:
 
     def _rehearse(self) -> None:
         before = self.trainer.micro
-        self.trainer.rehearse()
+        taken = self.trainer.rehearse()
+        if any(taken.values()):
+            each = ", ".join(f"{name} {size / 2**30:.1f} GB" for name, size in taken.items())
+            self.console.info(f"train: memory that the stages take: {each}")
         if self.trainer.micro != before:
             self.console.warn(f"a batch does not fit into memory: computing it in {self.trainer.micro} parts")
 
