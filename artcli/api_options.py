@@ -43,6 +43,7 @@ class Dream(TypedDict, total=False):
     candidates: int
     chunk: int
     clip: Text
+    clip_guidance: float
     cut_power: float
     cutouts: int
     device: Text
@@ -139,6 +140,7 @@ class Sample(TypedDict, total=False):
     classes: Sequence[Text] | None
     columns: int | None
     compare: Sequence[Text] | None
+    complete: Sequence[Text] | None
     count: int | None
     device: Text
     dry_run: bool
@@ -148,6 +150,7 @@ class Sample(TypedDict, total=False):
     from_file: Text | None
     guidance: float | None
     interpolate: bool
+    keep: Text | None
     loop: bool
     negative: Sequence[Text] | None
     neighbours: bool
@@ -163,6 +166,9 @@ class Sample(TypedDict, total=False):
     size: Text | None
     skip_existing: bool
     sweep: int | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
     truncation: float | None
     upscale: Text | None
     upscaler: Text | None

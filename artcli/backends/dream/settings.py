@@ -86,7 +86,7 @@ class Sketching:
     )
     steps: int = 20
     guidance: Annotated[float, Setting("How closely a sketch follows the words.", min=0, max=30, panel=START)] = 4.0
-    clip_guidance: Annotated[float, Setting("How much CLIP leads the sketch; 0 not.", min=0, max=10, panel=START)] = 0.4
+    clip_guidance: Annotated[float, Setting("How much CLIP leads the sketch; 0 not.", min=0, max=10, panel=START)] = 0.3
     strength: Annotated[
         float,
         Setting(
