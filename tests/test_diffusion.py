@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from artcli.errors import UsageError, WeightsError
-from artcli.models.diffusion import TELLING, Config, Model, draw, evidence, to_picture
+from artcli.models.diffusion import Config, Model, draw, to_picture
 from artcli.nn import flow
 from artcli.nn.unet import UNet
 from artcli.pretrained import diffusion as diffusion_files
@@ -138,38 +138,6 @@ def test_guidance_1_is_the_conditional_model(tiny):
     x = torch.randn((3, 16, 16), generator=torch.Generator().manual_seed(5))[None]
     *_, state = flow.solve(lambda x, time: model.net(x, time, text), x, 4)
     assert torch.allclose(drawn, to_picture(state.picture), atol=0.02)  # bfloat16 where the machine has it
-
-
-class Knowing(torch.nn.Module):
-    """A net that draws the picture whose pixels all have the value of the text's first number, and grey without one."""
-
-    channels = 3
-
-    def __init__(self):
-        super().__init__()
-        self.last = torch.nn.Conv2d(3, 3, 1)
-
-    def forward(self, x, time, text):
-        time = time.view(-1, 1, 1, 1)
-        return (x - text[:, :1, None, None].expand_as(x)) / time  # noise - picture, when x is mixed of both
-
-
-def test_evidence_by_hand():
-    """Without words the error is that of grey, with them that of the right picture."""
-    shades = torch.tensor([0.5, -0.25, 0.0])
-    x = shades.view(3, 1, 1, 1).expand(3, 3, 4, 4)
-    found = evidence(Knowing(), [flow.Wish(torch.tensor([0.5, 0.0]))], to_picture(x))
-    scale = sum(1 / time**2 for time in TELLING) / len(TELLING)
-    assert torch.allclose(found, (shades**2 - (shades - 0.5) ** 2) * scale, rtol=0.05, atol=0.02)
-    away = evidence(Knowing(), [flow.Wish(torch.tensor([0.5, 0.0]), -2.0)], to_picture(x))
-    assert torch.allclose(away, -2 * found)
-
-
-def test_evidence_does_not_depend_on_the_other_pictures(tiny):
-    model, shown = awake(tiny()), pictures(4)
-    wishes = [flow.Wish(text) for text in model.tower(["a cat"])]
-    one, all_of_them = evidence(model.net, wishes, shown[2:3]), evidence(model.net, wishes, shown)
-    assert torch.allclose(one, all_of_them[2:3], atol=1e-4) and all_of_them.std() > 0
 
 
 def test_a_model_without_words(tiny):

@@ -34,8 +34,6 @@ from artcli.training.texts import TextPictures
 
 OPTIMIZERS = ("muon", "adamw")
 SHOWN = 6  # prompts of the report's grid
-FAR = 2**40  # beyond the seeds of pictures
-TELLING = (0.7, 0.7, 0.75, 0.75, 0.8, 0.8, 0.85, 0.85, 0.9, 0.9)  # times at which words decide what a picture shows
 
 
 @dataclass(frozen=True)
@@ -283,27 +281,6 @@ def sample(
     told = flow.guided(velocity, wishes, guidance) if wishes else velocity
     told = told if window is None else flow.windowed(told, window)
     return flow.solve(told if steer is None else steer(told), noise, steps, solver, start)
-
-
-@torch.no_grad()
-def evidence(net: UNet, wishes: Sequence[Wish], pictures: torch.Tensor) -> torch.Tensor:
-    """How much better the net explains pictures (N, C, H, W) in 0..1 when it is told the words, (N,).
-
-    The fall of the squared error of the velocity, over a few times and the same noise for all pictures ("Your Diffusion
-    Model is Secretly a Zero-Shot Classifier", Li et al., 2023), each wish by its weight.
-    """
-    velocity, x = _fast(net), pictures * 2 - 1
-    asked = [torch.zeros_like(wishes[0].text), *(wish.text for wish in wishes)]
-    texts = torch.cat([text.expand(len(x), -1) for text in asked])
-    found = torch.zeros(len(x), device=x.device)
-    for number, time in enumerate(TELLING):
-        noise = start_noise(net, [FAR + number], *x.shape[2:])
-        noisy, goal = torch.lerp(x, noise, time), noise - x
-        when = torch.full((len(texts),), time, device=x.device)
-        errors = velocity(noisy.repeat(len(asked), 1, 1, 1), when, texts) - goal.repeat(len(asked), 1, 1, 1)
-        plain, *told = errors.square().flatten(1).mean(1).chunk(len(asked))
-        found += sum(wish.weight * (plain - one) for wish, one in zip(wishes, told, strict=True))
-    return found / len(TELLING)
 
 
 def _fast(net: UNet) -> Callable[..., torch.Tensor]:

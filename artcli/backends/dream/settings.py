@@ -77,13 +77,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Sketching:
-    """How a prior draws.  candidates: pictures that CLIP and the prior pick one of.  steps: of the solver.  guidance:
-    how far beyond what the text alone says; 1 is the text alone.  clip_guidance: how far CLIP moves the pictures at
+    """How a prior draws.  candidates: pictures that CLIP picks from.  steps: of the solver.  guidance: how far beyond
+    what the text alone says; 1 is the text alone.  clip_guidance: how far CLIP moves the pictures at
     every step, as root mean square in -1..1.  strength: how much of a photograph is drawn anew, 0..1."""
 
-    candidates: Annotated[int, Setting("Sketches of the prior; the best is drawn out.", min=1, max=64, panel=START)] = (
-        12
-    )
+    candidates: Annotated[int, Setting("Sketches of the prior that CLIP picks from.", min=1, max=64, panel=START)] = 8
     steps: int = 20
     guidance: Annotated[float, Setting("How closely a sketch follows the words.", min=0, max=30, panel=START)] = 4.0
     clip_guidance: Annotated[float, Setting("How much CLIP leads the sketch; 0 not.", min=0, max=10, panel=START)] = 0.3
