@@ -44,24 +44,35 @@ def train(model, images, steps, labels=None, parts=1):
     return [train_step(model, optimizers, s, batch(images, labels, seed=s), parts) for s in range(steps)]
 
 
+def before_and_after(make, teach, measure, seeds=range(3)):
+    """What is measured of models untaught and taught, a list each, one of every seed."""
+    found = [(before, after) for before, after, _ in _taught(make, teach, measure, seeds)]
+    return [float(before) for before, _ in found], [float(after) for _, after in found]
+
+
 def assert_learns(make, teach, measure, seeds=range(3)):
     """Whatever its seed, a taught model has smaller errors than any untaught one.  Returns the last taught model.
 
     measure(model): an error, or several by name.  No threshold says by how much: that depends on the rounding of the
     processor.
     """
-    untaught, taught = [], []
-    for seed in seeds:
-        model = seeded(make, seed)
-        untaught.append(_errors(measure(model)))
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            teach(model)
-        taught.append(_errors(measure(model)))
+    found = list(_taught(make, teach, lambda model: _errors(measure(model)), seeds))
+    untaught, taught, model = [f[0] for f in found], [f[1] for f in found], found[-1][2]
     for name in untaught[0]:
         before, after = ([errors[name] for errors in found] for found in (untaught, taught))
         assert max(after) < min(before), f"{name}: untaught {before}, taught {after}"
     return model
+
+
+def _taught(make, teach, measure, seeds):
+    """Of each seed what is measured before and after, and the model."""
+    for seed in seeds:
+        model = seeded(make, seed)
+        before = measure(model)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            teach(model)
+        yield before, measure(model), model
 
 
 def _errors(measured):

@@ -239,7 +239,9 @@ def test_a_record_names_the_weights_and_a_change_is_noticed(sample, workshop):
     assert record.read(Path("a.png"))["weights"] == {"runs/tiny": workshop.fingerprint}
     assert "warning" not in sample("--from", "a.png", "--out", "b.png", run=None).stderr
     workshop.fingerprint = "f" * 16
-    assert "runs/tiny is not as it was" in sample("--from", "a.png", "--out", "c.png", run=None).stderr
+    assert (
+        "runs/tiny is not the one that the record names" in sample("--from", "a.png", "--out", "c.png", run=None).stderr
+    )
 
 
 def test_no_metadata_and_quiet(sample):

@@ -53,7 +53,7 @@ def test_it_learns_to_be_sharper_than_bicubic():
     images = edges(8)
     model = assert_learns(
         lambda: Model(replace(TINY, noise=0.0)),
-        lambda model: train(model, images, 60),
+        lambda model: train(model, images, 200),
         lambda model: -model.validate(batch(images))["psnr"],
     )
     assert model.reconstruct(images).shape == images.shape
