@@ -277,21 +277,14 @@ def sample(
     changes the velocity of whole pictures, as `flow.steered` does.
     """
 
-    velocity = _fast(net)
-    told = flow.guided(velocity, wishes, guidance) if wishes else velocity
-    told = told if window is None else flow.windowed(told, window)
-    return flow.solve(told if steer is None else steer(told), noise, steps, solver, start)
-
-
-def _fast(net: UNet) -> Callable[..., torch.Tensor]:
-    """The net in the device's fast number format, with velocities in single precision."""
-
     def velocity(x: torch.Tensor, time: torch.Tensor, text: torch.Tensor | None = None) -> torch.Tensor:
         dtype = fast_dtype(x.device)
         with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
             return net(x, time, text).float()
 
-    return velocity
+    told = flow.guided(velocity, wishes, guidance) if wishes else velocity
+    told = told if window is None else flow.windowed(told, window)
+    return flow.solve(told if steer is None else steer(told), noise, steps, solver, start)
 
 
 def start_noise(net: UNet, seeds: Sequence[int], height: int, width: int) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Pictures with words as decoded arrays: what `artgen train diffusion` takes beside folders of pictures."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +36,6 @@ class TextPictures:
         self.held_out = torch.cat([first + rows for first, (_, rows) in zip(firsts, split, strict=True)]).numpy()
         self.shares = torch.tensor([s.share for s in self.sets])
         self.nouns = [[line.split("|") for line in s.names] for s in self.sets]
-        self.names = [
-            f"{s.name}-{row}-{s.names[label].partition('|')[0]}"
-            for s in self.sets
-            for row, label in enumerate(s.labels.tolist())
-        ]
         self.kinds = [[[kind for kind in line.split("|") if kind] for line in s.kinds] for s in self.sets]
         for pictures in self.sets:
             pictures.images.resize_(0)  # they are in `pixels` now
@@ -48,6 +44,15 @@ class TextPictures:
     def images(self) -> np.ndarray:
         """uint8 (N, size, size, 3), a view, as the folders of pictures have them."""
         return self.pixels.permute(0, 2, 3, 1).numpy()
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Of every picture: its set, its row there and what it shows.  Training does not need them."""
+        return [
+            f"{s.name}-{row}-{s.names[label].partition('|')[0]}"
+            for s in self.sets
+            for row, label in enumerate(s.labels.tolist())
+        ]
 
     def batch(self, step: int, size: int, *, device: torch.device, first: int = 0, count: int | None = None) -> Batch:
         """Rows `first` to `first + count` of the `size` pictures of a step, each mirrored with probability 0.5."""
