@@ -23,7 +23,8 @@ def uncompiled() -> Iterator[None]:
         yield
         return
     stand_in, disable = _StandIn(_UTILITIES), torch.compiler.disable
-    sys.modules[_UTILITIES], torch.compiler.disable = stand_in, _as_it_is
+    sys.modules[_UTILITIES] = stand_in
+    torch.compiler.disable = _as_it_is  # type: ignore[assignment]
     try:
         yield
     finally:
