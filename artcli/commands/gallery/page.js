@@ -4,7 +4,7 @@
 const at = (id) => document.getElementById(id);
 const { items, broken, block } = JSON.parse(at("data").textContent);
 const CHUNK = 60; // cards that are made at once
-const NONE = "without a record";
+const NONE = "no record";
 const grid = at("grid"), one = at("one"), two = at("two"), words = at("words"), order = at("order");
 
 items.forEach((item, index) => {
@@ -79,8 +79,8 @@ function sharpen(image, item) {
 
 const heading = (item) => item.title || item.name.split("/").pop();
 
-function meta(item) {
-  const size = item.size ? `${item.size[0]} × ${item.size[1]}` : "";
+function meta(item, whole = true) {
+  const size = whole && item.size ? `${item.size[0]} × ${item.size[1]}` : "";
   return [item.group, item.seed && `seed ${item.seed}`, size].filter(Boolean).join(" · ");
 }
 
@@ -113,10 +113,10 @@ const cards = new Map(); // made once for each item
 function card(item) {
   const open = make("button", { type: "button", class: "open", tabindex: -1, "aria-label": `Open: ${item.alt}` }, picture(item));
   if (PLAYS[item.kind]) open.append(make("span", { class: "badge", "aria-hidden": "true" }, PLAYS[item.kind]));
-  const pick = make("button", { type: "button", class: "pick", tabindex: -1, "aria-pressed": String(chosen.includes(item)), "aria-label": `Choose for comparison: ${heading(item)}` }, "Compare");
+  const pick = make("button", { type: "button", class: "pick", tabindex: -1, "aria-pressed": String(chosen.includes(item)), "aria-label": `Choose for comparison: ${heading(item)}`, title: "Choose for comparison" });
   return make(
     "li", { class: "card", "data-index": item.index }, open, pick,
-    make("div", { class: "about" }, make("p", { class: "title" }, heading(item)), make("p", { class: "meta" }, meta(item)), command(item, -1)),
+    make("div", { class: "about" }, make("p", { class: "title" }, heading(item)), make("p", { class: "meta" }, meta(item, false)), command(item, -1)),
   );
 }
 

@@ -102,7 +102,7 @@ def _rows(values: Any) -> list[tuple[str, str]]:
 
 def _text(value: Any) -> str:
     parts = value[:MOST_ROWS] if isinstance(value, list) else [value]
-    return _shortened(", ".join(map(_word, parts)))
+    return _shortened(", ".join(map(_word, parts)) or "none")
 
 
 def _word(value: Any) -> str:

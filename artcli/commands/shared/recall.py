@@ -26,16 +26,17 @@ def line(found: Mapping[str, Any], file: Path, commands: Commands) -> str | None
     verb = commands.get(str(found.get("command")))
     if verb is None or all(parameter.name != "from_file" for parameter in verb.params):
         return None
+    known = [parameter.name or "" for parameter in verb.params]
     try:
-        known = [parameter.name or "" for parameter in verb.params]
         values = recipe.parameters_in(found, file, verb.name, known)
-        return " ".join(["artgen", verb.name, *_words(verb, values)])
-    except (Unsayable, UsageError):
-        pass
-    try:
-        return f"artgen {verb.name} --from {_quoted(str(file))}"
-    except Unsayable:
+    except UsageError:
         return None
+    for words in (_words(verb, values), _again(file)):
+        try:
+            return " ".join(["artgen", verb.name, *words])
+        except Unsayable:
+            continue
+    return None
 
 
 def _words(verb: Any, values: Mapping[str, Any]) -> Iterator[str]:
@@ -53,6 +54,10 @@ def _words(verb: Any, values: Mapping[str, Any]) -> Iterator[str]:
             yield from map(_quoted, _several(value))
     if late:
         yield from ("--", *late)
+
+
+def _again(file: Path) -> Iterator[str]:
+    yield from ("--from", _quoted(str(file)))
 
 
 @cache
