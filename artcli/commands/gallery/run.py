@@ -25,7 +25,6 @@ def run(asked: "Options", commands: Commands, console: Console) -> None:
         out = files.Folder(out) / NAME
     files.check_extension(out, SUFFIXES)
     if asked.dry_run:
-        files.check_outputs([out], force=asked.force)
         return console.info(f"gallery: {counted(len(found), 'file')} for {out}")
     claims.take([out], force=asked.force)
     read, broken = _read(found, out, commands, console)
