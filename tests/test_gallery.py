@@ -98,8 +98,8 @@ def test_every_kind_of_output_shows_its_record_and_its_end(gallery, folder):
     kinds = {name: item["kind"] for name, item in found.items() if item["kind"] != "picture"}
     assert kinds == {"f.mp4": "film", "g.webm": "film", "h.gif": "animation", "i.webp": "animation"}
     assert {name: item["title"] for name, item in found.items()} == {
-        "a.png": "red car", "b.jpg": "dog.jpg", "c.webp": "dog.jpg, night.jpg", "d.tif": "dog.jpg", "e.png": "runs/0001-vae",
-        "f.mp4": "a storm", "g.webm": "dog.jpg", "h.gif": "dog.jpg", "i.webp": "a cat, a dog",
+        "a.png": "red car", "b.jpg": "dog.jpg", "c.webp": "dog.jpg, night.jpg", "d.tif": "dog.jpg",
+        "e.png": "runs/0001-vae", "f.mp4": "a storm", "g.webm": "dog.jpg", "h.gif": "dog.jpg", "i.webp": "a cat, a dog",
     }  # fmt: skip
     for name, item in found.items():
         assert item["recorded"] and item["seed"] == "0" and item["weights"] == [["clip-mini", "ab"]]
@@ -303,6 +303,8 @@ def test_the_page_needs_nothing_from_outside(gallery, folder):
 def test_it_loads_no_torch(folder):
     still(folder / "a.png", recipe=record_of(prompt="red car"))
     film(folder / "b.mp4")
-    called = "from typer.testing import CliRunner; from artcli.cli import app; r = CliRunner().invoke(app, ['gallery', '.'])"
+    called = (
+        "from typer.testing import CliRunner; from artcli.cli import app; r = CliRunner().invoke(app, ['gallery', '.'])"
+    )
     found = modules_after({"gallery": f"{called}; assert r.exit_code == 0, r.output"})
     assert not {"torch", "torchvision", "open_clip", "scipy"} & {*found["gallery"]}

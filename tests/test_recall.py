@@ -21,8 +21,8 @@ LINES = {
     "photos like options": ["paint", "--size", "300", "--", "-a.jpg"],
     "two kinds of input": ["stylize", "photo.jpg", "painting.jpg", "--time-limit", "1h30m", "--seed", "2"],
     "parsed words": ["cyclegan", "a.jpg", "--direction", "btoa", "--seed", "4", "--keep-color", "--eval"],
-    "a range of seeds": ["sample", "runs/one", "--seed", "0-3", "--class", "cat", "--class", "big dog", "--upscale", "2"],
-    "ways of sampling": ["sample", "runs/one", "--seed", "0", "--interpolate", "--between", "a.png", "--between", "b.png"],
+    "a range of seeds": ["sample", "runs/one", "--seed", "0-3", "--class", "cat", "--class", "big dog"],
+    "ways of sampling": ["sample", "one", "--seed", "0", "--interpolate", "--between", "a.png", "--between", "b.png"],
     "a standard input": ["paint", "-"],
 }  # fmt: skip
 

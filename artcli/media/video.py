@@ -334,9 +334,10 @@ def read_tensors(path: Path, size: tuple[int, int] | None = None, fps: float | N
 
 
 def last_picture(path: Path, side: int) -> bytes:
-    """The last frame of a film, or the first where its sound goes on for long, as a PNG of at most `side` pixels a side.
+    """The last frame of a film, or the first where its sound goes on for long, as a PNG.
 
-    Not of animated pictures, which Pillow reads.  Raises UsageError: no film, no frame in it.
+    side: the most pixels of a side.  Not of animated pictures, which Pillow reads.  Raises UsageError: no film, or no
+    frame in it.
     """
     fitted = f"scale='min(iw,{side})':'min(ih,{side})':force_original_aspect_ratio=decrease,setsar=1"
     for before, after in ((["-sseof", "-1"], []), ([], ["-frames:v", "1"])):

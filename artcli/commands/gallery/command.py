@@ -20,7 +20,8 @@ class Options(Quiet):
 
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the pictures and films are.")]
     out: Annotated[
-        Path | None, Setting("The page.", metavar="FILE", default="FOLDER/gallery.html", flags=("-o",), parse=files.output)
+        Path | None,
+        Setting("The page.", metavar="FILE", default="FOLDER/gallery.html", flags=("-o",), parse=files.output),
     ] = None
     recursive: Annotated[bool, Setting("Subfolders, too.", panel=FILES)] = False
     force: options.Force = False
