@@ -104,7 +104,7 @@ def test_every_kind_of_output_shows_its_record_and_its_end(gallery, folder):
     for name, item in found.items():
         assert item["recorded"] and item["seed"] == "0" and item["weights"] == [["clip-mini", "ab"]]
         assert near(item["picture"], (20, 200, 60) if name[0] in "fghi" else (200, 30, 40)), name
-    assert found["a.png"]["command"] == "artgen dream 'red car' --seed 0"
+    assert found["a.png"]["command"] == 'artgen dream "red car" --seed 0'
     assert found["a.png"]["alt"] == "Picture by artgen dream: red car"
     assert found["a.png"]["settings"] == [["prompt", "red car"]] and found["a.png"]["size"] == [24, 16]
     assert found["f.mp4"]["alt"] == "Film by artgen dream: a storm"
@@ -167,7 +167,7 @@ def test_subfolders_on_request_and_never_what_is_hidden(gallery, folder):
 
 def test_links_lead_to_the_files_from_where_the_page_is(gallery, folder):
     names = ["a b.png", "50%#1?.png", "jävascript:x.png"]
-    lines = {f"../../in/{name}": f"artgen dream --from '../../in/{name}'" for name in names}
+    lines = {f"../../in/{name}": f'artgen dream --from "../../in/{name}"' for name in names}
     (folder / "in").mkdir()
     if sys.platform == "linux":
         names.append(os.fsdecode(b"\xff.png"))  # no text, so no line either

@@ -126,10 +126,8 @@ def test_an_open_picture_is_the_file_with_its_whole_record(browser):
     browser.click(".open")
     browser.wait("document.querySelector('.stage img').src.endsWith('/0.png')")
     assert browser.run("document.querySelector('.facts a').href").endswith("/0.png")
-    assert (
-        browser.run("document.querySelector('.facts code').textContent")
-        == "artgen dream 'red car 0' --steps 0 --seed 0"
-    )
+    line = browser.run("document.querySelector('.facts code').textContent")
+    assert line == 'artgen dream "red car 0" --steps 0 --seed 0'
     rows = browser.run("[...document.querySelectorAll('.facts tr')].map(r => r.textContent)")
     assert rows == ["promptred car 0", "steps0", "clip-miniab", "artgen0.1.0"]
     browser.run("document.querySelector('.facts .copy').click()")

@@ -49,7 +49,7 @@ def test_a_line_asks_for_what_the_record_says(words):
 
 
 def test_defaults_are_left_out():
-    assert line_of(record_of(["dream", "red car", "--seed", "3"])) == "artgen dream 'red car' --seed 3"
+    assert line_of(record_of(["dream", "red car", "--seed", "3"])) == 'artgen dream "red car" --seed 3'
     assert line_of(record_of(["paint", "photo.jpg", "--no-metadata"])) == "artgen paint photo.jpg"
 
 
@@ -57,7 +57,7 @@ def test_defaults_are_left_out():
 def test_what_a_terminal_would_hide_or_obey_is_read_from_the_file(sign):
     """A line is there to be pasted; --from takes such a prompt as it is."""
     found = record_of(["dream", f"red{sign} car", "--seed", "3"])
-    assert line_of(found, "my car.png") == "artgen dream --from 'my car.png'"
+    assert line_of(found, "my car.png") == 'artgen dream --from "my car.png"'
     assert line_of(found, f"my{sign}.png") is None
 
 

@@ -17,7 +17,7 @@ class Unsayable(Exception):
 
 
 def line(found: Mapping[str, Any], file: Path, commands: Commands) -> str | None:
-    """What made a file: `artgen dream 'red car' --seed 3`, without what is the default today.
+    """What made a file: `artgen dream "red car" --seed 3`, without what is the default today.
 
     Where that cannot be said, `artgen dream --from FILE`.  None: the record is of no verb that can run it again.
     found: the record, which may come from anywhere.  Only known options come from it, none that decide where a run
@@ -88,4 +88,6 @@ def _quoted(value: Any) -> str:
     """A word for a shell.  Raises Unsayable: signs that a terminal would hide or obey."""
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).isprintable():
         raise Unsayable
-    return shlex.quote(str(value))
+    text = str(value)
+    plain = shlex.quote(text) == text or set(text) & set('"$`\\!')  # which mean something between double quotes
+    return shlex.quote(text) if plain else f'"{text}"'
