@@ -100,6 +100,10 @@ class Adversarial(nn.Module):
             return unknown(count, self.classes, self._device)
         return given
 
+    def _in_turn(self, count: int, classes: int) -> torch.Tensor:
+        """Labels (count,)."""
+        return torch.arange(count, device=self._device) % classes
+
     # training -------------------------------------------------------------------------------------------------------
 
     def study(self, data: Any) -> None:
@@ -152,12 +156,14 @@ class Adversarial(nn.Module):
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
         """loss: how badly samples foretell the held-out pictures; diversity: of samples over theirs, about 1 where it
-        is as large.  Both in the space of `nn.likeness`, and of the same seeds every time."""
+        is as large.  Both in the space of `nn.likeness`, and of the same seeds every time.
+
+        Samples are of all classes in turn: normalised by a batch of one class, they would lose what makes it one.
+        """
         least, most = _SAMPLES
         count = min(most, max(least, len(batch)))
-        labels = batch.labels[torch.arange(count, device=batch.labels.device) % len(batch)]
         with statistics.of_the_batch(self.generator):
-            images = self._draw(self.latents(range(count)), self._known(labels, count)) / 2 + 0.5
+            images = self._draw(self.latents(range(count)), self._in_turn(count, max(1, self.classes))) / 2 + 0.5
         real, drawn = likeness.features(batch.images), likeness.features(images)
         found = {"loss": likeness.energy_score(real, drawn)}
         if len(batch) > 1:
@@ -172,10 +178,10 @@ class Adversarial(nn.Module):
     def fit(self, batches: Any) -> None:
         """Statistics of BatchNorm that fit the weights that draw; training pictures are not looked at."""
         count, size = _STANDING
-        classes = torch.arange(size, device=self._device) % (self.classes + 1)  # the last one is unknown
+        labels = self._in_turn(size, self.classes + 1)  # the last one is unknown
         statistics.standing(
             self.generator,
-            (self._told(self.latents(range(k * size, (k + 1) * size)), classes) for k in range(count)),
+            (self._told(self.latents(range(k * size, (k + 1) * size)), labels) for k in range(count)),
         )
 
     def warnings(self) -> list[str]:
