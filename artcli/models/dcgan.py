@@ -1,5 +1,5 @@
-"""DCGAN ("Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks", Radford et al.,
-2015)."""
+"""DCGAN ("Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks", Radford et
+al., 2015)."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from artcli.nn.discriminator import Discriminator
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """64 px in a few hours of two CPU cores, also from some hundreds of pictures.
+    """64 px for two CPU cores, also for some hundreds of pictures.
 
     size: of the pictures, 4 doubled several times.  width: channels of the generator at half the side;
     discriminator_width: of the discriminator there.  channels to lr: see Settings.

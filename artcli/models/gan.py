@@ -40,9 +40,7 @@ class Model(Adversarial):
         super().__init__(config, classes)
         shape = config.channels, config.size
         self.generator: nn.Module = generators.dense(config.latent + self.classes, config.widths, *shape)
-        self.discriminator = DenseDiscriminator(
-            config.channels, config.discriminator_widths, config.size, self.classes
-        )
+        self.discriminator = DenseDiscriminator(config.channels, config.discriminator_widths, config.size, self.classes)
 
     def _draw(self, codes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         return super()._draw(codes, known) * 2 - 1  # this generator ends in 0..1
