@@ -57,7 +57,7 @@ def _translation(images: torch.Tensor, uniform: Uniform) -> torch.Tensor:
     picked = framed.permute(0, 2, 3, 1)[
         torch.arange(len(images), device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]
     ]
-    return picked.permute(0, 3, 1, 2).contiguous()
+    return picked.permute(0, 3, 1, 2)
 
 
 def _cutout(images: torch.Tensor, uniform: Uniform) -> torch.Tensor:
