@@ -270,7 +270,8 @@ def test_samples_of_a_few_kinds_are_told_once():
 
 
 @pytest.mark.parametrize(
-    "values", [[0.9] * 20, [0.1] * (LOOKS - 1), [0.02, 0.05, 0.1, 0.14, 0.2, 0.24, 0.3], [0.1, 0.5] * 9]
+    "values",
+    [[0.9] * 20, [0.1] * 20, [0.9, *[0.1] * (LOOKS - 1)], [0.9, 0.02, 0.05, 0.1, 0.14, 0.2, 0.24, 0.3], [0.1, 0.5] * 9],
 )
 def test_silent_where_samples_differ_or_begin_to(values):
     assert not diverse(values)

@@ -74,6 +74,7 @@ class Watchdogs:
     held_out: "_HeldOut" = field(default_factory=lambda: _HeldOut())
     near_zero: dict[str, int] = field(default_factory=dict)
     diversities: list[float] = field(default_factory=list)
+    diverse: bool = False  # samples have been
     seen: list[tuple[float, float]] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
 
@@ -131,8 +132,9 @@ class Watchdogs:
         return found
 
     def _repeating(self, step: int) -> str | None:
-        """Samples of a few kinds only: mode collapse."""
-        stuck = _stuck_below(self.diversities, DIVERSE)
+        """Samples of a few kinds only, and not because the first shapes are still to come: mode collapse."""
+        self.diverse = self.diverse or self.diversities[-1] >= DIVERSE
+        stuck = _stuck_below(self.diversities, DIVERSE) if self.diverse else None
         return (
             stuck
             and f"mode collapse: in the last {LOOKS} looks samples were less than {DIVERSE:.0%} as diverse as held-out "
