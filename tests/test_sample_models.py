@@ -24,7 +24,9 @@ WAYS = {
     "adain": [TO_AND_BACK],
     "clip": [],
     "cyclegan": [],
+    "dcgan": OF_SAMPLES + OF_LATENTS,
     "diffusion": OF_SAMPLES + OF_LATENTS,
+    "gan": OF_SAMPLES + OF_LATENTS,
     "painter": [TO_AND_BACK],
     "pix2pix": [],
     "prior": [TO_AND_BACK, *OF_SAMPLES],
@@ -33,8 +35,9 @@ WAYS = {
     "vqgan": [TO_AND_BACK, BETWEEN],
     "vqvae": [TO_AND_BACK, BETWEEN, *OF_SAMPLES],
     "vqvae2": [TO_AND_BACK, BETWEEN, *OF_SAMPLES],
+    "wgan-gp": OF_SAMPLES + OF_LATENTS,
 }  # all others go every way
-CHANGES = {"adain": {"styles": "data/cats"}, "vae": {"conditional": True}}
+CHANGES = {"adain": {"styles": "data/cats"}, "dcgan": {"conditional": True}, "vae": {"conditional": True}}
 
 
 def write_data(folder):
