@@ -28,6 +28,7 @@ WAYS = {
     "painter": [TO_AND_BACK],
     "pix2pix": [],
     "prior": [TO_AND_BACK, *OF_SAMPLES],
+    "stylegan": OF_SAMPLES + OF_LATENTS,
     "upscaler": [TO_AND_BACK],
     "vgg-slim": [],
     "vqgan": [TO_AND_BACK, BETWEEN],

@@ -33,6 +33,7 @@ CHANGES = {
     "cyclegan grain": {"norm": "none", "residual": True, "grain": True},
     "diffusion": {"texts": 8},
     "pix2pix resnet": {"net": "resnet", "blocks": 1, "norm": "instance"},
+    "stylegan": {"conditional": True},
     "upscaler": {"crop": 32},
     "vae": {"width": 1, "conditional": True},
     "vqgan": {"size": 16, "attention": True, "adversary": 0.0},
@@ -57,6 +58,7 @@ PARTS = {
     "diffusion": ["flow"],
     "painter": ["painter"],
     "pix2pix": ["b-to-a"],
+    "stylegan": ["mapping", "synthesis"],
     "upscaler": ["upscaler"],
     "vgg-slim": ["vgg-slim"],
 }  # all others have an encoder and a decoder
@@ -77,7 +79,7 @@ def stirred(model):
 
 def finished(run, kind, config):
     """A run folder with random weights, and the model."""
-    classes = ["cats", "dogs"] if kind == "vae" else []
+    classes = ["cats", "dogs"] if kind in ("stylegan", "vae") else []
     model = seeded(lambda: stirred(tiny.backend(kind).Model(config, len(classes)))).eval()
     run.mkdir()
     what = {"model": kind, "step": 7, "version": "0", "config": asdict(config), "data": {"classes": classes}}
