@@ -1,8 +1,8 @@
 """Blurring, doubling and halving by the filter [1, 3, 3, 1], without the aliases of nearest pixels and strides.
 
-The filters of StyleGAN2 ("Analyzing and Improving the Image Quality of StyleGAN", Karras et al., 2020).  Beyond the edge
-pictures are 0.  Zeros between pixels, which doubling is defined by, are never computed with: depthwise convolutions,
-transposed for doubling, do the same in a tenth of the time on CPUs.
+The filters of StyleGAN2 ("Analyzing and Improving the Image Quality of StyleGAN", Karras et al., 2020).  Beyond the
+edge pictures are 0.  Zeros between pixels, which doubling is defined by, are never computed with: depthwise
+convolutions, transposed for doubling, do the same in a tenth of the time on CPUs.
 """
 
 import torch

@@ -338,7 +338,7 @@ def steepness(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
 
 
 def path_lengths(images: torch.Tensor, styles: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """(B,): how far random changes of the pictures, noise (B, C, H, W), are from the styles (B, L, D) they came from."""
+    """(B,): how far pictures move with their styles (B, L, D), along random directions, noise (B, C, H, W)."""
     area = images.shape[2] * images.shape[3]
     (slope,) = torch.autograd.grad((images * noise).sum() / math.sqrt(area), styles, create_graph=True)
     return full(slope).square().sum(2).mean(1).sqrt()
