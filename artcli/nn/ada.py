@@ -62,7 +62,7 @@ def _places(
 ) -> torch.Tensor:
     """(B, 2, 3): where in the picture, its sides -1..1, a place of the changed one is.  By chances 0 to 7."""
     happens = chance < p
-    mirror = torch.where(happens[:, 0] & (amount[:, 0] < 0.5), -1.0, 1.0)
+    mirror = torch.where(happens[:, 0] & (amount[:, 0] < 0.5), -1.0, 1.0).to(normal)
     quarters = torch.where(happens[:, 1], (amount[:, 1] * 4).floor(), 0.0)
     size = torch.where(happens[:, 2], (0.2 * normal[:, 0]).exp2(), 1.0)
     stretch = torch.where(happens[:, 3], (0.2 * normal[:, 1]).exp2(), 1.0)
@@ -129,7 +129,7 @@ def _colours(happens: torch.Tensor, amount: torch.Tensor, normal: torch.Tensor) 
     cross = _LUMA * torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]).to(eye)
     cos, sin = hue.cos()[:, None, None], hue.sin()[:, None, None]
     chroma = saturation[:, None, None] * (cos * (eye - grey) + sin * cross)
-    luma = torch.where(inverted, -1.0, 1.0)[:, None, None] * grey
+    luma = torch.where(inverted, -1.0, 1.0).to(normal)[:, None, None] * grey
     return contrast[:, None, None] * (luma + chroma), lift * contrast
 
 
