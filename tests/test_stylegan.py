@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,11 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from artcli.commands.sample import paths
+from artcli.commands.sample.generator import Sampler
 from artcli.errors import UsageError, WeightsError
 from artcli.models.stylegan import PRESETS, Config, Model
 from artcli.nn import ada, fir
 from artcli.nn import stylegan as nets
 from artcli.nn.measure import patch_distance
+from artcli.training.runs import Loaded
+from artcli.training.spec import RunSpec
 from artcli.training.trainer import Plan, Trainer
 from tests import tiny
 from tests.batches import assert_learns, batch, copies_of, pictures, seeded
@@ -392,6 +397,27 @@ def test_styles_mix_layer_by_layer():
     taken = {part: [bool((row == other[0]).all()) for row in mix[0]] for part, mix in mixes.items()}
     assert [sum(column) for column in zip(*taken.values(), strict=True)] == [1] * 6
     assert taken["coarse"][0] and taken["fine"][-1] and not torch.equal(made.decode(one), made.decode(mixes["fine"]))
+
+
+def test_axes_are_those_along_which_styles_vary_most():
+    made = model()
+    styles = made.latents(range(4096))
+    variance, axes = torch.linalg.eigh(styles.T.cov())
+    for number in (0, 3):
+        axis, deviation = made.axis(number)
+        torch.testing.assert_close((axis @ axes[:, -1 - number]).abs(), torch.tensor(1.0), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(deviation, variance[-1 - number].sqrt(), atol=1e-4, rtol=1e-3)
+
+
+def test_a_sweep_goes_along_an_axis():
+    made = model()
+    sampler = Sampler(Loaded(made, made.config, RunSpec("stylegan"), 1, "", Path("run")), CPU, None)
+    at, (axis, deviation) = paths.sweep(sampler, [1, 2], 0, 0.5), made.axis(0)
+    along = [at(position) @ axis for position in (0.0, 0.5, 1.0)]
+    torch.testing.assert_close(along[2] - along[0], (3 * deviation).expand(2), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(along[1], (along[0] + along[2]) / 2, atol=1e-4, rtol=1e-4)
+    rest = made.latents([1, 2], 0.5) - at(0.5)
+    torch.testing.assert_close(rest, (rest @ axis)[:, None] * axis, atol=1e-4, rtol=1e-4)
 
 
 def test_styles_are_shared_among_the_parts_as_in_the_paper():

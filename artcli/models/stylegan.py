@@ -5,6 +5,7 @@ the discriminator sees is changed at random with a probability that rises when i
 few thousand pictures are enough.  Both regularisers are computed only every so many steps, and count for these.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from artcli.training.contract import BATCH, Batch, Exported, Port, pictures
 
 R1_EVERY, PATH_EVERY, ADAPT_EVERY = 16, 4, 4  # steps
 _LEAST = 16  # pixels of a side
+_FOR_AXES = 4096  # styles
 _MIDDLE_DECAY, _PATH_DECAY = 0.995, 0.99  # of the running means of w and of path lengths
 
 
@@ -232,6 +234,15 @@ class Model(nn.Module):
         styles, taken = self._spread(latents).clone(), self.parts_of_a_style[part]
         styles[:, taken.start : taken.stop] = others[:, None]
         return styles
+
+    @inference
+    def axis(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The direction (D,) in which styles vary most, the next one, and so on, of length 1, and their standard
+        deviation along it ("GANSpace", Härkönen et al., 2020)."""
+        styles = self.latents(range(_FOR_AXES)).double()
+        _, lengths, axes = torch.linalg.svd(styles - styles.mean(0), full_matrices=False)
+        axis = axes[number] * axes[number][axes[number].abs().argmax()].sign()
+        return axis.to(self.path_mean), (lengths[number] / math.sqrt(len(styles) - 1)).to(self.path_mean)
 
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
         """The straight way between styles."""

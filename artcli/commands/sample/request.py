@@ -99,7 +99,7 @@ class Options(Enlarging, Making):
     walk: Annotated[bool, Setting("A film of an endless walk for each seed.", panel=_WAYS)] = False
     sweep: Annotated[
         int | None,
-        Setting("Latent number N from -3 to 3 deviations: sheet or film.", min=0, metavar="N", panel=_WAYS),
+        Setting("Latent or direction N from -3 to 3 deviations: sheet or film.", min=0, metavar="N", panel=_WAYS),
     ] = None
     mix: Annotated[
         str | None,
