@@ -123,7 +123,7 @@ class Model(nn.Module):
         drawn = self.generator.synthesis(self._new_styles(batch, told), self._noise(batch))
         loss = F.softplus(-self.discriminator(self._seen(drawn, batch), told)).mean()
         if self.config.path and self._step % PATH_EVERY == 0:
-            loss = loss + PATH_EVERY * self.config.path * self._path_penalty(batch, told)
+            loss = loss + _unseen(PATH_EVERY * self.config.path * self._path_penalty(batch, told))
         yield "generator", loss
         self.discriminator.requires_grad_(True)
         fooled = F.softplus(self.discriminator(self._seen(drawn.detach(), batch), told)).mean()
@@ -178,7 +178,7 @@ class Model(nn.Module):
             return loss
         steep = steepness(judged, real).mean()
         self._last["steep"] = float(steep.detach())
-        return loss + R1_EVERY * self.config.r1 / 2 * steep
+        return loss + _unseen(R1_EVERY * self.config.r1 / 2 * steep)
 
     def after_step(self, step: int) -> None:
         total, count = (parallel.all_sum(each) for each in self._styles.take())
@@ -199,8 +199,11 @@ class Model(nn.Module):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of the last step.  sure: mean sign of the logits of real pictures.  p: of ADA.  path: mean length, and steep:
-        squared slope of the logits, of the last step that computed them."""
+        """Of the last step, besides the losses, in which no regulariser shows.
+
+        sure: mean sign of the logits of real pictures.  p: of ADA.  path: mean length, and steep: squared slope of the
+        logits, of the last step that computed them.
+        """
         return self._last
 
     # samples --------------------------------------------------------------------------------------------------------
@@ -266,6 +269,11 @@ class Model(nn.Module):
     @inference
     def _styles_of(self, z: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         return self._spread(self.generator.mapping(z, labels))
+
+
+def _unseen(penalty: torch.Tensor) -> torch.Tensor:
+    """Its gradient without its value: losses in the log are of one kind, whether a regulariser was due or not."""
+    return penalty - penalty.detach()
 
 
 def _finished(path: Path) -> dict[str, torch.Tensor]:
