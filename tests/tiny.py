@@ -42,6 +42,7 @@ TINY: dict[str, dict[str, Any]] = {
     "painter": {"width": 16, "ffn": 8, "layers": 1, "samples": 16, "held_out": 8, "batch": 8},
     "pix2pix": {**_TRANSLATORS, "blocks": 5, "direction": "BtoA"},
     "prior": {"first_stage": STAGE, "width": 16, "layers": 1, "heads": 2, "batch": 8},
+    "stylegan": {"size": 16, "latent": 8, "layers": 2, "width": 64, "most": 8, "target": 0.3, "batch": 8},
     "upscaler": {"size": 32, "crop": 16, "width": 4, "blocks": 1, "perceptual": 0.0, "batch": 8},
     "vae": {"size": 32, "latent": 4, "width": 2, "batch": 8},
     "vgg-slim": {"size": 64, "crop": 64, "widths": (4, 4, 6, 6, 6), "teacher": TEACHER, "batch": 4},

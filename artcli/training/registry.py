@@ -11,6 +11,7 @@ MODELS = {
     "painter": "artcli.models.painter.model",
     "pix2pix": "artcli.models.pix2pix",
     "prior": "artcli.models.prior",
+    "stylegan": "artcli.models.stylegan",
     "upscaler": "artcli.models.upscaler",
     "vae": "artcli.models.vae",
     "vgg-slim": "artcli.models.vgg_slim",
