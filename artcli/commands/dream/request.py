@@ -1,5 +1,6 @@
 """What a call of `artgen dream` asks for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -186,6 +187,10 @@ class Request(request.Request[Options]):
             enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler),
             time_limit=options.seconds(asked.time_limit),
         )
+
+    @classmethod
+    def draws_a_seed(cls, values: Mapping[str, Any]) -> bool:
+        return True
 
     def beside(self, job: PromptJob) -> list[Path]:
         return job.snapshots(self.options.save_every, self.reel.total)
