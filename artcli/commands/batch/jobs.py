@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,39 +77,45 @@ def _tasks(number: str, job: Mapping[str, Any], found: Sheet, settings: Mapping[
         raise UsageError("variables is a table of names and what they stand for")
     own = {sheet.parameter(verb, key): value for key, value in said.items()}
     usual = {name: value for name, value in found.defaults[verb].items() if name not in own}
-    axes = _axes(verb, {**usual, **own}, {**found.variables, **variables})
-    count = math.prod(len(values) for values in axes.values())
-    if not 0 < count <= MOST:
-        empty = next((name for name, values in axes.items() if not values), "")
-        raise UsageError(f"{empty} = [] is an empty list" if empty else f"stands for {count} jobs; {MOST} is the most")
     known = {name: value for name, value in settings.get(verb, {}).items() if name in sheet.parameters(verb)}
-    varied = [name for name, values in axes.items() if len(values) > 1]
+    axes = {name: _choices(verb, name, value) for name, value in {**usual, **own}.items()}
+    stand_ins = {f"{{{name}}}": _listed(value) for name, value in {**found.variables, **variables}.items()}
+    for name, values in (axes | stand_ins).items():
+        if not values:
+            raise UsageError(f"{name.strip('{}')} = [] is an empty list")
+    combined = list(itertools.islice(_combinations(axes, stand_ins), MOST + 1))
+    if len(combined) > MOST:
+        raise UsageError(f"stands for more than {MOST} jobs")
+    varied = [name for name, values in (stand_ins | axes).items() if len(values) > 1]
     tasks = []
-    for place, combined in enumerate(itertools.product(*axes.values()), 1):
-        chosen = dict(zip(axes, combined, strict=True))
+    for place, chosen in enumerate(combined, 1):
         filled = _filled(verb, chosen, known)
         said_now = {name for name in filled if name in own or (name == "seed" and verb not in _ONE_FILE)}
         values = {name: value for name, value in filled.items() if name in said_now}
         defaults = known | {name: value for name, value in filled.items() if name not in said_now}
-        label = number if count == 1 else f"{number}.{place}"
+        label = number if len(combined) == 1 else f"{number}.{place}"
         tasks.append(Task(label, verb, values, defaults, _mark(verb, chosen, varied)))
     return tasks
 
 
-def _axes(verb: str, said: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """What each option, and each variable that an option names, is in turn; variables as {name}."""
-    used = {name for value in said.values() for name in _named(value)}
-    axes = {f"{{{name}}}": _listed(value) for name, value in variables.items() if name in used}
-    for name, value in said.items():
-        several = takes_several(sheet.parameters(verb)[name])
+def _choices(verb: str, name: str, value: Any) -> list[Any]:
+    """What an option is in turn; one that takes several values has them all at once, but for a list of lists."""
+    if takes_several(sheet.parameters(verb)[name]):
         nested = isinstance(value, list) and any(isinstance(one, list) for one in value)
-        if several and not nested:
-            axes[name] = [value]
-        elif name == "seed" and verb not in _ONE_FILE and isinstance(value, str):
-            axes[name] = texts.seeds(value)
-        else:
-            axes[name] = _listed(value)
-    return axes
+        return value if nested else [value]
+    if name == "seed" and verb not in _ONE_FILE and isinstance(value, str):
+        return texts.seeds(value)
+    return _listed(value)
+
+
+def _combinations(axes: Mapping[str, list[Any]], stand_ins: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Every choice of options with every one of the {variables} that they name, these in front."""
+    for values in itertools.product(*axes.values()):
+        options = dict(zip(axes, values, strict=True))
+        used = {f"{{{name}}}" for value in options.values() for name in _named(value)}
+        mine = {name: choices for name, choices in stand_ins.items() if name in used}
+        for others in itertools.product(*mine.values()):
+            yield {**dict(zip(mine, others, strict=True)), **options}
 
 
 def _listed(value: Any) -> list[Any]:
@@ -139,7 +144,7 @@ def _mark(verb: str, chosen: Mapping[str, Any], varied: Sequence[str]) -> str:
         arguments = [name for name, one in sheet.parameters(verb).items() if one.param_type_name == "argument"]
         shown |= {*arguments, *(name for argument in arguments for name in _named(chosen.get(argument)))}
     names = {name.strip("{}"): value for name, value in chosen.items()}
-    differ = [name for name in varied if name.strip("{}") not in shown]
+    differ = [name for name in varied if name in chosen and name.strip("{}") not in shown]
     return "-".join(_for_a_name(_fill(chosen[name], names)) for name in differ)
 
 

@@ -105,8 +105,11 @@ def read(
     for given in values:
         if given not in known:
             raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, list(known))}")
-    said = {given: _fitting(known[given], value) for given, value in values.items()}
-    usual = {given: _fitting(known[given], value) for given, value in (defaults or {}).items()}
+    types = _types(cast(Hashable, kind))
+    said, usual = (
+        {given: _fitting(known[given], types[given], value) for given, value in each.items()}
+        for each in (values, defaults or {})
+    )
     found: list[Options] = []
     context = typer.Context(made, info_name=name, obj=found, default_map=usual)
     try:
@@ -126,22 +129,37 @@ def takes_several(parameter: Any) -> bool:
     return bool(getattr(parameter, "multiple", False)) or parameter.nargs != 1
 
 
-def _fitting(parameter: Any, value: Any) -> Any:
+@cache
+def _types(kind: Hashable) -> dict[str, set[Any]]:
+    """What each parameter takes, by name: {int, NoneType}."""
+    made = [_parameter(*found) for found in _flat(kind)]
+    return {each.name: {get_args(each.annotation)[0], *get_args(get_args(each.annotation)[0])} for each in made}
+
+
+def _fitting(parameter: Any, types: set[Any], value: Any) -> Any:
     """The value; a single one of several as a list.  Raises UsageError for a kind that a line would never hold.
 
     Text of any kind is left to Typer, which reads it as it reads a command line.
     """
-    listed = isinstance(value, list | tuple)
-    if listed and not takes_several(parameter):
+    listed, several = isinstance(value, list | tuple), takes_several(parameter)
+    if listed and not several:
         raise UsageError(f"{parameter.name} takes one value, not a list")
-    kind, each = parameter.type.name, list(value) if listed else [value]
-    for one in each:
-        yes_no = isinstance(one, bool) != (kind == "boolean") and not isinstance(one, str | None)
-        broken = isinstance(one, float) and kind.startswith("integer") and not one.is_integer()
-        if isinstance(one, list | tuple | dict) or yes_no or broken:
-            wanted = {"boolean": "true or false"}.get(kind, "a whole number" if broken else "a text or a number")
+    for one in value if listed else [value]:
+        wanted = _wanted(types, one)
+        if wanted:
             raise UsageError(f"{parameter.name} = {json.dumps(one, default=str)} has to be {wanted}")
-    return each if takes_several(parameter) and value is not None else value
+    return [value] if several and not listed and value is not None else value
+
+
+def _wanted(types: set[Any], value: Any) -> str:
+    """What a value of another kind has to be; "" for one that fits."""
+    if value is None or isinstance(value, str):
+        return ""
+    if bool in types:
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(value, bool | list | tuple | dict):
+        return "a number" if {int, float} & types else "a text"
+    return "a whole number" if int in types and isinstance(value, float) and not value.is_integer() else ""
 
 
 def _place(parameter: inspect.Parameter) -> tuple[bool, bool]:
