@@ -80,13 +80,13 @@ def _tasks(number: str, job: Mapping[str, Any], found: Sheet, settings: Mapping[
     known = {name: value for name, value in settings.get(verb, {}).items() if name in sheet.parameters(verb)}
     axes = {name: _choices(verb, name, value) for name, value in {**usual, **own}.items()}
     stand_ins = {f"{{{name}}}": _listed(value) for name, value in {**found.variables, **variables}.items()}
-    for name, values in (axes | stand_ins).items():
-        if not values:
+    for name, choices in (axes | stand_ins).items():
+        if not choices:
             raise UsageError(f"{name.strip('{}')} = [] is an empty list")
     combined = list(itertools.islice(_combinations(axes, stand_ins), MOST + 1))
     if len(combined) > MOST:
         raise UsageError(f"stands for more than {MOST} jobs")
-    varied = [name for name, values in (stand_ins | axes).items() if len(values) > 1]
+    varied = [name for name, choices in (stand_ins | axes).items() if len(choices) > 1]
     tasks = []
     for place, chosen in enumerate(combined, 1):
         filled = _filled(verb, chosen, known)

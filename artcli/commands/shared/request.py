@@ -10,6 +10,7 @@ import typer
 from artcli.commands.shared import verb
 from artcli.commands.shared.common import Making
 from artcli.commands.shared.enlarge import AS_IS, Enlargement
+from artcli.commands.shared.finish import Wanted
 
 Asked = TypeVar("Asked", bound=Making)
 
@@ -42,6 +43,11 @@ class Request(Generic[Asked]):
     def draws_a_seed(cls, values: Mapping[str, Any]) -> bool:
         """Whether a call with these values, without one, draws a seed."""
         return False
+
+    @property
+    def finishing(self) -> Wanted:
+        """What finished pictures pass through."""
+        return Wanted(self.enlargement)
 
     @property
     def known_outputs(self) -> list[Path]:

@@ -100,7 +100,7 @@ def read(
     defaults: instead of artgen's own; they count as a settings file's do.  Raises UsageError for a name that the verb
     does not have, and for a value that does not fit.
     """
-    made = command(name, kind)
+    made = command(name, cast(Hashable, kind))
     known = {parameter.name: parameter for parameter in made.params if parameter.name}
     for given in values:
         if given not in known:
