@@ -34,7 +34,7 @@ def run(asked: "Options", settings: Mapping[str, Mapping[str, Any]], console: Co
     log = asked.log or (None if asked.file == "-" else Path(f"{asked.file}.done"))
     mine = device.my_share(tasks)
     with journal.alone(None if asked.dry_run else log, asked.file), device.alone():
-        Batch(asked, Journal(log), console, len(tasks)).work(mine, limit)
+        Batch(asked, Journal(log), console).work(mine, limit)
 
 
 class JobConsole(Console):
@@ -87,17 +87,17 @@ class Alarm:
 
 
 class Batch:
-    """total: jobs of all processes."""
+    """The jobs of this process, and how they went."""
 
-    def __init__(self, asked: "Options", kept: Journal, console: Console, total: int):
-        self.asked, self.kept, self.console, self.total = asked, kept, console, total
+    def __init__(self, asked: "Options", kept: Journal, console: Console):
+        self.asked, self.kept, self.console = asked, kept, console
         self.jobs = JobConsole(asked)
         self.done, self.skipped = 0, 0
         self.failed: list[str] = []
 
     def work(self, tasks: Sequence[Task], limit: float | None) -> None:
         """Raises as `run` does."""
-        started, alarm = time.monotonic(), Alarm(limit)
+        started, alarm, self.total = time.monotonic(), Alarm(limit), len(tasks)
         left = self._sound(tasks)
         try:
             with alarm.set():
@@ -107,10 +107,10 @@ class Batch:
                     self._one(task)
         except (KeyboardInterrupt, Interrupted) as error:
             if not alarm.rang:
-                raise Interrupted(f"interrupted in job {self.jobs.task.number}; {self._tally(len(tasks))}") from error
+                raise Interrupted(f"interrupted in job {self.jobs.task.number}; {self._tally()}") from error
         finally:
             claims.release()
-        self._report(len(tasks), time.monotonic() - started, alarm)
+        self._report(time.monotonic() - started, alarm)
 
     def _sound(self, tasks: Sequence[Task]) -> list[Task]:
         """Those that are not done and can be asked for as they are written; what is wrong with others is told first."""
@@ -123,7 +123,7 @@ class Batch:
             else:
                 left.append(task)
         if self.skipped:
-            self.console.info(f"batch: {self.skipped} of {len(tasks)} are done already")
+            self.console.info(f"batch: {self.skipped} of {self.total} are done already")
         return left
 
     def _is_done(self, task: Task) -> bool:
@@ -202,14 +202,14 @@ class Batch:
 
     # at the end -----------------------------------------------------------------------------------------------------
 
-    def _tally(self, count: int) -> str:
+    def _tally(self) -> str:
         """`3 done, 1 done before, 2 left`."""
-        left = count - self.done - self.skipped - len(self.failed)
+        left = self.total - self.done - self.skipped - len(self.failed)
         told = {"done": self.done, "done before": self.skipped, "failed": len(self.failed), "left": left}
         return ", ".join(f"{number} {what}" for what, number in told.items() if number or what == "done")
 
-    def _report(self, count: int, seconds: float, alarm: Alarm) -> None:
-        left = count - self.done - self.skipped - len(self.failed)
+    def _report(self, seconds: float, alarm: Alarm) -> None:
+        left = self.total - self.done - self.skipped - len(self.failed)
         if self.asked.as_json:
             told = {"done": self.done, "skipped": self.skipped, "failed": len(self.failed), "left": left}
             self.console.result([], **told)
@@ -218,8 +218,8 @@ class Batch:
         if self.failed:
             more = f" and {len(self.failed) - _SHOWN} more" if len(self.failed) > _SHOWN else ""
             which = f"{', '.join(self.failed[:_SHOWN])}{more}"
-            raise ArtgenError(f"{len(self.failed)} of {counted(count, 'job')} failed ({which}): {self._tally(count)}")
-        self.console.info(f"batch: {self._tally(count)}, in {duration(seconds)}")
+            raise ArtgenError(f"{len(self.failed)} of {counted(self.total, 'job')} failed ({which}): {self._tally()}")
+        self.console.info(f"batch: {self._tally()}, in {duration(seconds)}")
 
 
 def _problem(task: Task) -> str:
