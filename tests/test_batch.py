@@ -176,9 +176,9 @@ def test_there_is_no_such_file(invoke, folder):
     "values, line",
     [
         ({"steps": 2.5}, "steps = 2.5 has to be a whole number"),
-        ({"steps": True}, "steps = true has to be a number"),
+        ({"steps": True}, "steps = true has to be a text or a number"),
         ({"steps": "many"}, "Invalid value for '--steps'"),
-        ({"steps": {"a": 1}}, 'steps = {"a": 1} has to be a number'),
+        ({"steps": {"a": 1}}, 'steps = {"a": 1} has to be a text or a number'),
         ({"tileable": 3}, "tileable = 3 has to be true or false"),
         ({"steps": [1, 2]}, "steps takes one value, not a list"),
         ({"image_prompt": [["a"]]}, r'image_prompt = \["a"\] has to be'),

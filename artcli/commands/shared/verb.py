@@ -158,7 +158,7 @@ def _wanted(types: set[Any], value: Any) -> str:
     if bool in types:
         return "" if isinstance(value, bool) else "true or false"
     if isinstance(value, bool | list | tuple | dict):
-        return "a number" if {int, float} & types else "a text"
+        return "a text or a number"  # many a number can also be written as text, 5m
     return "a whole number" if int in types and isinstance(value, float) and not value.is_integer() else ""
 
 
