@@ -9,12 +9,11 @@ Options have the names that `--from` and settings files know: those of the comma
 `artgen VERB --help` describes them.
 """
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from artcli import network
+from artcli.commands.shared import call
 from artcli.console import Console
 
 if TYPE_CHECKING:
@@ -74,12 +73,9 @@ class _Collector(Console):
 
 
 def _call(verb: str, **values: Any) -> list[Made]:
-    request = importlib.import_module(f"artcli.commands.{verb}.request").Request
     console = _Collector()
-    asked = request.from_values({name: _text(value) for name, value in values.items() if value is not None})
-    way = "fast" if getattr(asked.options, "fast", False) else "run"
-    with network.forbidden(bool(values.get("offline"))):
-        importlib.import_module(f"artcli.commands.{verb}.{way}").run(asked, console)
+    said = {name: _text(value) for name, value in values.items() if value is not None}
+    call.carry_out(call.request_of(verb).from_values(said), console)
     return console.made
 
 

@@ -55,6 +55,7 @@ class Dream(TypedDict, total=False):
     fps: float | None
     frame_steps: int
     from_file: Text | None
+    gif: bool
     guidance: float
     image_prompt: Sequence[Text] | None
     init: Text | None
@@ -70,6 +71,7 @@ class Dream(TypedDict, total=False):
     offline: bool
     optimizer: Literal["adam", "adamw", "radam"]
     out: Text | None
+    paint: bool
     pan: Text | None
     preset: Text | None
     preview: bool
@@ -87,6 +89,9 @@ class Dream(TypedDict, total=False):
     steady: float
     steps: int | None
     story: Text | None
+    strokes_out: Text | None
+    stylize: Text | None
+    svg: bool
     tileable: bool
     time_limit: Text | None
     upscale: Text | None

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from artcli import __version__, config
 from artcli.commands import doctor, models, weights
+from artcli.commands.batch import command as batch
 from artcli.commands.cyclegan import command as cyclegan
 from artcli.commands.dream import command as dream
 from artcli.commands.gallery import command as gallery
@@ -110,6 +111,7 @@ app.command("cyclegan", cls=Command)(cyclegan.cyclegan)
 app.command("train", cls=Command)(train.train)
 app.command("sample", cls=lists.Command)(sample.sample)
 app.command("gallery", cls=Command)(gallery.gallery)
+app.command("batch", cls=Command)(batch.batch)
 app.command("models")(models.models)
 app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)

@@ -1,7 +1,8 @@
 """Where the work runs, and in which number format it is fastest there."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from artcli.errors import UsageError
@@ -36,6 +37,16 @@ def choose(name: str = "auto") -> "torch.device":
 def my_share(jobs: Sequence[Item]) -> list[Item]:
     """The jobs of this process when torchrun started several (`RANK`, `WORLD_SIZE`); all of them otherwise."""
     return list(jobs)[int(os.environ.get("RANK", "0")) :: int(os.environ.get("WORLD_SIZE", "1"))]
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within the block this process does all that it is asked for itself, whatever started it beside others."""
+    kept = {name: os.environ.pop(name) for name in ("RANK", "WORLD_SIZE") if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def describe(device: "torch.device") -> str:

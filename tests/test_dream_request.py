@@ -108,7 +108,8 @@ def test_the_help_fits_and_has_what_people_use_first_in_front(invoke, monkeypatc
     text = invoke("dream", "--help").stdout
     assert max(map(len, text.splitlines())) <= columns
     sections = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert sections == ["Arguments", "Options", "Prompts", "Start", "Drawing", "Film", "Run", "Files and weights"]
+    wanted = ["Arguments", "Options", "Prompts", "Start", "Drawing", "Film", "Afterwards", "Run", "Files and weights"]
+    assert sections == wanted
     first = text.split("Options:")[1].split("Prompts:")[0]
     assert first.count("\n  -") == 11
     assert "noise|gradient" in text  # the last of the choices, on a line of its own where it is narrow

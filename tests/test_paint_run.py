@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artcli.commands.paint import film as paint_film
 from artcli.commands.paint import run as paint_run
 from artcli.commands.paint.request import Request
+from artcli.commands.shared import growing
 from artcli.errors import UsageError
 from artcli.media import record, video
 from tests.conftest import masks, one_error_line, photograph, snapshot
@@ -316,13 +316,13 @@ def test_ctrl_c_saves_what_there_is(paint, folder, monkeypatch, when):
 
         monkeypatch.setattr(paint_run.Studio, "_mask", stopping)
     else:
-        real_write = paint_film.write
+        real_write = growing.write
 
         def stopping_film(path, painting, pace, stop, console):
             stop.requested = True
             return real_write(path, painting, pace, stop, console)
 
-        monkeypatch.setattr(paint_film, "write", stopping_film)
+        monkeypatch.setattr(growing, "write", stopping_film)
     result = paint("photo.png", "-o", "a.mp4", "--duration", 1, "-q", code=130)
     assert "interrupted" in one_error_line(result.stderr)
     assert visible(folder) == (["a.png"] if when == "painting" else ["a.mp4", "a.png"])
@@ -424,7 +424,7 @@ def test_every_frame_has_its_part_and_the_last_one_all(paint, even):
 
     paint("photo.png", "--strokes-out", "s.json", "-q")
     painting = stroke_files.load(Path("s.json"))
-    ends = paint_film.frames(painting, 12, even)
+    ends = growing.frames(painting, 12, even)
     assert len(ends) == 12 and ends == sorted(ends) and ends[-1] == len(painting.strokes)
     if even == "change":
         assert ends[2] < len(painting.strokes) / 6, "broad strokes change most, so they come slowly"

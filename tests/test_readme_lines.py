@@ -15,7 +15,14 @@ from tests.readme_help import ROOT, written
 
 PAGES = [*written(), ROOT / "CONTRIBUTING.md"]
 BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
-LINES = [line[line.index("artgen ") :] for block in BLOCKS for line in block.splitlines() if "artgen " in line]
+# Of a pipe each call stands by itself.
+LINES = [
+    call.strip()
+    for block in BLOCKS
+    for line in block.splitlines()
+    if "artgen " in line
+    for call in re.findall(r"artgen .*?(?= \| artgen|$)", line)
+]
 # What looks for weights, loads models and computes; before that, outputs are checked and their folders made.
 WORK = {
     "shared.studio": ("load_and_work",), "sample.session": ("run",), "train.run": ("carry_out",),
@@ -54,6 +61,8 @@ def make(name):
         with video.VideoWriter(path, (16, 12), 5) as film:
             film.write(images.from_tensor(images.to_tensor(images.load(photograph(Path("frame.png"), (16, 12))))))
         Path("frame.png").unlink()
+    elif path.suffix == ".toml":
+        path.write_text('[[jobs]]\nverb = "dream"\nprompt = "car"\n')
     elif path.suffix == ".txt":
         path.write_text("one\ntwo\n")
     elif path.suffix in (".jpg", ".png"):
@@ -77,7 +86,7 @@ def test_a_line(invoke, folder, monkeypatch, line):
     for module, names in WORK.items():
         for name in names:
             monkeypatch.setattr(importlib.import_module(f"artcli.commands.{module}"), name, work)
-    result = invoke(*words)
+    result = invoke(*words, input='{"verb": "dream", "prompt": "car"}')
     assert result.exit_code == 0, result.stderr
     assert work.mock_calls or "--check" in words or words[0] in LISTS
     for before, name in itertools.pairwise(words):

@@ -419,7 +419,7 @@ def test_values_ask_for_what_the_command_line_does(invoke, folder, monkeypatch):
         ({"strength": "much"}, "--strength"),
         ({"init": "grey"}, "Did you mean 'gray'?"),
         ({"pooling": 3}, "--pooling '3' is not known"),
-        ({"time_limit": True}, "is no time"),
+        ({"time_limit": True}, "time_limit = true has to be a text or a number"),
         ({"seed": "1-3"}, "takes one"),
     ],
 )

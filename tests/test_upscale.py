@@ -54,7 +54,7 @@ def run_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def enlarged(run_folder):
     """What has to come of pixels."""
-    return {factor: finish.load(Enlargement(factor, str(run_folder)), CPU) for factor in (2, 4)}
+    return {factor: finish.load(finish.Wanted(Enlargement(factor, str(run_folder))), CPU) for factor in (2, 4)}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What a call of `artgen dream` asks for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -13,12 +14,13 @@ from artcli.commands.dream.film import SourceFilm
 from artcli.commands.shared import jobs, naming, options, request
 from artcli.commands.shared.common import Common, Enlarging
 from artcli.commands.shared.film import Reel
+from artcli.commands.shared.finish import Wanted
 from artcli.commands.shared.outputs import FILMS, PICTURES, film_suffix
 from artcli.errors import UsageError
 from artcli.media import files
 from artcli.setting import FILM, Setting
 
-PROMPTS = "Prompts"  # a panel of the help
+PROMPTS, AFTERWARDS = "Prompts", "Afterwards"  # panels of the help
 VQGAN, PRIOR = "vqgan-mini", "diffusion-mini"
 PRESETS: dict[str, dict[str, Any]] = {
     "bundled": {"clip": "clip-mini", "vqgan": VQGAN},
@@ -119,6 +121,16 @@ class Options(Enlarging, Common):
         ),
     ] = None
     duration: options.Duration = None
+    stylize: Annotated[
+        Path | None, Setting("Take on the style of this picture, in one pass.", metavar="PICTURE", panel=AFTERWARDS)
+    ] = None
+    paint: Annotated[bool, Setting("Paint it stroke by stroke; a film shows that, too.", panel=AFTERWARDS)] = False
+    gif: Annotated[bool, Setting("With --paint: also a GIF of the painting growing.", panel=AFTERWARDS)] = False
+    svg: Annotated[bool, Setting("With --paint: also an SVG.", panel=AFTERWARDS)] = False
+    strokes_out: Annotated[
+        Path | None,
+        Setting("With --paint: also the strokes.", metavar="FILE", panel=AFTERWARDS, parse=files.output),
+    ] = None
     save_every: options.SaveEvery = 0
     time_limit: options.TimeLimit = None
     preview: options.Preview = True
@@ -132,12 +144,22 @@ class Options(Enlarging, Common):
 
 @dataclass(frozen=True)
 class PromptJob(jobs.Job):
-    """One picture: its prompt line, its seed, its main output, and whether it comes of a film."""
+    """One picture: its prompt line, its seed, its main output, and whether it comes of a film.
+
+    gif, svg, strokes: what else is written of its painting.
+    """
 
     prompt: str
     seed: int
     out: Path
     moving: bool = False
+    gif: Path | None = None
+    svg: Path | None = None
+    strokes: Path | None = None
+
+    @property
+    def outputs(self) -> list[Path]:
+        return [*super().outputs, *(path for path in (self.gif, self.svg, self.strokes) if path is not None)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +186,7 @@ class Request(request.Request[Options]):
     def of(cls, ctx: typer.Context, asked: Options) -> Self:
         """Raises UsageError for what cannot work."""
         _check_init(asked)
+        _check_afterwards(ctx, asked)
         start = _start(asked)
         source = dream_film.find_source(asked.init, asked.out, asked.fps, asked.duration, exact=not asked.dry_run)
         settings = _settings(asked, start, source)
@@ -186,6 +209,14 @@ class Request(request.Request[Options]):
             enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler),
             time_limit=options.seconds(asked.time_limit),
         )
+
+    @classmethod
+    def draws_a_seed(cls, values: Mapping[str, Any]) -> bool:
+        return True
+
+    @property
+    def finishing(self) -> Wanted:
+        return Wanted(self.enlargement, self.options.stylize, self.options.paint)
 
     def beside(self, job: PromptJob) -> list[Path]:
         return job.snapshots(self.options.save_every, self.reel.total)
@@ -213,6 +244,15 @@ def _check_init(asked: Options) -> None:
     if asked.init is None and (asked.mask is not None or asked.settings.init_weight):
         option = "--mask" if asked.mask else "--init-weight"
         raise UsageError(f"{option} needs --init, the picture that it is about")
+
+
+def _check_afterwards(ctx: typer.Context, asked: Options) -> None:
+    if asked.stylize is not None and not asked.stylize.is_file():
+        raise files.missing(asked.stylize)
+    if not asked.paint and (given := options.on_the_line(ctx, "gif", "svg", "strokes_out")):
+        raise UsageError(f"{given} is of a painting: add --paint")
+    if str(asked.out) == "-" and (given := options.on_the_line(ctx, "gif", "svg")):
+        raise UsageError(f"--out - gives the picture alone; name a file for {given} to be beside")
 
 
 def _start(asked: Options) -> str:
@@ -293,18 +333,44 @@ def _jobs(lines: list[str], asked: Options, source: SourceFilm | None) -> list[P
     slugs = [files.slug(line) for line in lines]
     jobs = []
     targets = naming.places(slugs, asked.out, lambda slug: f"{slug}{suffix}", count=count, what="prompts")
-    for line, target in zip(lines, targets, strict=True):
+    strokes = _stroke_files(asked, slugs, count)
+    for line, target, of_strokes in zip(lines, targets, strokes, strict=True):
         if str(target) != "-":
             files.check_extension(target, PICTURES + FILMS)
-        names = [files.numbered(target, seed) if len(seeds) > 1 else target for seed in seeds]
-        jobs += [PromptJob(line, seed, name, source is not None) for seed, name in zip(seeds, names, strict=True)]
+        for seed in seeds:
+            name, beside = (
+                files.numbered(path, seed) if path is not None and len(seeds) > 1 else path
+                for path in (target, of_strokes)
+            )
+            assert name is not None
+            jobs.append(_job(line, seed, name, beside, asked, source is not None))
     return jobs
+
+
+def _job(line: str, seed: int, out: Path, strokes: Path | None, asked: Options, moving: bool) -> PromptJob:
+    gif, svg = (out.with_suffix(suffix) for suffix in (".gif", ".svg"))
+    grows = asked.paint and asked.gif and gif != out  # a GIF of the dream shows the painting growing at its end
+    painted = asked.paint and asked.svg
+    return PromptJob(line, seed, out, moving, gif if grows else None, svg if painted else None, strokes)
+
+
+def _stroke_files(asked: Options, slugs: list[str], count: int) -> list[Path] | list[None]:
+    if asked.strokes_out is None or not asked.paint:
+        return [None] * len(slugs)
+    name = lambda slug: f"{slug}-strokes.json"  # noqa: E731
+    found = naming.places(slugs, asked.strokes_out, name, count=count, what="prompts", option="--strokes-out")
+    for path in found:
+        files.check_extension(path, (".json",))
+    return found
 
 
 def _check_film(asked: Options, source: SourceFilm | None, jobs: list[PromptJob]) -> None:
     """What belongs to a picture, and means nothing for a film; and what makes one."""
     if source is not None and asked.mask is not None:
         raise UsageError(f"--mask belongs to one picture, and {source.path} is a film; leave it out")
+    if source is not None and (asked.paint or asked.stylize is not None):
+        verb = "paint" if asked.paint else "stylize"
+        raise UsageError(f"--{verb} is for a picture, and {source.path} is a film: leave it out, and artgen {verb} OUT")
     if source is not None and asked.moving:
         raise UsageError(f"--zoom, --pan and --rotate move a picture, and {source.path} is a film; leave them out")
     if asked.moving and (asked.mask is not None or any(job.film is None for job in jobs)):

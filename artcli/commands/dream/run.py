@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artcli import weights
@@ -11,7 +12,7 @@ from artcli.commands.dream.request import PromptJob, Request
 from artcli.commands.shared import studio
 from artcli.commands.shared.unfinished import Unfinished, fingerprint
 from artcli.console import Console, counted, duration
-from artcli.errors import UsageError
+from artcli.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from artcli.backends.dream.prior import Prior
     from artcli.backends.dream.story import Story
     from artcli.backends.frame import Frame
-    from artcli.commands.shared.loop import Outcome, Stop
+    from artcli.commands.shared.loop import Film, Outcome, Stop
     from artcli.nn.vqgan import VQGAN
     from artcli.pretrained.clip import Clip
     from artcli.pretrained.diffusion import Diffusion
@@ -166,7 +167,21 @@ class Studio(studio.Studio):
         look = studio.Look(self._shown, self._to_pixels, alpha, exif)
         frames, limit = _first_at_once(frames, self.stop), request.time_limit
         outcome, shown = self.make(job, frames, look, request.reel, record, unfinished, saved, time_limit=limit)
-        self._report(job, outcome, seed, time.monotonic() - started, shown)
+        beside = self._write_painting(job, record) if outcome.stopped is None else []
+        self._report(job, outcome, seed, time.monotonic() - started, shown, beside)
+
+    def end_film(self, opened: "Film", rest: float) -> None:
+        from artcli.commands.dream import painted
+
+        if self.finish.painting is not None:
+            painted.grow(opened, self.finish.painting, rest, self.stop)
+        super().end_film(opened, rest)
+
+    def _write_painting(self, job: PromptJob, record: Mapping[str, Any] | None) -> list[Path]:
+        from artcli.commands.dream import painted
+
+        made = self.finish.painting
+        return [] if made is None else list(painted.write(job, made, record, self.stop, self.console))
 
     @property
     def _shown(self) -> tuple[int, int]:
@@ -196,21 +211,34 @@ class Studio(studio.Studio):
         pixels = images.from_tensor(image)
         return self.edit.paste(pixels) if self.edit else pixels
 
-    def _report(self, job: PromptJob, outcome: "Outcome", seed: int, seconds: float, shown: int | None) -> None:
-        """shown: frames of the film, None without one; one without a frame was not written."""
+    def _report(
+        self, job: PromptJob, outcome: "Outcome", seed: int, seconds: float, shown: int | None, beside: list[Path]
+    ) -> None:
+        """shown: frames of the film, None without one; one without a frame was not written.  beside: of a painting."""
         facts = {
             "prompt": job.prompt, **self._words(job.prompt), "seed": seed, "steps": outcome.step,
-            "seconds": round(seconds, 2), "finished": outcome.stopped is None,
+            "seconds": round(seconds, 2), "finished": outcome.stopped is None and not self._stopped_painting,
             **{k: round(v, 4) for k, v in outcome.metrics.items()},
         }  # fmt: skip
         if self.request.source is not None:
             facts["frames"] = shown
             change = f"they change {facts['flicker']:.2f} times as much as the source from frame to frame"
             self.tell(f"{counted(shown or 0, 'frame')}; {change}")
+        if self.finish.painting is not None:
+            facts["strokes"] = len(self.finish.painting.strokes)
+            self.tell(f"painted with {counted(facts['strokes'], 'stroke')}")
         if not job.streamed:
-            self.console.result([job.picture] if shown == 0 else job.outputs, **facts)
+            film = [job.film] if job.film is not None and shown != 0 else []
+            self.console.result([*film, job.picture, *beside], **facts)
         self.tell(f"seed {seed}, {counted(outcome.step, 'step')} in {duration(seconds)}")
         self.tell_stop(job, outcome, self.request.reel.total)
+        if self._stopped_painting:
+            raise Interrupted(f"interrupted; {job.picture} is painted, but not all that shows how was written")
+
+    @property
+    def _stopped_painting(self) -> bool:
+        """Whether the user did not wait for the films of the painting."""
+        return self.finish.painting is not None and self.stop.requested
 
     # what steers ----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from artcli.backends.paint.settings import PACES, PAINT, Settings
 from artcli.commands.shared import naming, options, request
 from artcli.commands.shared.common import Common, Inputs
 from artcli.commands.shared.jobs import InputJob
-from artcli.commands.shared.outputs import FILMS, MOVING, PICTURES, film_suffix, is_film
+from artcli.commands.shared.outputs import FILMS, GROWING, GROWING_FPS, MOVING, PICTURES, film_suffix, is_film
 from artcli.errors import UsageError
 from artcli.media import files
 from artcli.pretrained import find
@@ -59,8 +59,8 @@ class Options(Common, Inputs):
     model: Annotated[str, Setting("Bundled name, run folder, weights file or model.pth.", panel=PAINT)] = find.PAINTER
     duration: Annotated[
         float, Setting("Of films, plus 1 s at the end.", min=0.1, max=3600, metavar="SECONDS", panel=FILM)
-    ] = 6.0
-    fps: Annotated[float, Setting("Frames per second.", min=1, max=120, panel=FILM)] = 20.0
+    ] = GROWING
+    fps: Annotated[float, Setting("Frames per second.", min=1, max=120, panel=FILM)] = GROWING_FPS
     pace: Annotated[str, Setting("What each frame adds the same amount of.", choices=PACES, panel=FILM)] = PACES[0]
     resume: Annotated[bool, Setting("Go on with an interrupted film.", panel=FILM)] = False
     strokes_out: Annotated[

@@ -189,7 +189,10 @@ class Studio(studio.Studio):
         if made is None or self.asked.no_metadata or not isinstance(made.get("parameters"), dict):
             return None
         now = {name: getattr(self.asked, name) for name in ("size", "brush", "palette", "background")}
-        return {**made, "parameters": {**made["parameters"], **{k: v for k, v in now.items() if v is not None}}}
+        given = {name: value for name, value in now.items() if value is not None}
+        if given and made.get("command") != self.request.command:  # a dream's painting, which dream does not change so
+            return None
+        return {**made, "parameters": {**made["parameters"], **given}}
 
     # what is written ------------------------------------------------------------------------------------------------
 
@@ -227,14 +230,14 @@ class Studio(studio.Studio):
 
     def _films(self, job: PaintJob, painting: "Painting") -> tuple[list[Path], bool]:
         """Write the films; those written, and whether the user let them be finished."""
-        from artcli.commands.paint import film as paint_film
+        from artcli.commands.shared import growing
 
         written: list[Path] = []
-        timing = paint_film.Timing(self.asked.duration, self.asked.fps, self.asked.pace)
+        timing = growing.Timing(self.asked.duration, self.asked.fps, self.asked.pace)
         for path in job.films:
             if self.stop.requested:
                 return written, False
-            finished = paint_film.write(path, painting, timing, self.stop, self.console)
+            finished = growing.write(path, painting, timing, self.stop, self.console)
             written.append(path)
             if not finished:
                 return written, False

@@ -227,6 +227,12 @@ class Request(request.Request[Options]):
         return f"{self.seeds[0]}-{self.seeds[-1]}" if self.seeds else "0"
 
     @property
+    def known_outputs(self) -> list[Path]:
+        return self.outputs(self.named) if self.outputs_known else []
+
+    waits = False
+
+    @property
     def outputs_known(self) -> bool:
         """Whether the names of the files can be told before the model, which knows its classes, is loaded."""
         return not self.separate or ALL not in self.classes

@@ -67,7 +67,7 @@ class Session:
         self.request, self.console, self.stop = request, console, stop
         self.started = time.monotonic()
         self.device = device.choose(request.options.device)
-        self.finish = finish.load(request.enlargement, self.device)
+        self.finish = finish.load(request.finishing, self.device)
         self.samplers = [self._load(run) for run in request.runs]
         largest = max(sampler.side for sampler in self.samplers)
         for sampler in self.samplers:

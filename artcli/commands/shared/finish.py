@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from artcli.commands.shared import enlarge
+from artcli.commands.shared import afterwards, enlarge
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+    from artcli.media.strokes import Painting
 
 
 class Finisher(Protocol):
@@ -53,6 +55,14 @@ class Chain:
     @property
     def weights(self) -> dict[str, str]:
         return {name: value for each in self.finishers for name, value in each.weights.items()}
+
+    @property
+    def painting(self) -> "Painting | None":
+        """The strokes of the last picture, where it was painted."""
+        made = [
+            each.paintings[-1] for each in self.finishers if isinstance(each, afterwards.Brushwork) and each.paintings
+        ]
+        return made[-1] if made else None
 
     def __call__(self, pixels: "np.ndarray") -> "np.ndarray":
         for each in self.finishers:
@@ -113,14 +123,31 @@ class Chain:
         raise failure
 
 
+class Wanted(NamedTuple):
+    """What is asked for.  style: the picture whose style is taken on.  paint: with brush strokes."""
+
+    enlargement: enlarge.Enlargement = enlarge.AS_IS
+    style: Path | None = None
+    paint: bool = False
+
+
 def load(
-    enlargement: enlarge.Enlargement,
+    wanted: Wanted,
     device: "torch.device",
     *,
     weights_dirs: Sequence[Path] = (),
     offline: bool = False,
 ) -> Chain:
-    """What is asked for, in the order in which it is done.  Raises as `enlarge.load` does."""
-    if enlargement.factor == 1:
-        return Chain()
-    return Chain([enlarge.load(enlargement, device, weights_dirs=weights_dirs, offline=offline)])
+    """What is asked for, in the order in which it is done: a style, then more pixels, then strokes that fill these.
+
+    Raises as `enlarge.load`, `afterwards.load_styling` and `afterwards.load_brushwork` do.
+    """
+    where: dict[str, Any] = {"weights_dirs": weights_dirs, "offline": offline}
+    made: list[Finisher] = []
+    if wanted.style is not None:
+        made.append(afterwards.load_styling(wanted.style, device, **where))
+    if wanted.enlargement.factor != 1:
+        made.append(enlarge.load(wanted.enlargement, device, **where))
+    if wanted.paint:
+        made.append(afterwards.load_brushwork(device, **where))
+    return Chain(made)

@@ -8,6 +8,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif")
 FILMS = (".mp4", ".webm", ".gif")
 MOVING = (*FILMS, ".webp")  # what an animation or a film can become
 HOLD = 1.0  # seconds that a finished film rests on its last frame
+GROWING, GROWING_FPS = 6.0, 20.0  # seconds, and frames a second, of a painting that grows
 
 
 def is_film(source: object, out: Path | None = None) -> bool:

@@ -1,6 +1,6 @@
 """What a call asks for, as far as the verbs have it in common."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -10,6 +10,7 @@ import typer
 from artcli.commands.shared import verb
 from artcli.commands.shared.common import Making
 from artcli.commands.shared.enlarge import AS_IS, Enlargement
+from artcli.commands.shared.finish import Wanted
 
 Asked = TypeVar("Asked", bound=Making)
 
@@ -31,9 +32,34 @@ class Request(Generic[Asked]):
     enlargement: Enlargement = AS_IS
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """As the command line would have it, by the names of the options: {"seed": 3}.  Raises UsageError."""
-        return cls.of(*verb.read(cls.command, cls.kind, values))
+    def from_values(cls, values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Self:
+        """As the command line would have it, by the names of the options: {"seed": 3}.  Raises UsageError.
+
+        defaults: as `verb.read` has them.
+        """
+        return cls.of(*verb.read(cls.command, cls.kind, values, defaults))
+
+    @classmethod
+    def draws_a_seed(cls, values: Mapping[str, Any]) -> bool:
+        """Whether a call with these values, without one, draws a seed."""
+        return False
+
+    @property
+    def finishing(self) -> Wanted:
+        """What finished pictures pass through."""
+        return Wanted(self.enlargement)
+
+    @property
+    def known_outputs(self) -> list[Path]:
+        """What will be written, as far as that can be told before the work."""
+        jobs: Sequence[Any] = getattr(self, "jobs", ())
+        return [path for job in jobs for path in job.outputs]
+
+    @property
+    def waits(self) -> bool:
+        """Whether an interrupted run of one of its jobs can go on."""
+        jobs: Sequence[Any] = getattr(self, "jobs", ())
+        return any(job.resumable and job.unfinished.is_dir() for job in jobs)
 
     def beside(self, job: Any) -> list[Path]:
         """What a job may write beside its outputs."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from artcli.backends.frame import Frame
     from artcli.commands.shared.film import Reel
-    from artcli.commands.shared.loop import Outcome, Stop
+    from artcli.commands.shared.loop import Film, Outcome, Stop
     from artcli.commands.shared.unfinished import Unfinished
 
 Item = TypeVar("Item")
@@ -112,7 +112,7 @@ class Studio:
     @cached_property
     def finish(self) -> finish.Chain:
         """What pictures pass through before they are written."""
-        return finish.load(self.request.enlargement, self.device, **self.where)
+        return finish.load(self.request.finishing, self.device, **self.where)
 
     @property
     def recorded(self) -> dict[str, str]:
@@ -174,10 +174,14 @@ class Studio:
             self.finish.save(job.picture, outcome.pixels, alpha=look.alpha, recipe=record, photo=look.exif)
             shown = opened.writer.frames if opened else None
             if opened is not None and outcome.stopped is None:
-                opened.writer.hold(reel.hold)
+                self.end_film(opened, reel.hold)
         if outcome.stopped is None:
             shutil.rmtree(job.unfinished, ignore_errors=True)
         return outcome, shown
+
+    def end_film(self, opened: "Film", rest: float) -> None:
+        """What a film shows behind its last step, when the picture is written.  rest: seconds on its last frame."""
+        opened.writer.hold(rest)
 
     def redraw(
         self,

@@ -1,11 +1,13 @@
 """A verb's options are the fields of a dataclass, and are written nowhere else."""
 
 import inspect
+import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -82,30 +84,82 @@ def build(kind: type[Options], values: Mapping[str, Any]) -> Options:
     return kind(**made)
 
 
-def read(name: str, kind: type[Options], values: Mapping[str, Any]) -> tuple[typer.Context, Options]:
+@cache
+def command(name: str, kind: Hashable) -> Any:
+    """The verb as Typer has it; when it is invoked it appends its options to the context's object, a list."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, cls=Command)(verb(cast(type, kind))(lambda ctx, options: ctx.obj.append(options)))
+    return typer.main.get_command(app)
+
+
+def read(
+    name: str, kind: type[Options], values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> tuple[typer.Context, Options]:
     """The options of a verb from a mapping, checked and converted as those of a command line are.
 
-    Raises UsageError for a name that the verb does not have, and for a value that does not fit.
+    defaults: instead of artgen's own; they count as a settings file's do.  Raises UsageError for a name that the verb
+    does not have, and for a value that does not fit.
     """
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    found: list[Options] = []
-    app.command(name, cls=Command)(verb(kind)(lambda ctx, options: found.append(options)))
-    made = typer.main.get_command(app)
-    known = [parameter.name for parameter in made.params if parameter.name]
+    made = command(name, cast(Hashable, kind))
+    known = {parameter.name: parameter for parameter in made.params if parameter.name}
     for given in values:
         if given not in known:
-            raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, known)}")
-    context = typer.Context(made, info_name=name)
+            raise UsageError(f"{name} has no option '{given}'.{did_you_mean(given, list(known))}")
+    types = _types(cast(Hashable, kind))
+    said, usual = (
+        {given: _fitting(known[given], types[given], value) for given, value in each.items()}
+        for each in (values, defaults or {})
+    )
+    found: list[Options] = []
+    context = typer.Context(made, info_name=name, obj=found, default_map=usual)
     try:
         with context.scope(cleanup=False):  # values count as said on the line: what --from records comes behind them
             for parameter in sorted(made.params, key=lambda each: not each.is_eager):
-                parameter.handle_parse_result(context, values, [])
+                parameter.handle_parse_result(context, said, [])
             made.invoke(context)
     except typer.BadParameter as error:
         raise UsageError(error.format_message()) from error
     finally:
         context.close()  # what holds for one call of the executable, --offline for all of Python
     return context, found[0]
+
+
+def takes_several(parameter: Any) -> bool:
+    """Whether an option or argument of a command can be given more than once."""
+    return bool(getattr(parameter, "multiple", False)) or parameter.nargs != 1
+
+
+@cache
+def _types(kind: Hashable) -> dict[str, set[Any]]:
+    """What each parameter takes, by name: {int, NoneType}."""
+    made = [_parameter(*found) for found in _flat(kind)]
+    return {each.name: {get_args(each.annotation)[0], *get_args(get_args(each.annotation)[0])} for each in made}
+
+
+def _fitting(parameter: Any, types: set[Any], value: Any) -> Any:
+    """The value; a single one of several as a list.  Raises UsageError for a kind that a line would never hold.
+
+    Text of any kind is left to Typer, which reads it as it reads a command line.
+    """
+    listed, several = isinstance(value, list | tuple), takes_several(parameter)
+    if listed and not several:
+        raise UsageError(f"{parameter.name} takes one value, not a list")
+    for one in value if listed else [value]:
+        wanted = _wanted(types, one)
+        if wanted:
+            raise UsageError(f"{parameter.name} = {json.dumps(one, default=str)} has to be {wanted}")
+    return [value] if several and not listed and value is not None else value
+
+
+def _wanted(types: set[Any], value: Any) -> str:
+    """What a value of another kind has to be; "" for one that fits."""
+    if value is None or isinstance(value, str):
+        return ""
+    if bool in types:
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(value, bool | list | tuple | dict):
+        return "a text or a number"  # many a number can also be written as text, 5m
+    return "a whole number" if int in types and isinstance(value, float) and not value.is_integer() else ""
 
 
 def _place(parameter: inspect.Parameter) -> tuple[bool, bool]:

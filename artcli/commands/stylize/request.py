@@ -1,5 +1,6 @@
 """What a call of `artgen stylize` asks for."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
@@ -131,6 +132,10 @@ class Request(request.Request[Options]):
             seed=_seed(asked.seed, settings.init),
             enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler, film),
         )
+
+    @classmethod
+    def draws_a_seed(cls, values: Mapping[str, Any]) -> bool:
+        return values.get("init", "content") != "content"
 
     def beside(self, job: InputJob) -> list[Path]:
         return job.snapshots(self.options.save_every, schedule.total(schedule.stages(self.settings)))

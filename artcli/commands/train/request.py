@@ -117,6 +117,9 @@ class Request:
     call, without it the command line.
     """
 
+    command, kind = "train", Options
+    known_outputs, waits = (), False  # a run goes on by itself
+
     options: Options
     preparation: Mapping[str, Any]
     limit: float | None
@@ -124,10 +127,18 @@ class Request:
     line: str = field(default="", compare=False)
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> Self:
-        """As the command line would have it: {"model": "vae", "data": "photos", "steps": 500}.  Raises UsageError."""
+    def from_values(cls, values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Self:
+        """As the command line would have it: {"model": "vae", "data": "photos", "steps": 500}.  Raises UsageError.
+
+        defaults: as `verb.read` has them.
+        """
         said = ", ".join(f"{name}={value!r}" for name, value in values.items())
-        return cls.of(*verb.read("train", Options, values), line=f"artcli.train({said})")
+        return cls.of(*verb.read(cls.command, cls.kind, values, defaults), line=f"artcli.train({said})")
+
+    @classmethod
+    def draws_a_seed(cls, values: Mapping[str, Any]) -> bool:
+        """Whether a call with these values, without one, draws a seed."""
+        return False
 
     @classmethod
     def of(cls, ctx: typer.Context, asked: Options, line: str = "") -> Self:

@@ -8,7 +8,9 @@ import numpy as np
 
 from artcli.backends.frame import Frame
 from artcli.backends.paint import choose
+from artcli.backends.paint.settings import PACES
 from artcli.commands.shared import film as films
+from artcli.commands.shared.outputs import GROWING, GROWING_FPS
 from artcli.console import Console
 from artcli.media import raster
 from artcli.media.strokes import Painting
@@ -23,9 +25,13 @@ MOST_ELSE = 1920
 class Timing(NamedTuple):
     """How long a film is, without its end.  even: the same in every frame, "strokes" or visible "change"."""
 
-    seconds: float
-    fps: float
-    even: str
+    seconds: float = GROWING
+    fps: float = GROWING_FPS
+    even: str = PACES[0]
+
+    @property
+    def frames(self) -> int:
+        return max(1, round(self.seconds * self.fps))
 
 
 def write(path: Path, painting: Painting, timing: Timing, stop: "Stop", console: Console) -> bool:
@@ -35,23 +41,24 @@ def write(path: Path, painting: Painting, timing: Timing, stop: "Stop", console:
     """
     factor = min(1.0, MOST.get(path.suffix.lower(), MOST_ELSE) / max(painting.size))
     width, height = (max(1, round(side * factor)) for side in painting.size)
-    scale = max(width, height) / max(painting.size)
-    ground = painting.background or (1.0, 1.0, 1.0)
-    ends = frames(painting, max(1, round(timing.seconds * timing.fps)), timing.even)
-    canvas = raster.Canvas((width, height), ground)
-
-    def growing() -> Iterator[Frame]:
-        done = 0
-        for number, end in enumerate(ends, 1):
-            canvas.draw(painting.strokes[done:end], painting.brush, scale)
-            done = end
-            yield Frame(number, len(ends), canvas.pixels, {}, dict)  # type: ignore[arg-type]
-
+    total = timing.frames
     outcome = films.write(
-        path, films.Reel(len(ends), len(ends), timing.fps), (width, height), lambda film: growing(),
+        path, films.Reel(total, total, timing.fps), (width, height),
+        lambda film: growing(painting, (width, height), timing),
         label=path.name, recipe=painting.recipe, console=console, stop=stop,
     )  # fmt: skip
     return outcome.stopped is None
+
+
+def growing(painting: Painting, size: tuple[int, int], timing: Timing) -> Iterator[Frame]:
+    """The frames, whose images are (H, W, 3) uint8 of `size`, (width, height)."""
+    ends = frames(painting, timing.frames, timing.even)
+    canvas = raster.Canvas(size, painting.background or (1.0, 1.0, 1.0))
+    done = 0
+    for number, end in enumerate(ends, 1):
+        canvas.draw(painting.strokes[done:end], painting.brush, max(size) / max(painting.size))
+        done = end
+        yield Frame(number, len(ends), canvas.pixels, {}, dict)  # type: ignore[arg-type]
 
 
 def frames(painting: Painting, count: int, even: str) -> list[int]:
