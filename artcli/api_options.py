@@ -251,5 +251,5 @@ class Train(TypedDict, total=False):
     steps: int | None
     time_limit: Text | None
     track: Sequence[Text] | None
-    val_fraction: float
+    val_fraction: float | None
     zoom: float

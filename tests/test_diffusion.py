@@ -17,7 +17,7 @@ from artcli.nn import flow
 from artcli.nn.unet import UNet
 from artcli.pretrained import diffusion as diffusion_files
 from artcli.pretrained import upscaler
-from artcli.training import checkpoint, words
+from artcli.training import checkpoint, runs, words
 from artcli.training.colors import COLORS
 from artcli.training.data import Preparation, open_dataset
 from artcli.training.texts import TextPictures
@@ -266,6 +266,7 @@ def test_picture_sets(tmp_path):
     assert torch.equal(one.images[2:5], part.images) and one.texts[2:5] == part.texts
     assert torch.equal(one.normal(4)[2:5], part.normal(4))
     assert one.images.shape == (8, 3, 16, 16) and one.images.max() <= 1
+    assert len(data.held_out) == 2 and len(TextPictures(tmp_path / "sets", 16, held_out=0.25).held_out) == 30
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -431,6 +432,23 @@ def test_a_film_from_prompt_to_prompt(invoke, run):
     assert np.abs(pixels("way.png")[:side, :side] - pixels("start.png")).max() <= 1
     sampled(invoke, run, *more, "--duration", 0.5, "--fps", 8, "-o", "way.mp4")
     assert Path("way.mp4").stat().st_size > 0
+
+
+def test_the_part_of_picture_sets_that_is_held_out(invoke, folder, tiny_clip):
+    """A run of before, which did not say, goes on as it was; another part is another run."""
+    write_sets(folder / "sets")
+    how = ["--preset", "tiny", "--set", f"clip={tiny_clip}", "--set", "texts=32"]
+    line = ["train", "diffusion", "sets", *how, "--out", "run"]
+    assert invoke(*line, "--steps", 1).exit_code == 0
+    told = runs.describe(Path("run"))["data"]
+    assert told["val_fraction"] == 0.1 and "held_out" not in told
+    assert "is finished" in invoke(*line, "--steps", 1).stderr
+    other = invoke(*line, "--steps", 1, "--val-fraction", 0.25, "-q")
+    assert other.exit_code == 2 and "data.held_out None -> 0.25" in one_error_line(other.stderr)
+    line[-1] = "another"
+    assert invoke(*line, "--steps", 1, "--val-fraction", 0.25).exit_code == 0
+    loaded = runs.load_generator(Path("another"), CPU)
+    assert len(runs.dataset_of(loaded).held_out) == 30
 
 
 def test_neighbours_in_picture_sets(invoke, folder, tiny_clip):

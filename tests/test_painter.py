@@ -275,6 +275,17 @@ def test_artgen_train_painter(invoke, folder, data):
     assert "is finished" in again.stderr
 
 
+def test_the_part_of_the_photos_that_is_held_out(invoke, folder):
+    (folder / "photos").mkdir()
+    for number in range(10):
+        photograph(folder / "photos" / f"{number}.png", (80 + number, 56))
+    found = [Synthetic(TINY, 0, folder / "photos", part).photos for part in (None, 0.6, 0.0)]
+    learned, held = ([len(each[side]) for each in found] for side in (0, 1))
+    assert learned[0] > learned[1] and held[0] < held[1] and learned[2] == held[2] == 10
+    refused = invoke("train", "painter", "none", "--val-fraction", 0.1, "-q")
+    assert refused.exit_code == 2 and "leave out --val-fraction" in one_error_line(refused.stderr)
+
+
 def test_artgen_sample_shows_what_it_paints(invoke, folder):
     invoke("train", "painter", "none", *FLAGS, "--steps", 1, "--out", "run", "-q")
     photograph(folder / "photo.png")

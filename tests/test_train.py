@@ -407,6 +407,7 @@ def test_a_bad_option(invoke, folder, data, more, says):
     ("arguments", "says"),
     [
         (["vae", "--patience", 3, "--val-fraction", 0], "--patience waits for the held-out loss, and --val-fraction 0"),
+        (["clip", "--patience", 3, "--val-fraction", 0], "--patience waits for the held-out loss, and --val-fraction"),
         (["clip"], "clip learns from texts and from packed sets of pictures with names; weights/recipes/"),
         (
             ["clip", "--set", "text_steps=0", "--set", "start=clip-mini"],
