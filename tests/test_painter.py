@@ -68,11 +68,11 @@ def test_files_load_by_the_sizes_of_their_tensors(tmp_path, tiny, name):
 
 def test_files_of_other_models_are_refused(tmp_path, tiny):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "a.pth")
-    with pytest.raises(UsageError, match="no stroke predictor"):
+    with pytest.raises(WeightsError, match="no stroke predictor"):
         predictor.load(str(tmp_path / "a.pth"), torch.device("cpu"))
     part = {name: tensor for name, tensor in tiny.state_dict().items() if "decider" not in name}
     torch.save(part, tmp_path / "b.pth")
-    with pytest.raises(UsageError, match="does not fit"):
+    with pytest.raises(WeightsError, match="does not fit"):
         predictor.load(str(tmp_path / "b.pth"), torch.device("cpu"))
     (tmp_path / "c.pth").write_bytes(b"nothing")
     with pytest.raises(WeightsError, match=r"c\.pth"):
