@@ -149,6 +149,7 @@ class Sample(TypedDict, total=False):
     fps: float
     from_file: Text | None
     guidance: float | None
+    inception: Text | None
     interpolate: bool
     keep: Text | None
     loop: bool
@@ -161,6 +162,7 @@ class Sample(TypedDict, total=False):
     quiet: bool
     rate: bool
     reconstruct: Sequence[Text] | None
+    score: Text | None
     seed: Text | None
     separate: bool
     size: Text | None

@@ -33,6 +33,7 @@ ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
     "neighbours": (("generate",), "--neighbours"),
     "compare": ((), "--compare"),
     "rate": (("generate",), "--rate"),
+    "score": (("generate",), "--score"),
 }
 # Sixteen pictures of 128 x 128 at once: enough to keep a processor busy, little beside the memory of any machine.
 MOST_AT_ONCE, PIXELS_AT_ONCE = 16, 2**18
