@@ -76,6 +76,15 @@ def test_epochs(invoke, folder, data):
     assert "give --steps or --epochs" in refused(invoke(*line(data, "--epochs", 2, "-q", out="b")))
 
 
+def test_a_part_of_the_datas_own_is_held_out_and_it_is_said(invoke, folder):
+    for part in ("train", "test"):
+        write_pictures(folder / "parts" / part, count=8, seed=len(part))
+    said = "held out instead of --val-fraction"
+    assert said in invoke(*line("parts", "--val-fraction", 0.3, "--dry-run")).stderr
+    for more in ([], ["--val-fraction", 0]):
+        assert said not in invoke(*line("parts", *more, "--dry-run")).stderr
+
+
 def test_runs_are_numbered_and_the_same_line_finds_its_own(invoke, folder, data):
     plain = [part for part in line(data) if part not in ("--out", "run")]
     first = invoke(*plain)
