@@ -153,6 +153,7 @@ class Sample(TypedDict, total=False):
     interpolate: bool
     keep: Text | None
     loop: bool
+    mix: Literal["coarse", "middle", "fine"] | None
     negative: Sequence[Text] | None
     neighbours: bool
     no_metadata: bool

@@ -11,6 +11,7 @@ from artcli import __version__, config
 from artcli.commands import doctor, models, weights
 from artcli.commands.cyclegan import command as cyclegan
 from artcli.commands.dream import command as dream
+from artcli.commands.gallery import command as gallery
 from artcli.commands.paint import command as paint
 from artcli.commands.sample import command as sample
 from artcli.commands.sample import lists
@@ -108,6 +109,7 @@ app.command("stylize", cls=Command)(stylize.stylize)
 app.command("cyclegan", cls=Command)(cyclegan.cyclegan)
 app.command("train", cls=Command)(train.train)
 app.command("sample", cls=lists.Command)(sample.sample)
+app.command("gallery", cls=Command)(gallery.gallery)
 app.command("models")(models.models)
 app.add_typer(weights.app, name="weights")
 app.command("doctor")(doctor.doctor)

@@ -430,7 +430,19 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
         b"\x80"
     ):  # no pickle, such as a picture
         return WeightsError(f"{path} is damaged or no weights file.")
+    if _of_stylegan(path):
+        return WeightsError(
+            f"{path} is a pickle of stylegan2-ada-pytorch, which holds code besides tensors and is not run; with that "
+            "program, torch.save(G_ema.state_dict(), FILE), then artgen train stylegan DATA --set start=FILE goes on "
+            "from it."
+        )
     if "weights_only" in str(error) or "Weights only" in str(error):
         return WeightsError(f"{path} holds code besides tensors, which is not run; save its state_dict alone.")
     reason = str(error).strip().split("\n")[0].split(". ")[0] or type(error).__name__
     return WeightsError(f"{path} is damaged or no weights file ({reason}).")
+
+
+def _of_stylegan(path: Path) -> bool:
+    """Whether a file begins as the pickles of NVIDIA's StyleGANs, by the name of a module of theirs."""
+    with path.open("rb") as file:
+        return b"torch_utils.persistence" in file.read(2**16)

@@ -32,7 +32,10 @@ os.dup2(ends[0], 3), os.dup2(ends[1], 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
 
-KEYS = {"Backspace": 8, "Tab": 9, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
+KEYS = {
+    "Backspace": 8, "Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38,
+    "ArrowRight": 39, "ArrowDown": 40,
+}  # fmt: skip
 
 
 class Browser:
@@ -118,6 +121,7 @@ class Browser:
     def key(self, name):
         """Press a key of KEYS, or one that writes a character."""
         code, text = KEYS.get(name) or ord(name), {"text": name} if len(name) == 1 else {}
+        text = {"text": "\r"} if name == "Enter" else text  # without it no button is pressed
         self.send("Input.dispatchKeyEvent", type="keyDown", key=name, code=name, windowsVirtualKeyCode=code, **text)
         self.send("Input.dispatchKeyEvent", type="keyUp", key=name, code=name, windowsVirtualKeyCode=code)
 

@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import functools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -240,6 +241,24 @@ def photograph(path: Path, size=(80, 56), alpha=False):
         pixels = np.dstack((pixels, (255 * y / height).astype(np.uint8)))
     Image.fromarray(pixels).save(path)
     return path
+
+
+@pytest.fixture
+def refereed_clip(tiny_clip, tmp_path):
+    """A copy of the tiny CLIP's folder with a referee of another seed."""
+    import open_clip
+    import torch
+
+    from artcli.pretrained import referee
+
+    folder = Path(shutil.copytree(tiny_clip, tmp_path / "refereed"))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = open_clip.model.CLIP(**TINY_CLIP)
+        _make_sensitive(model)
+    preprocess = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    referee.export(folder, model.visual, 20.0, TINY_CLIP, preprocess)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Writes docs/commands/, a page with the help of each command: `python tests/readme_help.py`.
+"""Writes docs/commands/, a page with the help of each command, and the man page: `python tests/readme_help.py`.
 
 test_readme.py checks that it was done.
 """
@@ -13,6 +13,7 @@ from unittest import mock
 import typer
 
 from artcli.cli import app
+from tests import man_page
 
 ROOT = Path(__file__).parent.parent
 README, DOCS = ROOT / "README.md", ROOT / "docs"
@@ -63,7 +64,8 @@ def _block(text: str) -> str:
 
 
 def write() -> None:
-    """Write every page, and delete those of commands that are gone."""
+    """Write every page and the man page, and delete pages of commands that are gone."""
+    man_page.PAGE.write_text(man_page.text(), encoding="ascii")
     COMMANDS.mkdir(parents=True, exist_ok=True)
     fresh = pages()
     for path in set(COMMANDS.glob("*.md")) - set(fresh):

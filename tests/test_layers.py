@@ -30,7 +30,7 @@ def test_starting_up_loads_nothing_heavy():
         invoked = f"assert CliRunner().invoke(app, {words}).exit_code == 0"
         steps[f"{verb} help"] = f"from typer.testing import CliRunner; from artcli.cli import app; {invoked}"
     found = modules_after(steps)
-    assert len(found) == 9 and not {"typer", "artcli.cli"} & {*found["package"]}
+    assert len(found) == 10 and not {"typer", "artcli.cli"} & {*found["package"]}
     late = {*HEAVY, "rich", "artcli.commands.sample.session"}
     assert {step: late & {*modules} for step, modules in found.items() if late & {*modules}} == {}
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from artcli.errors import ArtgenError, UsageError
-from artcli.media import ffmpeg, images, recipe_text, record, video
+from artcli.media import decode, ffmpeg, images, recipe_text, record, video
 from tests.conftest import DELAYS, animation, delays
 
 RECIPE = {
@@ -332,6 +332,34 @@ def test_a_still_end_under_sound_is_told(tmp_path, capsys):
     assert len(said) == 1 and "the sound is 0.5 s longer than the picture" in said[0]
 
 
+def test_the_last_picture(tmp_path):
+    """Of a short film, of one that is longer than what is looked at, and of one whose sound goes on alone."""
+    last = list(frames(40))[-1]
+    for count, name in ((3, "short.mp4"), (40, "long.webm")):
+        shown = decode.open_image(video.last_picture(write(tmp_path / name, count), 400)).convert("RGB")
+        expected = last if count == 40 else list(frames(count))[-1]
+        assert np.abs(np.asarray(shown).astype(int) - expected).mean() < 5
+    assert decode.open_image(video.last_picture(tmp_path / "long.webm", 16)).size == (16, 12)
+    source = [
+        "-f",
+        "lavfi",
+        "-i",
+        "color=red:size=16x16:rate=10:duration=0.5",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=440:duration=4",
+    ]
+    ffmpeg.run([*source, f"file:{tmp_path / 'sound.mp4'}"], "make a film")
+    assert (
+        np.asarray(decode.open_image(video.last_picture(tmp_path / "sound.mp4", 400)).convert("RGB")).mean((0, 1))[0]
+        > 200
+    )
+    (tmp_path / "none.mp4").write_text("no film")
+    with pytest.raises(UsageError, match="is not a film, or is damaged"):
+        video.last_picture(tmp_path / "none.mp4", 400)
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 @pytest.mark.parametrize("to", [".gif", ".webp"])
 def test_an_animation_keeps_its_delays(tmp_path, suffix, to):
@@ -400,8 +428,16 @@ def test_any_recipe_survives_a_picture(tmp_path_factory, recipe):
 def test_no_recipe(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     write(path, 1) if suffix in FILMS else images.save(path, next(frames(1)))
+    assert record.find(path) is None
     with pytest.raises(UsageError, match="no artgen recipe"):
         record.read(path)
+
+
+@pytest.mark.parametrize("suffix", [".m4v", ".avi"])
+def test_the_recipe_of_a_film_in_another_container(tmp_path, suffix):
+    source, path = write(tmp_path / "a.mp4", 2, recipe={"command": "dream"}), tmp_path / f"b{suffix}"
+    ffmpeg.run(["-i", f"file:{source}", "-c", "copy", f"file:{path}"], "copy")
+    assert record.read(path) == {"command": "dream"}
 
 
 def test_recipes_of_other_programs_and_bad_files(tmp_path):

@@ -13,6 +13,7 @@ from artcli.pretrained import find
 
 MODULES = [importlib.import_module(f"artcli.pretrained.{m.name}") for m in pkgutil.iter_modules(pretrained.__path__)]
 LOADS = {module.__name__.rpartition(".")[2]: module.load for module in MODULES if hasattr(module, "load")}
+del LOADS["referee"]  # it comes with its CLIP and has no name of its own
 FINDS = {"own": find.own, "painter": find.painter, "translator": find.translator}
 WHERE = {"weights_dirs": (), "offline": False}
 

@@ -2,10 +2,13 @@
 
 import importlib
 import re
+import shutil
+import subprocess
 
 import pytest
 
 from artcli.training.registry import MODELS
+from tests import man_page
 from tests.readme_help import COMMANDS, DOCS, README, ROOT, pages, written
 
 MOST = 300  # lines of the README
@@ -31,6 +34,19 @@ def sections_of(page):
 
 def test_help_pages_are_the_commands_own():
     assert {page: text_of(page) for page in COMMANDS.glob("*")} == pages(), "run `python tests/readme_help.py`"
+
+
+def test_the_man_page_is_the_commands_own():
+    assert text_of(man_page.PAGE) == man_page.text(), "run `python tests/readme_help.py`"
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="no groff here")
+def test_groff_shows_the_man_page_without_a_warning():
+    done = subprocess.run(["groff", "-man", "-Tascii", "-P-c", "-ww", man_page.PAGE], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = re.sub(".\b", "", done.stdout)
+    assert all(f"artgen {name}\n" in shown for name in ("dream", "gallery", "weights list"))
+    assert 'artgen dream "red car" --steps 300 --out car.mp4' in shown
 
 
 def test_the_readme_stays_short():

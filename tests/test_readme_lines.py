@@ -21,7 +21,7 @@ WORK = {
     "shared.studio": ("load_and_work",), "sample.session": ("run",), "train.run": ("carry_out",),
 }  # fmt: skip
 RUNS = ("RUN", "RUN2", "RUN3")
-LISTS = ("doctor", "models", "weights")  # verbs that load no model and are run in full
+LISTS = ("doctor", "gallery", "models", "weights")  # verbs that load no model and are run in full
 
 
 def words_of(line):

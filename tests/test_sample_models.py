@@ -20,24 +20,34 @@ from tests.tiny import TINY
 
 CLASSES = ["cats", "dogs"]
 OF_LATENTS = [["--walk"], ["--sweep", 1], ["--interpolate"]]
+MIX = ["--mix", "coarse"]
 OF_SAMPLES = [[], ["--neighbours"], ["--rate"]]
 TO_AND_BACK, BETWEEN = ["--reconstruct", "data/cats/0.png"], ["--between", "data/*/[01].png"]
-EVERY = [TO_AND_BACK, BETWEEN, *OF_SAMPLES, *OF_LATENTS]
+EVERY = [TO_AND_BACK, BETWEEN, MIX, *OF_SAMPLES, *OF_LATENTS]
 WAYS = {
     "adain": [TO_AND_BACK],
     "clip": [],
     "cyclegan": [],
+    "dcgan": OF_SAMPLES + OF_LATENTS,
     "diffusion": OF_SAMPLES + OF_LATENTS,
+    "gan": OF_SAMPLES + OF_LATENTS,
     "painter": [TO_AND_BACK],
     "pix2pix": [],
     "prior": [TO_AND_BACK, *OF_SAMPLES],
+    "stylegan": [MIX, *OF_SAMPLES, *OF_LATENTS],
     "upscaler": [TO_AND_BACK],
     "vgg-slim": [],
     "vqgan": [TO_AND_BACK, BETWEEN],
     "vqvae": [TO_AND_BACK, BETWEEN, *OF_SAMPLES],
     "vqvae2": [TO_AND_BACK, BETWEEN, *OF_SAMPLES],
-}  # all others go every way
-CHANGES = {"adain": {"styles": "data/cats"}, "vae": {"conditional": True}}
+    "wgan-gp": OF_SAMPLES + OF_LATENTS,
+}  # all others go every way but the mixing of styles
+CHANGES = {
+    "adain": {"styles": "data/cats"},
+    "dcgan": {"conditional": True},
+    "stylegan": {"conditional": True},
+    "vae": {"conditional": True},
+}
 
 
 def write_data(folder):
@@ -91,7 +101,7 @@ def test_every_way_a_model_can_go_and_no_other(sample, name):
         film = ["--fps", 4, "--duration", 0.5] if flags in (["--walk"], ["--interpolate"]) else []
         count = ["--count", 3] if flags not in (TO_AND_BACK, BETWEEN) else []
         still = ["--out", "b.png"] if flags == BETWEEN else []
-        possible = flags in WAYS.get(name, EVERY)
+        possible = flags in WAYS.get(name, [way for way in EVERY if way != MIX])
         result = sample(name, *flags, *film, *count, *still, "-q", "--force", code=0 if possible else 2)
         if possible:
             (written,) = result.stdout.splitlines()
@@ -121,6 +131,27 @@ def test_classes_of_those_that_know_them(sample):
     assert np.abs(rows[0] - rows[2]).max() > 0
     sample("vqvae", "--class", "dogs", "--seed", "0-1", "--out", "b.png")
     assert "tell classes apart" in one_error_line(sample("autoencoder", "--class", "dogs", "-q", code=2).stderr)
+
+
+def test_a_class_of_a_model_whose_latents_know_it(sample):
+    made = {}
+    for name in CLASSES:
+        sample("stylegan", "--mix", "fine", "--class", name, "--seed", "0-3", "--out", "a.png", "--force")
+        made[name] = np.asarray(Image.open("a.png"))
+    assert all(picture.shape == (52, 52, 3) and (picture[:16, :16] == 255).all() for picture in made.values())
+    assert (made["cats"] != made["dogs"]).any()
+    assert "two seeds or more" in one_error_line(sample("stylegan", "--mix", "fine", "--seed", "3-3", code=2).stderr)
+
+
+def test_styles_of_columns_in_pictures_of_rows(sample):
+    cells = {}
+    for part in ("coarse", "fine"):
+        sample("stylegan", "--mix", part, "--seed", "0-2", "--out", "a.png", "--force")  # a row, two columns
+        cells[part] = np.asarray(Image.open("a.png"))
+    places = [(0, 18), (0, 36), (18, 0), (18, 18), (18, 36)]  # of the columns' pictures, the row's, and the mixed
+    coarse, fine = ([cells[part][y : y + 16, x : x + 16] for y, x in places] for part in ("coarse", "fine"))
+    alike = [np.array_equal(one, other) for one, other in zip(coarse, fine, strict=True)]
+    assert alike == [True, True, True, False, False]
 
 
 def test_all_of_them_on_one_sheet(sample, runs):

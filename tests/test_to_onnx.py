@@ -31,8 +31,10 @@ CHANGES = {
     "autoencoder": {"design": "vector", "width": 2, "latent": 5},
     "cyclegan": {"resize": True, "depthwise": True, "channels": 1},
     "cyclegan grain": {"norm": "none", "residual": True, "grain": True},
+    "dcgan": {"conditional": True},
     "diffusion": {"texts": 8},
     "pix2pix resnet": {"net": "resnet", "blocks": 1, "norm": "instance"},
+    "stylegan": {"conditional": True},
     "upscaler": {"crop": 32},
     "vae": {"width": 1, "conditional": True},
     "vqgan": {"size": 16, "attention": True, "adversary": 0.0},
@@ -54,11 +56,15 @@ PARTS = {
     "adain": ["adain"],
     "clip": ["image", "text"],
     "cyclegan": ["a-to-b", "b-to-a"],
+    "dcgan": ["generator"],
     "diffusion": ["flow"],
+    "gan": ["generator"],
     "painter": ["painter"],
     "pix2pix": ["b-to-a"],
+    "stylegan": ["mapping", "synthesis"],
     "upscaler": ["upscaler"],
     "vgg-slim": ["vgg-slim"],
+    "wgan-gp": ["generator"],
 }  # all others have an encoder and a decoder
 ANY_SIZE = {"adain", "cyclegan", "diffusion", "pix2pix", "upscaler", "vgg-slim", "vqgan", "vqvae"}
 
@@ -77,7 +83,7 @@ def stirred(model):
 
 def finished(run, kind, config):
     """A run folder with random weights, and the model."""
-    classes = ["cats", "dogs"] if kind == "vae" else []
+    classes = ["cats", "dogs"] if getattr(config, "conditional", False) else []
     model = seeded(lambda: stirred(tiny.backend(kind).Model(config, len(classes)))).eval()
     run.mkdir()
     what = {"model": kind, "step": 7, "version": "0", "config": asdict(config), "data": {"classes": classes}}

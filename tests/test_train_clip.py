@@ -5,8 +5,10 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from artcli import weights as weights_table
 from artcli.commands.shared import loop
@@ -169,6 +171,17 @@ def test_starting_from_a_finished_model(trained):
         Model(replace(TINY, embed_dim=8, start=start))
 
 
+def test_a_new_image_tower_for_the_words_of_a_finished_model(trained):
+    start = str(trained / "model")
+    torch.manual_seed(0)
+    fresh = Model(TINY)
+    torch.manual_seed(0)
+    made = Model(replace(TINY, text_steps=0, start=start, new_image=True))
+    shipped = weights_table.load_state(trained / "model" / "open_clip_model.safetensors")
+    assert torch.equal(made.clip.text_projection, shipped["text_projection"].float())
+    assert torch.equal(made.clip.visual.head.proj.weight, fresh.clip.visual.head.proj.weight)
+
+
 def test_no_text_steps_need_a_start():
     with pytest.raises(UsageError, match="text_steps 0 leaves the text tower untrained"):
         replace(TINY, text_steps=0)
@@ -266,6 +279,71 @@ def test_pictures_in_parts_keep_what_belongs_to_them(source):
     assert [len(part) for part in parts] == [3, 3, 2] and [part.first for part in parts] == [0, 3, 6]
     for name in ("images", "labels", "hidden", "attribute", "turned"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """Data whose teacher is sure that every picture shows what it names, and settings that listen to it."""
+    folder = write_lessons(tmp_path_factory.mktemp("taught"))
+    labels = torch.arange(100) % 2
+    told = torch.zeros(100, 3).scatter(1, labels[:, None], 20.0)
+    np.savez(folder / "teacher.npz", names=["lynx", "terrier", "chair"], things=told.half().numpy())
+    return folder, replace(TINY, text_steps=4, teacher_weight=1.0)
+
+
+def test_a_teacher_is_heard(taught):
+    folder, config = taught
+    source = ClipData(folder, config)
+    torch.manual_seed(0)
+    model = Model(config)
+    model.study(source)
+    model._fill_tables()
+    batch = source.batch(5, 8, device=CPU)
+    assert torch.equal(
+        batch.told.argmax(1) == 1, batch.images[:, :, 16:].mean((1, 2, 3)) > batch.images.mean((1, 2, 3))
+    )
+    natural = replace(batch, turned=torch.zeros(8, dtype=torch.bool), attribute=torch.full((8,), -1))
+    features = F.normalize(model.clip.visual(clip_mini.normalize(batch.images)).float(), dim=1)
+    logits = features @ model._table(["lynx", "terrier", "chair"]).T * model.clip.logit_scale.exp()
+    expected = -(natural.told * logits.log_softmax(1)).sum(1).mean()
+    alone = model._loss(batch.images, replace(natural, told=None))
+    assert float((model._loss(batch.images, natural) - alone).detach()) == pytest.approx(
+        float(expected), rel=0.02
+    )  # bf16
+
+
+def test_a_teacher_of_other_pictures(taught, folder):
+    with pytest.raises(UsageError, match=r"has no teacher\.npz"):
+        ClipData(write_lessons(folder / "plain"), taught[1])
+    for told, says in (({"others": [1]}, "does not fit"), ({"things": np.zeros((7, 1), np.float16)}, "7 pictures")):
+        np.savez(folder / "plain" / "teacher.npz", names=["lynx"], **told)
+        with pytest.raises(UsageError, match=says):
+            ClipData(folder / "plain", taught[1])
+
+
+def test_pictures_with_less_detail():
+    images = torch.rand(2, 3, 32, 32, generator=rng())
+    seen = lessons.as_seen(images, 8)
+    assert seen.shape == images.shape and seen.min() >= 0 and seen.max() <= 1
+    again = F.interpolate(seen, (8, 8), mode="bilinear", antialias=True)
+    torch.testing.assert_close(again, F.interpolate(images, (8, 8), mode="bilinear", antialias=True), atol=0.1, rtol=0)
+
+
+def test_words_and_colours_compete_together(model, source):
+    """Each picture's own softmax, written out."""
+    model._fill_tables()
+    features, table = torch.randn(3, 16, generator=rng()), model.attribute_table
+    labels, attribute = torch.tensor([0, 1, 0]), torch.tensor([2, 0, 5])
+    hidden = torch.zeros(3, len(table), dtype=torch.bool)
+    hidden[:, 2] = True
+    lost = []
+    for f, label, colour in zip(features, labels, attribute, strict=True):
+        right = table[label, colour] @ f
+        classes = [table[c, colour] @ f for c in range(len(table)) if c not in (label, 2)]
+        colours = [table[label, a] @ f for a in range(table.shape[1]) if a != colour]
+        lost.append(torch.stack([right, *classes, *colours]).logsumexp(0) - right)
+    found = model._attribute_loss(features, labels, hidden, attribute)
+    torch.testing.assert_close(found, torch.stack(lost).mean())
 
 
 def test_one_process_only(source):

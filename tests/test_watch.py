@@ -249,3 +249,29 @@ def test_a_loss_that_is_not_finite(values, precision, words):
 def test_every_history_has_one_line(values, precision):
     line = diagnose_nan(7, "main", values, precision)
     assert line.startswith("the main loss is ") and len(line) < 220 and "\n" not in line
+
+
+# --- diversity -------------------------------------------------------------------------------------------------------
+
+
+def diverse(values, watch=None):
+    watch = watch or Watchdogs()
+    return [line for step, v in enumerate(values, 1) for line in watch.look(step, GAN, {"loss": 1.0, "diversity": v})]
+
+
+GAN = {"discriminator": 0.6, "generator": 0.9}
+
+
+def test_samples_of_a_few_kinds_are_told_once():
+    watch = Watchdogs()
+    found = diverse([0.9, 0.6, *[0.1] * 10], watch)
+    assert len(found) == 1 and found[0].startswith("mode collapse") and f"last {LOOKS} looks" in found[0]
+    assert diverse([0.8, *[0.1] * LOOKS], watch)  # again, as it had passed
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0.9] * 20, [0.1] * 20, [0.9, *[0.1] * (LOOKS - 1)], [0.9, 0.02, 0.05, 0.1, 0.14, 0.2, 0.24, 0.3], [0.1, 0.5] * 9],
+)
+def test_silent_where_samples_differ_or_begin_to(values):
+    assert not diverse(values)

@@ -31,13 +31,18 @@ TINY: dict[str, dict[str, Any]] = {
         "first_size": 32, "text_steps": 2, "image_steps": 2, "text_batch": 8, "batch": 8,
     },
     "cyclegan": {**_TRANSLATORS, "blocks": 1, "pool": 3, "dropout": True},
+    "dcgan": {"size": 16, "latent": 8, "width": 4, "discriminator_width": 4, "batch": 8},
     "diffusion": {
         "size": 16, "widths": (8, 16), "blocks": (1, 1), "attention": (False, True), "features": 16, "texts": 0,
         "rise": 1, "batch": 4,
     },
+    "gan": {
+        "size": 8, "channels": 3, "latent": 4, "widths": (16,), "discriminator_widths": (16,), "batch": 8,
+    },
     "painter": {"width": 16, "ffn": 8, "layers": 1, "samples": 16, "held_out": 8, "batch": 8},
     "pix2pix": {**_TRANSLATORS, "blocks": 5, "direction": "BtoA"},
     "prior": {"first_stage": STAGE, "width": 16, "layers": 1, "heads": 2, "batch": 8},
+    "stylegan": {"size": 16, "latent": 8, "layers": 2, "width": 64, "most": 8, "target": 0.3, "batch": 8},
     "upscaler": {"size": 32, "crop": 16, "width": 4, "blocks": 1, "perceptual": 0.0, "batch": 8},
     "vae": {"size": 32, "latent": 4, "width": 2, "batch": 8},
     "vgg-slim": {"size": 64, "crop": 64, "widths": (4, 4, 6, 6, 6), "teacher": TEACHER, "batch": 4},
@@ -51,6 +56,9 @@ TINY: dict[str, dict[str, Any]] = {
     "vqvae2": {
         "size": 16, "width": 8, "residual_width": 4, "codes": 16, "code_width": 4, "prior_width": 8, "prior_blocks": 1,
         "prior_residuals": 1, "prior_heads": 2, "codes_steps": 2, "prior_steps": 2, "batch": 8, "memory": 0.0,
+    },
+    "wgan-gp": {
+        "size": 16, "latent": 8, "width": 4, "discriminator_width": 4, "critic_steps": 2, "batch": 8,
     },
 }  # fmt: skip
 OTHER_DATA = {

@@ -275,6 +275,16 @@ def _of_folder(folder: Path, recursive: bool | None, apart: Path | None) -> list
     return chosen
 
 
+def pictures_and_films(folder: Path, recursive: bool) -> list[Path]:
+    """What there is of both in a folder, sorted, hidden ones left out; it may be nothing.
+
+    Raises UsageError: the folder cannot be read.
+    """
+    found = _tree(folder, None) if recursive else _listing(folder)
+    wanted = (*IMAGE_SUFFIXES, *FILM_SUFFIXES)
+    return sorted(path for path in found if _has(path, wanted) and kind(path) == "file")
+
+
 def _home(arg: str) -> Path:
     try:
         return Path(arg).expanduser()

@@ -78,7 +78,7 @@ def load(source: decode.Source, *, max_pixels: int = decode.MAX_PIXELS) -> Pictu
         white_is_zero = image.format == "TIFF" and image.getexif().get(_TIFF_PHOTOMETRIC) == 0
         profile = image.info.get("icc_profile")
         carried = exif.kept(image)
-        image = _upright(image)
+        image = upright(image)
         name = _stem(source)
         if image.mode.startswith(("I", "F")):
             scale = _full_scale(np.asarray(image), white, decode.label(source))
@@ -116,7 +116,8 @@ def _stem(source: decode.Source) -> str:
     return "stdin" if source == "-" else "image"
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF; the pixels are still good

@@ -14,21 +14,24 @@ from artcli.media.recipe_text import KEY, Recipe, from_text
 if TYPE_CHECKING:
     from PIL import Image
 
-_FILM_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv")
-
 
 def read(path: Path) -> Recipe:
     """The recipe inside a PNG, JPEG, WebP, TIFF, GIF, MP4, WebM or page.  UsageError: no such file, or none inside."""
-    if files.kind(path) == "missing":
-        raise files.missing(path)
-    readers = {".html": _page_text} | dict.fromkeys(_FILM_SUFFIXES, _film_comment)
-    recipe = from_text(readers.get(path.suffix.lower(), _picture_text)(path))
+    recipe = find(path)
     if recipe is None:
         raise UsageError(
             f"{path} carries no artgen recipe: it was made by another program, with --no-metadata, or was stripped "
             "by an editor or a web site."
         )
     return recipe
+
+
+def find(path: Path) -> Recipe | None:
+    """As `read`, but None for a good file without one."""
+    if files.kind(path) == "missing":
+        raise files.missing(path)
+    readers = {".html": _page_text} | dict.fromkeys(files.FILM_SUFFIXES, _film_comment)
+    return from_text(readers.get(path.suffix.lower(), _picture_text)(path))
 
 
 def _page_text(path: Path) -> str:

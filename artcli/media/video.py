@@ -41,6 +41,7 @@ _PLAIN = ["-fflags", "+bitexact", "-flags:v", "+bitexact"]  # no dates, no versi
 # Only a local file: a playlist or container must not make ffmpeg open others or the network.
 _LOCAL = ["-protocol_whitelist", "file,pipe"]
 LOSSLESS = ["-c:v", "ffv1", "-pix_fmt", "bgr0"]
+_PNG = b"\x89PNG\r\n\x1a\n"  # how one begins
 _NARROW = ["-c:v", "png", "-pix_fmt", "rgb24"]  # lossless too, where a frame is too narrow for FFV1 to cut it up
 _ENCODERS = {".mp4": _X264, ".webm": _VP9, ".gif": LOSSLESS, ".webp": LOSSLESS}
 # Encoded again, as not every container takes every codec; silence fills up what the film is longer.
@@ -247,7 +248,7 @@ def probe(path: Path) -> VideoInfo:
         raise UsageError(_plain(path, str(error))) from error
     fields = {field[:1]: field[1:] for field in output.partition(b"\n")[0].decode("ascii", "replace").split()[1:]}
     if not {"W", "H", "F"} <= fields.keys():
-        raise UsageError(f"{path} holds no frame: it may be cut short; copy it again.")
+        raise UsageError(_frameless(path))
     rate = float(Fraction(fields["F"].replace(":", "/")))
     return VideoInfo((int(fields["W"]), int(fields["H"])), _believable(path, rate))
 
@@ -332,6 +333,24 @@ def read_tensors(path: Path, size: tuple[int, int] | None = None, fps: float | N
         yield torch.from_numpy(sized).permute(2, 0, 1).float().contiguous() / 255
 
 
+def last_picture(path: Path, side: int) -> bytes:
+    """The last frame of a film, or the first where its sound goes on for long, as a PNG.
+
+    side: the most pixels of a side.  Not of animated pictures, which Pillow reads.  Raises UsageError: no film, or no
+    frame in it.
+    """
+    fitted = f"scale='min(iw,{side})':'min(ih,{side})':force_original_aspect_ratio=decrease,setsar=1"
+    for before, after in ((["-sseof", "-1"], []), ([], ["-frames:v", "1"])):
+        args = [*before, *_source(path), *after, "-vf", fitted, "-c:v", "png", "-f", "image2pipe", "-"]
+        try:
+            frames = ffmpeg.run(args, f"read {path} as a film")
+        except ArtgenError as error:
+            raise UsageError(_plain(path, str(error))) from error
+        if frames:
+            return frames[frames.rindex(_PNG) :]
+    raise UsageError(_frameless(path))
+
+
 def has_sound(path: Path) -> bool:
     """Whether a film has a sound track."""
     return bool(re.search(r"Stream #.*: Audio: ", ffmpeg.report([*_LOCAL, "-i", f"file:{path}"])))
@@ -347,6 +366,10 @@ def seconds(path: Path) -> float:
 
 def _source(path: Path) -> list[str]:
     return [*_LOCAL, "-i", f"file:{path}", "-map", "0:v:0"]
+
+
+def _frameless(path: Path) -> str:
+    return f"{path} holds no frame: it may be cut short; copy it again."
 
 
 def _plain(path: Path, message: str) -> str:

@@ -30,6 +30,7 @@ from artcli.pretrained import half
 from artcli.pretrained.diffusion import FILE, SHAPE, assemble, description
 from artcli.pretrained.text_tower import TextTower, text_tower
 from artcli.training.contract import BATCH, Batch, Exported, Port, sides
+from artcli.training.pictures import is_set
 from artcli.training.texts import TextPictures
 
 OPTIMIZERS = ("muon", "adamw")
@@ -101,7 +102,7 @@ PRESETS = {
 
 def open_data(folder: Path | None, config: Config, seed: int, held_out: float | None) -> TextPictures | None:
     """Picture sets as weights/recipes/text_image_data.py makes them; None for any other folder of pictures."""
-    packed = folder is not None and folder.is_dir() and any(p.stem != "texts" for p in folder.glob("*.npz"))
+    packed = folder is not None and folder.is_dir() and any(is_set(p) for p in folder.glob("*.npz"))
     return TextPictures(folder, config.size, seed, held_out) if packed and folder is not None else None
 
 

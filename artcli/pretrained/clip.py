@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from artcli import network, weights
 from artcli.device import fast_dtype
 from artcli.errors import UsageError, WeightsError, did_you_mean
+from artcli.uncompiled import uncompiled
 
 
 @contextmanager
@@ -27,11 +28,19 @@ def _silent() -> Iterator[None]:
         logging.disable(before)
 
 
-class Clip:
-    """A CLIP in evaluation mode.  side: edge of the pictures it takes."""
+def library() -> Any:
+    """open_clip, imported when it is first needed."""
+    with uncompiled():
+        import open_clip
 
-    def __init__(self, model: Any, tokenizer: Any, device: torch.device, name: str):
-        self.name, self.device, self.tokenizer = name, device, tokenizer
+    return open_clip
+
+
+class Clip:
+    """A CLIP in evaluation mode.  side: edge of the pictures it takes.  folder: where it lies, if it has one."""
+
+    def __init__(self, model: Any, tokenizer: Any, device: torch.device, name: str, folder: Path | None = None):
+        self.name, self.device, self.tokenizer, self.folder = name, device, tokenizer, folder
         self.model = model.eval().requires_grad_(False).to(device)
         self.model.visual.to(memory_format=torch.channels_last)
         _sequence_first(self.model.visual)
@@ -47,7 +56,10 @@ class Clip:
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
         """Unit embeddings (N, D) in float32."""
-        return F.normalize(self.model.encode_text(self.tokenizer(list(texts)).to(self.device)).float(), dim=1)
+        tokens = self.tokenizer(list(texts)).to(self.device)
+        if _ends_with_largest(self.model):
+            return encode_tokens(self.model, tokens).float()
+        return F.normalize(self.model.encode_text(tokens).float(), dim=1)
 
     def unheard(self, text: str) -> list[str]:
         """One line for everything in a text that the model ignores: text beyond its context, words it cannot know.
@@ -85,6 +97,12 @@ def _short(text: str) -> str:
 def _is_foreign(letter: str) -> bool:
     """Whether it belongs to another script than the Latin one."""
     return letter.isalpha() and ord(letter) > 0xFF and not unicodedata.name(letter, "LATIN").startswith("LATIN")
+
+
+def _ends_with_largest(model: Any) -> bool:
+    """Whether `encode_tokens` is right for it: OpenAI's text tower, causal and read at its last token."""
+    causal = getattr(model, "text_pool_type", None) == "argmax" and model.attn_mask is not None
+    return causal and isinstance(model.text_projection, torch.Tensor)
 
 
 def encode_tokens(model: Any, tokens: torch.Tensor) -> torch.Tensor:
@@ -175,8 +193,7 @@ def _from_hub(spec: str, device: torch.device, weights_dirs: Sequence[Path]) -> 
 
 def _may_be_here(arch: str, tag: str) -> bool:
     """False where open_clip would download from a plain URL, which its offline switch does not prevent."""
-    import open_clip
-
+    open_clip = library()
     known = open_clip.pretrained.get_pretrained_cfg(arch, tag)
     copy = Path("~/.cache/clip").expanduser() / Path(known.get("url") or "none").name
     return bool(known.get("hf_hub")) or copy.is_file()
@@ -194,12 +211,11 @@ def _from_folder(folder: Path, device: torch.device, spec: str) -> Clip:
         raise UsageError(f"--clip {spec}: there is no folder {folder}")
     if not (folder / "open_clip_config.json").is_file():
         raise WeightsError(f"{folder} has no open_clip_config.json, so it is no open_clip model folder")
-    return _create(f"local-dir:{folder}", None, device, spec)
+    return _create(f"local-dir:{folder}", None, device, spec, folder)
 
 
 def _from_file(arch: str, file: Path, device: torch.device, spec: str) -> Clip:
-    import open_clip
-
+    open_clip = library()
     if not file.is_file():
         raise WeightsError(f"there is no file {file} (--clip {spec})")
     state = {k: v for k, v in weights.load_state(file).items() if k not in _NOT_WEIGHTS}
@@ -213,8 +229,7 @@ def _from_file(arch: str, file: Path, device: torch.device, spec: str) -> Clip:
 
 
 def _known_arch(arch: str) -> str:
-    import open_clip
-
+    open_clip = library()
     known = open_clip.list_models()
     if arch not in known:
         hint = did_you_mean(arch, known) or " Or use 'clip-mini', which is bundled."
@@ -223,8 +238,7 @@ def _known_arch(arch: str) -> str:
 
 
 def _check_tag(arch: str, tag: str) -> None:
-    import open_clip
-
+    open_clip = library()
     known = open_clip.list_pretrained_tags_by_model(arch)
     if tag not in known:
         tags = ", ".join(known) or "none"
@@ -233,8 +247,7 @@ def _check_tag(arch: str, tag: str) -> None:
 
 def _openai_form(arch: str, tag: str) -> str:
     """OpenAI's weights were trained with QuickGELU: the plain architecture gives wrong features with them."""
-    import open_clip
-
+    open_clip = library()
     quick = f"{arch}-quickgelu"
     return quick if tag == "openai" and quick in open_clip.list_models() else arch
 
@@ -242,14 +255,12 @@ def _openai_form(arch: str, tag: str) -> str:
 @functools.cache
 def _tokenizer(name: str, length: int) -> Any:
     """Made once a process, as it reads a long vocabulary.  length: the model's, which a folder may change."""
-    import open_clip
-
+    open_clip = library()
     return open_clip.get_tokenizer(name)
 
 
-def _create(name: str, pretrained: str | None, device: torch.device, spec: str) -> Clip:
-    import open_clip
-
+def _create(name: str, pretrained: str | None, device: torch.device, spec: str, folder: Path | None = None) -> Clip:
+    open_clip = library()
     try:
         with _silent():  # it logs what it raises too
             model = open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
@@ -262,4 +273,4 @@ def _create(name: str, pretrained: str | None, device: torch.device, spec: str) 
             f"the weights of --clip {spec} cannot be loaded ({type(error).__name__}: {reason}); without a network use "
             "the bundled 'clip-mini', or give a folder or ARCH=FILE"
         ) from error
-    return Clip(model, tokenizer, device, spec)
+    return Clip(model, tokenizer, device, spec, folder)

@@ -194,6 +194,14 @@ class Generator(Protocol):
         """Why it cannot draw yet, as the end of a sentence, "" when it can; where it is missing, it can."""
         ...
 
+    def axis(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The direction (D,), of length 1, in which latents vary most after `number` others, and their deviation."""
+        ...
+
+    def mix(self, latents: torch.Tensor, others: torch.Tensor, part: str) -> torch.Tensor:
+        """What `decode` takes for latents (N, D) with the coarse, middle or fine styles of others (N, D)."""
+        ...
+
     def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
         """The latents `part` of the way between two, (N, D): spherical for Gaussian latents, straight for others."""
         ...

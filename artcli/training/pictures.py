@@ -10,6 +10,7 @@ import torch
 
 from artcli.errors import UsageError
 
+TEXTS, TEACHER = "texts.npz", "teacher.npz"  # in the same folder, and no sets
 HELD_OUT = 0.02  # part of every set that is for validation: every 50th picture
 
 
@@ -37,12 +38,16 @@ class PictureSet:
         return rows[~held], rows[held]
 
 
+def is_set(path: Path) -> bool:
+    return path.name not in (TEXTS, TEACHER)
+
+
 def load_sets(folder: Path) -> list[PictureSet]:
     """Every picture set in the folder, sorted by name.
 
     Raises UsageError when there is none or one cannot be read.
     """
-    paths = sorted(p for p in folder.glob("*.npz") if p.stem != "texts")
+    paths = sorted(p for p in folder.glob("*.npz") if is_set(p))
     if not paths:
         raise UsageError(
             f"{folder} holds no packed sets of pictures with names (*.npz); weights/recipes/text_image_data.py in "

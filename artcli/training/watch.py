@@ -27,6 +27,7 @@ DEAD = 30  # logs near 0
 NEAR_ZERO = 0.01
 LOOKS = 5  # at samples
 ALIKE = 0.03  # mean distance between samples, over their mean distance to grey
+DIVERSE = 0.25  # of samples, over that of held-out pictures, as a model with an adversary measures it
 FLAT = 4.0  # levels of 255: spread of the pixels within one picture
 
 
@@ -72,6 +73,8 @@ class Watchdogs:
     losses: "_Losses" = field(default_factory=lambda: _Losses())
     held_out: "_HeldOut" = field(default_factory=lambda: _HeldOut())
     near_zero: dict[str, int] = field(default_factory=dict)
+    diversities: list[float] = field(default_factory=list)
+    diverse: bool = False  # samples have been
     seen: list[tuple[float, float]] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
 
@@ -93,6 +96,9 @@ class Watchdogs:
             if (held_out := val.get("loss", val.get(name))) is not None:
                 self.held_out.add(step, train[name], held_out)
                 found |= {"overfit": self.held_out.overfit()}
+        if "diversity" in val:
+            self.diversities = [*self.diversities, val["diversity"]][-LOOKS:]
+            found |= {"diversity": self._repeating(step)}
         if samples is not None and len(samples) >= 4:
             self.seen = [*self.seen, variety(samples)][-LOOKS:]
             found |= self._samples(step)
@@ -124,6 +130,17 @@ class Watchdogs:
                     "made; step that more often, or lower the generator's learning rate"
                 )
         return found
+
+    def _repeating(self, step: int) -> str | None:
+        """Samples of a few kinds only, and not because the first shapes are still to come: mode collapse."""
+        self.diverse = self.diverse or self.diversities[-1] >= DIVERSE
+        stuck = _stuck_below(self.diversities, DIVERSE) if self.diverse else None
+        return (
+            stuck
+            and f"mode collapse: in the last {LOOKS} looks samples were less than {DIVERSE:.0%} as diverse as held-out "
+            f"pictures; go back to a checkpoint before step {step}, with diffaugment, a larger batch or a lower lr, or "
+            "take wgan-gp"
+        )
 
     def _samples(self, step: int) -> dict[str, str | None]:
         """Alike or flat for several looks, and not on the way to something better."""

@@ -32,7 +32,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def squeezenet(path):
-    """Its convolutions, from ONNX into torchvision's net: both list them in the order of the forward pass."""
+    """From ONNX into torchvision's net: both list the convolutions in the order of the forward pass."""
     import onnx
     from torchvision.models import squeezenet1_1
 
@@ -41,7 +41,7 @@ def squeezenet(path):
     biases = [a for a in arrays if a.is_floating_point() and a.ndim == 1]
     net = squeezenet1_1()
     net.load_state_dict({n: (kernels if n.endswith("weight") else biases).pop(0) for n in net.state_dict()})
-    return net.features.eval().to(memory_format=torch.channels_last)
+    return net.eval().to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
@@ -101,7 +101,7 @@ def main():
     parser.add_argument("--part", type=float, default=0.35)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    net = squeezenet(args.squeezenet)
+    net = squeezenet(args.squeezenet).features
     for path in sorted(args.data.glob("*.npz")):
         if path.stem not in CHOSEN:
             shutil.copy(path, args.out)

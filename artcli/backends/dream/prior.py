@@ -1,7 +1,7 @@
 """A small picture of what the words say, drawn by a diffusion model: what the optimisation starts from.
 
 Optimisation alone finds parts and textures; the prior adds the composition.  CLIP leads it ("CLIP guided diffusion",
-Crowson, 2021) and picks the best of several candidates.
+Crowson, 2021), and its referee picks the best of several candidates.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,10 +27,10 @@ SEEDS = 1000  # between those of one picture's candidates and the next picture's
 
 
 class Prior:
-    """A diffusion model, and a CLIP that leads it and picks among what it draws.
+    """A diffusion model, and a CLIP that leads it.
 
     what: the words of one picture, each with its weight; below 0: away from it.  later: the words of a story's other
-    scenes.
+    scenes.  referee: a CLIP for the same words that picks among what was drawn; without one, the CLIP that led.
     """
 
     def __init__(
@@ -40,12 +40,13 @@ class Prior:
         what: Sequence[Prompt],
         how: Sketching = Sketching(),
         later: Sequence[Sequence[Prompt]] = (),
+        referee: Clip | None = None,
     ):
-        self.model, self.clip, self.how = model, clip, how
+        self.model, self.clip, self.how, self.referee = model, clip, how, referee or clip
         weights = [prompt.weight for prompt in what]
         self.wishes = [Wish(*pair) for pair in zip(model.tower([p.text for p in what]), weights, strict=True)]
         self.targets = list(zip(clip.encode_text([p.text for p in what]), weights, strict=True))
-        self.later = [Prior(model, clip, words) for words in later]
+        self.later = [Prior(model, clip, words, referee=referee) for words in later]
 
     @torch.no_grad()
     def sketch(
@@ -95,7 +96,7 @@ class Prior:
         def uphill(pictures: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
             seen = to_picture(pictures).requires_grad_()
             with torch.enable_grad():
-                found = sum(self._found(view, rivals, SOFTNESS).sum() for view in _views(seen, rng))
+                found = sum(self._found(self.clip, view, rivals, SOFTNESS).sum() for view in _views(seen, rng))
             return torch.autograd.grad(found, seen)[0]  # type: ignore[arg-type]
 
         return uphill
@@ -107,17 +108,17 @@ class Prior:
         return rows, columns
 
     def _scores(self, pictures: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
-        """How well CLIP finds the words in each picture (N, 3, h, w), as it is and mirrored; (N,)."""
-        return self._found(pictures, rivals) + self._found(pictures.flip(3), rivals)
+        """How well the referee finds the words in each picture (N, 3, h, w), as it is and mirrored; (N,)."""
+        return sum(self._found(self.referee, view, rivals) for view in (pictures, pictures.flip(3)))  # type: ignore
 
-    def _found(self, pictures: torch.Tensor, rivals: torch.Tensor, softness: float = 1.0) -> torch.Tensor:
-        """The log-probability, (N,), that CLIP finds the words rather than their rivals, each by its weight.
+    def _found(self, clip: Clip, pictures: torch.Tensor, rivals: torch.Tensor, softness: float = 1.0) -> torch.Tensor:
+        """The log-probability, (N,), that a CLIP finds the words rather than their rivals, each by its weight.
 
         softness: below 1, of CLIP's own scale, pictures that are found already can still be found better.
         """
-        seen = F.interpolate(pictures, (self.clip.side, self.clip.side), mode="bicubic", antialias=True)
-        features = F.normalize(self.clip.encode_image(seen.clamp(0, 1)), dim=1)
-        lost = [w * contrast(features, text, rivals, self.clip.scale * softness) for text, w in self.targets]
+        seen = F.interpolate(pictures, (clip.side, clip.side), mode="bicubic", antialias=True)
+        features = F.normalize(clip.encode_image(seen.clamp(0, 1)), dim=1)
+        lost = [w * contrast(features, text, rivals, clip.scale * softness) for text, w in self.targets]
         return -torch.stack(lost).sum(0)
 
 

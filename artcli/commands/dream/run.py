@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from artcli.backends.frame import Frame
     from artcli.commands.shared.loop import Outcome, Stop
     from artcli.nn.vqgan import VQGAN
+    from artcli.pretrained.clip import Clip
     from artcli.pretrained.diffusion import Diffusion
 
 DEFAULT_SIDE, LARGEST_INIT_SIDE = 256, 512
@@ -50,9 +51,11 @@ class Studio(studio.Studio):
         self.weights = {self.clip.name: weights.fingerprint(self.clip.model)}
         if self.vqgan is not None:
             self.weights[request.vqgan] = weights.fingerprint(self.vqgan)
-        self.diffusion = self._load_diffusion()
+        self.diffusion, self.referee = self._load_diffusion()
         if self.diffusion is not None and request.prior is not None:
             self.weights[request.prior] = weights.fingerprint(self.diffusion.net)
+        if self.referee is not None:
+            self.weights[self.referee.name] = weights.fingerprint(self.referee.model.visual)
         self.tell_loaded(f"{width}x{height}{note}, {self.clip.name} ({self.clip.side} px)")
 
     @classmethod
@@ -115,13 +118,15 @@ class Studio(studio.Studio):
             raise UsageError(f"--tileable needs a --size of multiples of {factor}, the pixels of one code")
         return model
 
-    def _load_diffusion(self) -> "Diffusion | None":
+    def _load_diffusion(self) -> "tuple[Diffusion | None, Clip | None]":
+        """What draws a sketch, and who picks among its sketches, if the CLIP has such a referee."""
         from artcli.pretrained import diffusion as diffusion_files
+        from artcli.pretrained import referee
 
         if self.request.prior is None:
-            return None
+            return None, None
         loaded: Diffusion = self.load(diffusion_files.load, self.request.prior)
-        return loaded
+        return loaded, referee.load(self.clip)
 
     def _prior(self, job: PromptJob) -> "Prior | None":
         """What draws the words before the loop does."""
@@ -130,7 +135,7 @@ class Studio(studio.Studio):
         if self.diffusion is None:
             return None
         words, *later = prompt_syntax.parse_story(job.prompt)
-        return Prior(self.diffusion, self.clip, words, self.asked.sketching, later)
+        return Prior(self.diffusion, self.clip, words, self.asked.sketching, later, self.referee)
 
     def _encodes(self) -> bool:
         """Whether pictures become codes, and not only codes pictures."""

@@ -30,6 +30,7 @@ ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
     "--between": (("encode", "decode", "blend"), "--between"),
     "walk": (("latents", "decode"), "--walk"),
     "sweep": (("latents", "decode"), "--sweep"),
+    "mix": (("latents", "decode", "mix"), "--mix"),
     "neighbours": (("generate",), "--neighbours"),
     "compare": ((), "--compare"),
     "rate": (("generate",), "--rate"),
@@ -46,7 +47,7 @@ class Sampler:
     """A loaded model.  Pictures are (C, H, W) float in 0..1 on the CPU, one at a time; latents (N, D) float.
 
     drawn: (width, height) before pictures are enlarged; the model's own to begin with.  told: the class that the
-    decoder and the encoder are told, None for an unknown one.
+    decoder and the encoder are told, or else what makes latents; None for an unknown one.
     """
 
     def __init__(self, loaded: "Loaded", device: torch.device, stop: "Stop", finish: Chain = Chain()):
@@ -94,7 +95,13 @@ class Sampler:
 
     def _second_stage(self, ability: str) -> str:
         """What makes a model of codes draw."""
-        if self.loaded.name not in FIRST_STAGES or ability not in ("samples", "complete", "neighbours", "rate"):
+        if self.loaded.name not in FIRST_STAGES or ability not in (
+            "samples",
+            "complete",
+            "neighbours",
+            "rate",
+            "score",
+        ):
             return ""
         data = "" if self.loaded.spec.data.path else " DATA"
         return f" Its second stage can, which this trains: artgen train prior {self.loaded.run}{data}"
@@ -205,13 +212,13 @@ class Sampler:
         if self.told_in_words:
             cut["prompts"] = [self.prompts[place % len(self.prompts)] for place in range(len(seeds))]
         with torch.inference_mode():
-            return self.model.latents(list(seeds), **cut)
+            return self.model.latents(list(seeds), **cut, **self._class(len(seeds), "latents"))
 
     def decode(self, total: int, latents: Callable[[int], torch.Tensor]) -> Iterator[torch.Tensor]:
         """Pictures of `total` latents; latents(i) gives the i-th, (D,)."""
 
         def call(rows: list[int]) -> torch.Tensor:
-            return self.model.decode(torch.stack([latents(row) for row in rows]), **self._class(len(rows)))
+            return self.model.decode(torch.stack([latents(row) for row in rows]), **self._class(len(rows), "decode"))
 
         return self._in_batches(total, call)
 
@@ -219,7 +226,7 @@ class Sampler:
         """(N, C, H, W), float in 0..1 or uint8, to latents (N, D)."""
 
         def call(rows: list[int]) -> torch.Tensor:
-            return self.model.encode(self._input(pictures[rows]), **self._class(len(rows)))
+            return self.model.encode(self._input(pictures[rows]), **self._class(len(rows), "encode"))
 
         return torch.stack(list(self._in_batches(len(pictures), call)))
 
@@ -234,8 +241,8 @@ class Sampler:
         drawn = self.latents(range(count), truncation)
         return drawn.mean(0), drawn.std(0)
 
-    def _class(self, count: int) -> dict[str, torch.Tensor]:
-        if self.told is None:
+    def _class(self, count: int, method: str) -> dict[str, torch.Tensor]:
+        if self.told is None or not self.takes("labels", method):
             return {}
         return {"labels": torch.full((count,), self.loaded.classes.index(self.told), device=self.device)}
 

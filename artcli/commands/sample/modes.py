@@ -31,6 +31,7 @@ MODES = {
     "interpolate": Mode(5, FILMS + PICTURES, ".mp4"),
     "walk": Mode(1, FILMS, ".mp4"),
     "sweep": Mode(6, PICTURES + FILMS),
+    "mix": Mode(8, PICTURES),
     "neighbours": Mode(12, PICTURES),
     "compare": Mode(8, PICTURES),
     "rate": Mode(24, (".html",), ".html"),
@@ -40,10 +41,10 @@ OF_A_CLASS = 8  # pictures of each class in a grid
 NOT_RANDOM = ("reconstruct", "between")  # without a seed the same line gives the same bytes
 
 # Where an option means something; elsewhere it would be ignored, and nobody would notice.
-_RANDOM = ("samples", "interpolate", "walk", "sweep", "neighbours", "compare", "rate", "score")
+_RANDOM = ("samples", "interpolate", "walk", "sweep", "mix", "neighbours", "compare", "rate", "score")
 _TOLD, _CODES = (*_RANDOM, "complete"), ("samples", "complete", "neighbours", "compare", "rate", "score")
 _MEANT_FOR = {
-    "classes": ("samples", "complete", "interpolate", "between", "walk", "sweep", "neighbours", "rate", "score"),
+    "classes": ("samples", "complete", "interpolate", "between", "walk", "sweep", "mix", "neighbours", "rate", "score"),
     "keep": ("complete",),
     "inception": ("score",),
     "temperature": _CODES,
@@ -56,7 +57,17 @@ _MEANT_FOR = {
     "negative": _TOLD,
     "guidance": _TOLD,
     "count": _TOLD,
-    "upscale": ("samples", "reconstruct", "complete", "interpolate", "between", "sweep", "neighbours", "compare"),
+    "upscale": (
+        "samples",
+        "reconstruct",
+        "complete",
+        "interpolate",
+        "between",
+        "sweep",
+        "mix",
+        "neighbours",
+        "compare",
+    ),
     "columns": ("samples", "reconstruct", "interpolate", "between", "walk", "sweep", "neighbours", "compare"),
 }
 
@@ -69,6 +80,7 @@ def chosen(asked: "Options") -> str:
         "interpolate": (asked.interpolate or bool(asked.between)) and not asked.compare,
         "walk": asked.walk,
         "sweep": asked.sweep is not None,
+        "mix": asked.mix is not None,
         "neighbours": asked.neighbours,
         "compare": bool(asked.compare),
         "rate": asked.rate,
@@ -134,6 +146,8 @@ def _usual(mode: str, of_class: bool) -> int:
 
 
 def _enough(mode: str, found: list[int]) -> tuple[int, ...]:
+    if mode == "mix" and len(found) < 2:
+        raise UsageError("--mix needs two seeds or more, such as --seed 0-7: half of them for rows, half for columns")
     if mode == "interpolate" and len(found) < 2:
         raise UsageError("--interpolate needs two seeds or more, such as --seed 0-4, or pictures: --between A B")
     return tuple(found)

@@ -52,9 +52,16 @@ def _of_walk(seed: int, count: int) -> list[int]:
 
 
 def sweep(sampler: Sampler, seeds: Sequence[int], dimension: int, truncation: float | None = None) -> At:
-    """One latent number from -3 to 3 standard deviations, all others as the seed has them."""
+    """One latent number from -3 to 3 standard deviations, all others as the seed has them.
+
+    Of a model that knows in which directions its latents vary most, the place along one of these.
+    """
     middle, deviation = sampler.moments(truncation)
     start = sampler.latents(seeds, truncation)
+    if hasattr(sampler.model, "axis"):
+        axis, spread = sampler.model.axis(dimension)
+        apart = DEVIATIONS * spread * (1.0 if truncation is None else truncation)
+        return lambda position: start + (middle @ axis + apart * (2 * position - 1) - start @ axis)[:, None] * axis
 
     def at(position: float) -> torch.Tensor:
         moved = start.clone()

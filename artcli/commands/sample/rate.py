@@ -2,7 +2,6 @@
 
 import base64
 import html
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from artcli.commands.sample import examples
 from artcli.errors import UsageError
-from artcli.media import files, images, recipe_text
+from artcli.media import files, images, recipe_text, webpage
 
 if TYPE_CHECKING:
     from artcli.commands.sample.session import Session
@@ -53,7 +52,7 @@ def page(entries: list[dict[str, str]], about: dict[str, Any], recipe: dict[str,
         "TITLE": html.escape(f"Rate the pictures of {about['model']}"),
         "RECIPE": "" if recipe is None else html.escape(recipe_text.to_text(recipe), quote=True),
         "SHOWN": str(shown),
-        "DATA": _for_script({"about": about, "pictures": entries}),
+        "DATA": webpage.for_script({"about": about, "pictures": entries}),
     }
     return re.sub("@(TITLE|RECIPE|SHOWN|DATA)@", lambda place: filled[place[1]], TEMPLATE.read_text(encoding="utf-8"))
 
@@ -82,9 +81,3 @@ def _entry(session: "Session", kind: str, source: str, picture: Any) -> dict[str
     # Both kinds through the same size and encoder: nothing but the picture may tell them apart.
     png = images.encode(session.sampler.pixels(picture), "PNG")
     return {"kind": kind, "source": source, "image": "data:image/png;base64," + base64.b64encode(png).decode()}
-
-
-def _for_script(value: Any) -> str:
-    """JSON that can stand in a script element: no name of a file can end that element."""
-    text = json.dumps(value, sort_keys=True)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -19,6 +19,7 @@ from artcli.media import claims, files
 from artcli.setting import FILM, Setting
 
 ALL = "all"  # as a class: each of them
+STYLES = ("coarse", "middle", "fine")  # that --mix takes from other pictures
 DRAWING = ("vqgan", "diffusion")  # kinds of weights that need no run to be sampled from
 _WAYS, _WORDS = "Other than random samples", "Models that draw from words"
 
@@ -99,7 +100,11 @@ class Options(Enlarging, Making):
     walk: Annotated[bool, Setting("A film of an endless walk for each seed.", panel=_WAYS)] = False
     sweep: Annotated[
         int | None,
-        Setting("Latent number N from -3 to 3 deviations: sheet or film.", min=0, metavar="N", panel=_WAYS),
+        Setting("Latent or direction N from -3 to 3 deviations: sheet or film.", min=0, metavar="N", panel=_WAYS),
+    ] = None
+    mix: Annotated[
+        str | None,
+        Setting("Pictures of half of the seeds with styles of the others'.", choices=STYLES, panel=_WAYS),
     ] = None
     neighbours: Annotated[bool, Setting("Beside each sample the nearest training picture.", panel=_WAYS)] = False
     compare: Annotated[

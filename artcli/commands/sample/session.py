@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from artcli import device
-from artcli.commands.sample import compare, completion, films, grid, neighbours, rate, reconstruct, score, travel
+from artcli.commands.sample import compare, completion, films, grid, mix, neighbours, rate, reconstruct, score, travel
 from artcli.commands.sample.generator import Sampler
 from artcli.commands.sample.request import Request
 from artcli.commands.shared import film, finish, recipe
@@ -20,6 +20,7 @@ from artcli.errors import Interrupted, UsageError
 from artcli.media import images
 
 Item = TypeVar("Item")
+_OF_LATENTS = ("interpolate", "walk", "sweep", "mix")
 _TRYING = 2.0  # seconds that a dry run may take for a batch
 
 
@@ -37,6 +38,7 @@ WORK = {
     "interpolate": Work(travel.interpolate, travel.count),
     "walk": Work(travel.walk, travel.count),
     "sweep": Work(travel.sweep, travel.count),
+    "mix": Work(mix.make, mix.count),
     "neighbours": Work(neighbours.make, neighbours.count),
     "compare": Work(compare.make, compare.count),
     "rate": Work(rate.make, rate.count),
@@ -111,12 +113,12 @@ class Session:
 
     def _tell_class(self) -> None:
         """Where pictures come from latents of a way, all of them are of one class."""
-        if self.sampler.told_in_words or not self.classes or self.request.mode not in ("interpolate", "walk", "sweep"):
+        if self.sampler.told_in_words or not self.classes or self.request.mode not in _OF_LATENTS:
             return
         if len(self.classes) > 1:
             raise UsageError(f"--{self.request.mode} takes one --class, not {len(self.classes)}")
-        used = ("decode", "encode") if self.request.between else ("decode",)
-        if not self.sampler.takes("labels", *used):
+        ways = (("decode", "encode"),) if self.request.between else (("decode",), ("latents",))
+        if not any(self.sampler.takes("labels", *used) for used in ways):
             raise UsageError(f"{self.sampler.title} draws classes at random only: leave --class out.")
         self.sampler.told = self.classes[0]
 

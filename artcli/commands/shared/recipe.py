@@ -53,7 +53,11 @@ def parameters_of(file: Path, command: str, known: Iterable[str]) -> dict[str, A
     """
     from artcli.media import record
 
-    found = record.read(file)
+    return parameters_in(record.read(file), file, command, known)
+
+
+def parameters_in(found: Mapping[str, Any], file: Path, command: str, known: Iterable[str]) -> dict[str, Any]:
+    """As `parameters_of`, of a record that was read from the file already."""
     if found.get("command") != command:
         raise UsageError(f"{file} was made by `artgen {found.get('command')}`, not by `artgen {command}`")
     parameters, seed = found.get("parameters"), found.get("seed")

@@ -16,7 +16,7 @@ from artcli.models.clip.phrases import STYLES
 from artcli.nn import augment
 from artcli.training.colors import COLORS, dominant_color
 from artcli.training.contract import Batch
-from artcli.training.pictures import load_sets
+from artcli.training.pictures import TEACHER, PictureSet, load_sets
 from artcli.training.trainer import step_rng
 
 if TYPE_CHECKING:
@@ -41,13 +41,14 @@ class TextBatch(Batch):
 class PictureBatch(Batch):
     """labels: rows of the concepts.  hidden: (B, rows) left out of the softmax.  attribute: (B,), -1 for none.
 
-    turned: (B,), True where the hue was changed.  part: of the run, 0..1.
+    turned: (B,), True where the hue was changed.  part: of the run, 0..1.  told: (B, names), a teacher's probabilities.
     """
 
     hidden: torch.Tensor
     attribute: torch.Tensor
     turned: torch.Tensor
     part: float
+    told: torch.Tensor | None = None
 
 
 class ClipData:
@@ -65,6 +66,9 @@ class ClipData:
             tokenize = open_clip.tokenizer.SimpleTokenizer(context_length=config.context_length)
             self.texts, self.targets = load_texts(folder, tokenize, config.embed_dim)
         self.sets = load_sets(folder)
+        self.taught: list[str] = []
+        if config.teacher_weight:
+            self.taught, self.teacher = load_teacher(folder, self.sets)
         self.rows = [s.split(held_out) for s in self.sets]
         self.concepts = Concepts(self.sets)
 
@@ -86,6 +90,8 @@ class ClipData:
                 images = F.interpolate(
                     pictures.images[part].float() / 255, (side, side), mode="bilinear", antialias=True
                 )
+                if self.config.seen:
+                    images = as_seen(images, self.config.seen)
                 labels = pictures.labels[part] + self.concepts.first_class[number]
                 yield Batch(images.to(device), labels.to(device), 0, len(part), torch.Generator())
 
@@ -109,7 +115,7 @@ class ClipData:
         side = self.config.side(part)
         shares = torch.tensor([s.share for s in self.sets])
         drawn = torch.multinomial(shares, self.config.batch, True, generator=rng)
-        images, labels, attributed = [], [], []
+        images, labels, attributed, told = [], [], [], []
         for number, count in enumerate(torch.bincount(drawn, minlength=len(shares)).tolist()):
             if count:
                 pictures, rows = self.sets[number], self.rows[number][0]
@@ -117,11 +123,24 @@ class ClipData:
                 images.append(augment.random_crops(pictures.images[rows].float() / 255, side, rng, (0.4, 1.0)))
                 labels.append(pictures.labels[rows] + self.concepts.first_class[number])
                 attributed.append(torch.full((count,), pictures.attributes))
+                if self.taught:
+                    told.append(self.teacher[number][rows].float().softmax(1))
         batch, attribute, turned = attribute_batch(augment.jitter(torch.cat(images), rng), torch.cat(attributed), rng)
+        if self.config.seen:
+            batch = as_seen(batch, self.config.seen)
         batch = batch.contiguous(memory_format=torch.channels_last)
         rows, hidden = self.concepts.draw(torch.cat(labels), rng)
         hidden, attribute, turned = hidden.to(device), attribute.to(device), turned.to(device)
-        return PictureBatch(batch.to(device), rows.to(device), 0, len(batch), rng, hidden, attribute, turned, part)
+        taught = torch.cat(told).to(device) if told else None
+        return PictureBatch(
+            batch.to(device), rows.to(device), 0, len(batch), rng, hidden, attribute, turned, part, taught
+        )
+
+
+def as_seen(images: torch.Tensor, side: int) -> torch.Tensor:
+    """(B, 3, S, S) with no more detail than pictures of this side have."""
+    small = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+    return F.interpolate(small, images.shape[2:], mode="bicubic").clamp(0, 1)
 
 
 def attribute_batch(images: torch.Tensor, allowed: torch.Tensor, rng: torch.Generator):
@@ -155,6 +174,22 @@ def load_texts(data: Path, tokenize, dims: int) -> tuple[torch.Tensor, torch.Ten
     if dims > vectors.shape[1]:
         raise UsageError(f"embed_dim {dims} is more than the {vectors.shape[1]} of the teacher in {path}")
     return tokenize(texts).int(), whiten(vectors, dims)
+
+
+def load_teacher(data: Path, sets: list[PictureSet]) -> tuple[list[str], list[torch.Tensor]]:
+    """Names that the teacher knows, and its logits (N, names) for every set's pictures."""
+    path = data / TEACHER
+    if not path.is_file():
+        raise UsageError(f"{data} has no {TEACHER}: weights/recipes/teacher.py in artgen's source makes it")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names, told = [str(n) for n in file["names"]], [torch.from_numpy(file[s.name]) for s in sets]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise UsageError(f"{path} does not fit the sets beside it ({error})") from error
+    for pictures, rows in zip(sets, told, strict=True):
+        if rows.shape != (len(pictures.images), len(names)):
+            raise UsageError(f"{path} tells of {len(rows)} pictures of {pictures.name}, not {len(pictures.images)}")
+    return names, told
 
 
 def whiten(vectors: torch.Tensor, dims: int) -> torch.Tensor:

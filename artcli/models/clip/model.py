@@ -25,12 +25,13 @@ from artcli import weights
 from artcli.errors import UsageError, did_you_mean
 from artcli.models.clip.data import ATTRIBUTES, ClipData, PictureBatch, TextBatch
 from artcli.nn.initialise import take_over
+from artcli.pretrained import referee
 from artcli.pretrained.clip import encode_tokens
 from artcli.training.colors import COLORS
 from artcli.training.contract import BATCH, Batch, Exported, Port, pictures
 
 VOCABULARY = 49408  # of open_clip's tokenizer
-_MAY_BE_ZERO = {"text_steps", "radius", "color_weight", "ema", "first_part", "clean_part"}
+_MAY_BE_ZERO = {"text_steps", "radius", "color_weight", "ema", "first_part", "clean_part", "seen", "teacher_weight"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class Config:
     ema: float = 0.999
     clip_gradient: float = 5.0  # largest norm
     start: str = ""  # a bundled name or a folder: go on from its weights (then text_steps may be 0)
+    new_image: bool = False  # take only the text tower from `start`
+    seen: int = 0  # side to which pictures are shrunk before they are enlarged again, as a prior's sketches are
+    teacher_weight: float = 0.0  # of the probabilities that another net gave (teacher.npz in the data)
 
     def __post_init__(self) -> None:
         if self.trunk not in timm.list_models():
@@ -65,7 +69,9 @@ class Config:
         if self.text_steps == 0 and not self.start:
             raise UsageError("text_steps 0 leaves the text tower untrained; give start=clip-mini or a model's folder")
         for name, value in vars(self).items():
-            if not isinstance(value, str) and not (0 < value < math.inf or (value == 0 and name in _MAY_BE_ZERO)):
+            if not isinstance(value, (str, bool)) and not (
+                0 < value < math.inf or (value == 0 and name in _MAY_BE_ZERO)
+            ):
                 raise UsageError(f"{name} has to be above 0, not {value}")
 
     @property
@@ -117,12 +123,17 @@ class Model(nn.Module):
         self.clip: Any = open_clip.model.CLIP(**config.model_cfg())
         if config.start:
             file = weights.find(config.start) / "open_clip_model.safetensors"
-            take_over(self.clip, weights.load_state(file), config.start)
+            state = weights.load_state(file)
+            if config.new_image:
+                state = {n: t for n, t in state.items() if not n.startswith("visual.")}
+                state |= {n: t for n, t in self.clip.state_dict().items() if n.startswith("visual.")}
+            take_over(self.clip, state, config.start)
         self.tokenize = open_clip.tokenizer.SimpleTokenizer(context_length=config.context_length)
         self.clip.visual.to(memory_format=torch.channels_last)
         self.averaged: nn.Module = copy.deepcopy(self.clip.visual).eval().requires_grad_(False)
         self.sets: list[tuple[str, int, int]] = []
         self.names: list[str] = []
+        self.taught: list[str] = []
         self.class_table = torch.empty(0)  # filled when the text tower is done
 
     def study(self, data: ClipData) -> None:
@@ -131,6 +142,7 @@ class Model(nn.Module):
         starts = data.concepts.first_class.tolist()
         self.sets = [(s.name, start, end) for s, start, end in zip(data.sets, starts, ends, strict=True)]
         self.names = data.concepts.names
+        self.taught = data.taught
 
     def train(self, mode: bool = True) -> "Model":
         """The averaged tower always stays in evaluation mode."""
@@ -194,12 +206,18 @@ class Model(nn.Module):
     def _fill_tables(self) -> None:
         """Text embeddings of every class and kind, and of each with every attribute."""
         names = self.names
-        plain = [(i, t.format(w)) for i, n in enumerate(names) for w in n.split("|") for t in ("{}", "a photo of a {}")]
-        found = self.embed([text for _, text in plain])
-        owner = torch.tensor([i for i, _ in plain], device=found.device)
-        self.class_table = F.normalize(found.new_zeros(len(names), found.shape[1]).index_add_(0, owner, found), dim=1)
+        self.class_table, self.taught_table = self._table(names), self._table(self.taught)
         attributed = [a.format(n.split("|")[0]) for n in names for a in ATTRIBUTES]
         self.attribute_table = self.embed(attributed).view(len(names), len(ATTRIBUTES), -1)  # (C, A, D)
+
+    def _table(self, names: list[str]) -> torch.Tensor:
+        """A unit embedding (N, D) per name, the mean of its synonyms', alone and in a sentence."""
+        plain = [(i, t.format(w)) for i, n in enumerate(names) for w in n.split("|") for t in ("{}", "a photo of a {}")]
+        if not plain:
+            return torch.empty(0)
+        found = self.embed([text for _, text in plain])
+        owner = torch.tensor([i for i, _ in plain], device=found.device)
+        return F.normalize(found.new_zeros(len(names), found.shape[1]).index_add_(0, owner, found), dim=1)
 
     # image tower ----------------------------------------------------------------------------------------------
 
@@ -221,7 +239,7 @@ class Model(nn.Module):
         """
         with self._autocast():
             features = self.clip.visual(normalize(images))
-        features = F.normalize(features.float(), dim=1) * self.clip.logit_scale.exp().clamp(max=60)
+        features = F.normalize(features.float(), dim=1) * self._scale()
         logits = (features @ self.class_table.T).masked_fill(batch.hidden, -1e4)
         natural = ~batch.turned & (batch.attribute < len(COLORS))
         loss = F.cross_entropy(logits[natural], batch.labels[natural]) if natural.any() else logits.new_zeros(())
@@ -231,15 +249,23 @@ class Model(nn.Module):
                 features[named], batch.labels[named], batch.hidden[named], batch.attribute[named]
             )
             loss = loss + self.config.color_weight * second * named.float().mean()
+        if batch.told is not None and natural.any():
+            taught = F.cross_entropy((features @ self.taught_table.T)[natural], batch.told[natural])
+            loss = loss + self.config.teacher_weight * taught
         return loss
 
     def _attribute_loss(self, features, labels, hidden, attribute) -> torch.Tensor:
         """One softmax over "a COLOR x" for every class x and "a y CLASS" for every other attribute y."""
-        rivals = self.attribute_table[:, attribute].transpose(0, 1)  # (B, C, D): same attribute, every class
-        by_class = torch.einsum("bd,bcd->bc", features, rivals).masked_fill(hidden, -1e4)
-        by_attribute = torch.einsum("bd,bad->ba", features, self.attribute_table[labels])
+        rows = torch.arange(len(features), device=features.device)
+        # one product with the whole table costs less than gathering the rows that each picture needs
+        found = (features @ self.attribute_table.flatten(0, 1).T).view(len(features), *self.attribute_table.shape[:2])
+        by_class = found[rows, :, attribute].masked_fill(hidden, -1e4)  # same attribute, every class
+        by_attribute = found[rows, labels]
         by_attribute = by_attribute.scatter(1, attribute[:, None], -1e4)  # the right one stands in by_class
         return F.cross_entropy(torch.cat((by_class, by_attribute), 1), labels)
+
+    def _scale(self) -> torch.Tensor:
+        return self.clip.logit_scale.exp().clamp(max=60)
 
     def _autocast(self):
         kind = self.clip.text_projection.device.type
@@ -256,11 +282,14 @@ class Model(nn.Module):
         logits = self._look(batch.images) @ self.class_table[start:end].T
         labels = batch.labels - start
         right = (logits.argmax(1) == labels).float().mean()
-        scale = self.clip.logit_scale.exp().clamp(max=60)
+        scale = self._scale()
         return {"loss": F.cross_entropy(logits * scale, labels), f"top1_{name}": right}
 
     def export(self, folder: Path) -> None:
-        """Write an open_clip model directory: fp16 safetensors and its configuration."""
+        """Write an open_clip model directory: fp16 safetensors and its configuration.
+
+        A new image tower for a finished model's words can also be that one's referee, and is written as one.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         finished = copy.deepcopy(self.clip)
         finished.visual.load_state_dict(self.averaged.state_dict())
@@ -269,6 +298,8 @@ class Model(nn.Module):
         preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
         config = {"model_cfg": self.config.model_cfg(), "preprocess_cfg": preprocess}
         (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n")
+        if self.config.new_image:
+            referee.export(folder, self.averaged, float(self._scale().detach()), config["model_cfg"], preprocess)
 
     def exports(self) -> dict[str, Exported]:
         """Both towers, each to unit embeddings; texts come as the tokens that open_clip's tokenizer makes."""

@@ -1,0 +1,218 @@
+"""What gan, dcgan and wgan-gp share: a generator and a discriminator that learn from each other ("Generative
+Adversarial Nets", Goodfellow et al., 2014), classes, DiffAugment, the running mean that draws, and how much
+samples differ beside the data."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from artcli.errors import UsageError
+from artcli.nn import checks, likeness, statistics
+from artcli.nn.diffaugment import diffaugment, names
+from artcli.nn.inference import inference
+from artcli.nn.labels import forget, one_hot, unknown
+from artcli.nn.latents import normal, slerp
+from artcli.nn.patchgan import cross_entropy
+from artcli.nn.precision import full
+from artcli.training.contract import BATCH, Batch, Exported, Port, pictures
+
+FEWEST = 16  # training pictures
+FEW = 2000  # with fewer the discriminator learns them by heart, unless they are changed
+_SAMPLES = 8, 64  # drawn for a batch of held-out pictures, at least and at most
+_STANDING = 8, 64  # batches, and latents in each, that the statistics of the finished generator are of
+_ALL = "color,translation,cutout"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of every model here.
+
+    size: of the pictures.  latent: numbers of a latent.  conditional: generator and discriminator are told the class.
+    diffaugment: how the discriminator's pictures are changed, some of color, translation and cutout with commas
+    between; for small sets.  ema: decay of the running mean of the generator, which draws; 0 for the newest weights.
+    """
+
+    size: int = 64
+    channels: int = 3
+    latent: int = 100
+    conditional: bool = False
+    diffaugment: str = ""
+    ema: float = 0.999
+    batch: int = 64
+    epochs: int = 100
+    lr: float = 2e-4
+
+    def __post_init__(self) -> None:
+        checks.positive(self, {"ema"})
+        checks.below_one(self, "ema")
+        names(self.diffaugment)
+
+
+class Adversarial(nn.Module):
+    """Latents (B, D), standard normal, to pictures (B, C, H, W) in 0..1, which the discriminator cannot tell from real.
+
+    A subclass makes both nets.  classes: of the training pictures.  Where labels are asked for, `classes` or None
+    stands for an unknown class.  Raises UsageError when the model is to be conditional and there are no classes.
+    """
+
+    training_only = ("discriminator",)
+    betas = (0.5, 0.999)  # of Adam
+    judge = "discriminator"  # what its optimizer and its loss are called
+    generator: nn.Module
+    discriminator: Any  # None in the running mean
+
+    def __init__(self, config: Any, classes: int = 0):
+        super().__init__()
+        if config.conditional and classes == 0:
+            raise UsageError("conditional needs pictures in class folders; these have no classes")
+        self.config = config
+        self.classes = classes if config.conditional else 0
+        self.average = config.ema
+        self._changes = names(config.diffaugment)
+        self._last: dict[str, float] = {}
+        self._advice: list[str] = []
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.generator.parameters()).device
+
+    def _draw(self, codes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """Latents (B, D) and labels (B,) to pictures (B, C, H, W) in -1..1."""
+        return full(self.generator(self._told(codes, known)))
+
+    def _told(self, codes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """What the generator sees: latents with the class behind them."""
+        return torch.cat((codes, one_hot(known, self.classes)), 1)
+
+    def _judged(self, images: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """Pictures as `_changed` gives them to a number each, (B, 1), high for real."""
+        return full(self.discriminator(images, known))
+
+    def _changed(self, images: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """What the discriminator sees of pictures, real or drawn."""
+        changed = diffaugment(images, self._changes, batch.uniform)
+        return changed.contiguous(memory_format=torch.channels_last)  # faster on CPUs
+
+    def _known(self, given: torch.Tensor | None, count: int) -> torch.Tensor:
+        if given is None or not self.classes:
+            return unknown(count, self.classes, self._device)
+        return given
+
+    def _in_turn(self, count: int, classes: int) -> torch.Tensor:
+        """Labels (count,)."""
+        return torch.arange(count, device=self._device) % classes
+
+    # training -------------------------------------------------------------------------------------------------------
+
+    def study(self, data: Any) -> None:
+        """Raises UsageError: there are too few pictures.  What to say of few ones is said with the first samples."""
+        count = len(data.training)
+        if count < FEWEST:
+            raise UsageError(
+                f"{count} training pictures are too few for a GAN, which needs {FEWEST} at least and some hundreds for "
+                f"samples that differ from them: add pictures, or cut large ones into parts"
+            )
+        if count < FEW and not self._changes:
+            self._advice = [
+                f"with {count} training pictures the discriminator soon knows them by heart and the samples get worse: "
+                f"set diffaugment={_ALL}, or add pictures"
+            ]
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        trained = {self.judge: self.discriminator, "generator": self.generator}
+        return {name: torch.optim.Adam(net.parameters(), self.config.lr, self.betas) for name, net in trained.items()}
+
+    def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
+        real, known = self._given(batch)
+        drawn = self._draw(batch.normal(self.config.latent), known)
+        sides = [self._judged(self._changed(x, batch), known) for x in (real, drawn.detach())]
+        self._last = {
+            "real_right": float((sides[0] > 0).float().mean()),
+            "fake_right": float((sides[1] < 0).float().mean()),
+        }
+        yield self.judge, (cross_entropy(sides[0], 1.0) + cross_entropy(sides[1], 0.0)) / 2
+        with self._frozen():
+            loss = cross_entropy(self._judged(self._changed(drawn, batch), known), 1.0)
+        yield "generator", loss
+
+    def _given(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Real pictures in -1..1, and labels of which some are unknown."""
+        known = self._known(batch.labels, len(batch))
+        if self.classes:
+            known = forget(known, batch.uniform(), self.classes)
+        return batch.images * 2 - 1, known
+
+    @contextmanager
+    def _frozen(self) -> Iterator[None]:
+        """No gradients for the discriminator in the generator's step."""
+        self.discriminator.requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.discriminator.requires_grad_(True)
+
+    @inference
+    def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """loss: how badly samples foretell the held-out pictures; diversity: of samples over theirs, about 1 where it
+        is as large.  Both in the space of `nn.likeness`, and of the same seeds every time.
+
+        Samples are of all classes in turn: normalised by a batch of one class, they would lose what makes it one.
+        """
+        least, most = _SAMPLES
+        count = min(most, max(least, len(batch)))
+        with statistics.of_the_batch(self.generator):
+            images = self._draw(self.latents(range(count)), self._in_turn(count, max(1, self.classes))) / 2 + 0.5
+        real, drawn = likeness.features(batch.images), likeness.features(images)
+        found = {"loss": likeness.energy_score(real, drawn)}
+        if len(batch) > 1:
+            found["diversity"] = likeness.diversity(real, drawn)
+        return found
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of the last step: the parts of real and of drawn pictures that the discriminator judged right."""
+        return self._last
+
+    def fit(self, batches: Any) -> None:
+        """Statistics of BatchNorm that fit the weights that draw; training pictures are not looked at."""
+        count, size = _STANDING
+        labels = self._in_turn(size, self.classes + 1)  # the last one is unknown
+        statistics.standing(
+            self.generator,
+            (self._told(self.latents(range(k * size, (k + 1) * size)), labels) for k in range(count)),
+        )
+
+    def warnings(self) -> list[str]:
+        """What `study` found, once."""
+        said, self._advice = self._advice, []
+        return said
+
+    # samples --------------------------------------------------------------------------------------------------------
+
+    def generate(self, seeds: Sequence[int], labels: torch.Tensor | None = None, truncation: float = 1.0):
+        """Pictures (N, C, H, W) in 0..1, of the classes `labels` (N,) where the model is conditional."""
+        return self.decode(self.latents(seeds, truncation), labels)
+
+    @inference
+    def decode(self, latents: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """Latents (N, D) to (N, C, H, W) in 0..1."""
+        return self._draw(latents, self._known(labels, latents.shape[0])) / 2 + 0.5
+
+    def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> torch.Tensor:
+        """Standard normal latents (N, D) times the truncation, row i from seeds[i] alone."""
+        return truncation * normal(seeds, (self.config.latent,)).to(self._device)
+
+    def blend(self, start: torch.Tensor, end: torch.Tensor, part: float) -> torch.Tensor:
+        """The way along the sphere on which Gaussian latents lie."""
+        return slerp(start, end, part)
+
+    def exports(self) -> dict[str, Exported]:
+        """A conditional model also takes labels, where the number of classes stands for an unknown one."""
+        labels = (Port("labels", (BATCH,), 0, self.classes, whole=True),) if self.classes else ()
+        inputs = (Port("latents", (BATCH, self.config.latent)), *labels)
+        images = pictures("images", self.config.channels, self.config.size, self.config.size)
+        return {"generator": Exported(self.decode, (self.generator,), inputs, (images,))}

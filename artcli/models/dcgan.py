@@ -1,0 +1,50 @@
+"""DCGAN ("Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks", Radford et
+al., 2015)."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from artcli.models.adversarial import Adversarial, Settings
+from artcli.nn import generators, initialise
+from artcli.nn.discriminator import Discriminator
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """64 px for two CPU cores, also for some hundreds of pictures.
+
+    size: of the pictures, 4 doubled several times.  width: channels of the generator at half the side;
+    discriminator_width: of the discriminator there.  channels to lr: see Settings.
+    """
+
+    width: int = 32
+    discriminator_width: int = 32
+    diffaugment: str = "color,translation,cutout"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        generators.doublings(self.size)
+
+
+PRESETS = {
+    "light": Config(),
+    "paper": Config(width=64, discriminator_width=64, diffaugment="", batch=128),
+}
+
+
+class Model(Adversarial):
+    """See Adversarial."""
+
+    norm = "batch"  # of the discriminator
+
+    def __init__(self, config: Config, classes: int = 0):
+        super().__init__(config, classes)
+        self.generator: nn.Module = generators.transposed(
+            config.latent + self.classes, config.width, config.channels, config.size
+        )
+        self.discriminator = Discriminator(
+            config.channels, config.discriminator_width, config.size,
+            layers=generators.doublings(config.size), norm=self.norm, classes=self.classes,
+        )  # fmt: skip
+        initialise.normal(self)
