@@ -154,6 +154,7 @@ class Sample(TypedDict, total=False):
     fps: float
     from_file: Text | None
     guidance: float | None
+    inception: Text | None
     interpolate: bool
     keep: Text | None
     loop: bool
@@ -167,6 +168,7 @@ class Sample(TypedDict, total=False):
     quiet: bool
     rate: bool
     reconstruct: Sequence[Text] | None
+    score: Text | None
     seed: Text | None
     separate: bool
     size: Text | None
@@ -257,5 +259,5 @@ class Train(TypedDict, total=False):
     steps: int | None
     time_limit: Text | None
     track: Sequence[Text] | None
-    val_fraction: float
+    val_fraction: float | None
     zoom: float

@@ -1,12 +1,13 @@
 """What does training diffusion cost, and what do solvers and guidance give?  Ratios in one run.
 
     python bench/diffusion.py speed [--preset mini-32] [--batch 64] [--blocks 4]
-    python bench/diffusion.py kid MODEL DATA --inception FILE [--count 500]
+    python bench/diffusion.py kid MODEL DATA [--inception FILE] [--count 500]
 
 speed: pictures a second of the trainer beside a bare loop of the same net and, where `diffusers` is installed, beside
-its UNet2DModel with about as many numbers; all take turns, a step each.  kid: KID (see bench/translation.py) of samples
+its UNet2DModel with about as many numbers; all take turns, a step each.  kid: KID (artcli/nn/fidelity.py) of samples
 of held-out pictures' own texts to other held-out pictures, by solver, steps and guidance.  MODEL: what --prior takes.
-DATA: made by weights/recipes/text_image_data.py.  FILE: Inception-v3 as TorchScript, for 299 pixels in -1..1.
+DATA: made by weights/recipes/text_image_data.py.  FILE: Inception as torch-fidelity has it, which downloads it
+otherwise.
 """
 
 import argparse
@@ -17,12 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from translation import kid
 
 from artcli.device import fast_dtype
 from artcli.models import diffusion
+from artcli.nn.fidelity import kid
 from artcli.nn.flow import Wish
 from artcli.pretrained import diffusion as diffusion_files
+from artcli.pretrained import inception
 from artcli.training.contract import Batch
 from artcli.training.texts import TextPictures
 from artcli.training.trainer import Plan, Trainer
@@ -114,12 +116,10 @@ def kids(args: argparse.Namespace) -> None:
     model = diffusion_files.load(args.model, CPU)
     held = [part for part in TextPictures(args.data, model.size).validation(64, device=CPU)]
     pictures, texts = torch.cat([part.images for part in held]), [text for part in held for text in part.texts]
-    net = torch.jit.load(args.inception, map_location="cpu").eval()
+    net = inception.load(args.inception, CPU)
 
-    @torch.inference_mode()
     def features(images: torch.Tensor) -> torch.Tensor:
-        large = (F.interpolate(each, (299, 299), mode="bicubic", antialias=True) for each in images.split(16))
-        return torch.cat([net(2 * each.clamp(0, 1) - 1) for each in large]).double()
+        return torch.cat([net((255 * each.clamp(0, 1)).round().byte()) for each in images.split(16)])
 
     goal = features(pictures[1::2])
     print(f"held-out pictures: {kid(features(pictures[::2]), goal):.4f}")
@@ -152,7 +152,7 @@ def main() -> None:
     good = verbs.add_parser("kid")
     good.add_argument("model")
     good.add_argument("data", type=Path)
-    good.add_argument("--inception", type=Path, required=True)
+    good.add_argument("--inception", default=inception.NAME)
     good.add_argument("--count", type=int, default=500)
     good.set_defaults(run=kids)
     args = parser.parse_args()

@@ -1,14 +1,13 @@
 """Do photographs look like paintings afterwards, and paintings like photographs?  KID of a translator's results.
 
-    python bench/translation.py PHOTOS PAINTINGS TRAINED --inception FILE [--model monet-mini] [--out FOLDER]
+    python bench/translation.py PHOTOS PAINTINGS TRAINED [--inception FILE] [--model monet-mini] [--out FOLDER]
 
-PHOTOS and PAINTINGS are held out from training, TRAINED holds the paintings of training.  KID ("Demystifying MMD
-GANs", Binkowski et al., 2018): the unbiased squared MMD with the kernel (x y / d + 1)^3 of Inception-v3's 2,048 pooled
-features, of all quarters of each picture (128 of 256 pixels).  FILE: such a net as TorchScript, for pictures of 299
-pixels in -1..1.  Beside it the photographs as they are, and with the colours of a painting each ("Color Transfer
-between Images", Reinhard et al., 2001).  Then what becomes of the paintings: how near they come back (PSNR), and their
-colourfulness ("Measuring Colourfulness in Natural Images", Hasler and Suesstrunk, 2003) before and after.  FOLDER gets
-two sheets of ten: pictures, what became of them, and back again.
+PHOTOS and PAINTINGS are held out from training, TRAINED holds the paintings of training.  KID (see
+artcli/nn/fidelity.py) is of all quarters of each picture (128 of 256 pixels).  FILE: Inception as torch-fidelity has it
+(`pip install "artgen[metrics]"`), which downloads it otherwise.  Beside it the photographs as they are, and with the
+colours of a painting each ("Color Transfer between Images", Reinhard et al., 2001).  Then what becomes of the
+paintings: how near they come back (PSNR), and their colourfulness ("Measuring Colourfulness in Natural Images", Hasler
+and Suesstrunk, 2003) before and after.  FOLDER gets two sheets of ten: pictures, what became of them, and back again.
 """
 
 import argparse
@@ -19,12 +18,14 @@ from statistics import fmean
 
 import pictures as folder
 import torch
-import torch.nn.functional as F
 
 from artcli.backends import translate
 from artcli.media import images
+from artcli.nn.fidelity import kid
 from artcli.nn.measure import psnr
+from artcli.pretrained import inception
 from artcli.pretrained import translators as translator_files
+from artcli.pretrained.inception import Inception
 
 CPU = torch.device("cpu")
 SIDE, CROP, SHOWN = 256, 128, 10
@@ -33,30 +34,12 @@ _LMS = torch.tensor([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241
 _AXES = torch.tensor([[1.0, 1, 1], [1, 1, -2], [1, -1, 0]]) / torch.tensor([3.0, 6, 2]).sqrt()[:, None]
 
 
-class Inception:
-    def __init__(self, path: Path):
-        self.net = torch.jit.load(path, map_location="cpu").eval()
-
-    @torch.inference_mode()
-    def features(self, pictures: list[torch.Tensor]) -> torch.Tensor:
-        """(4 N, 2048) of the quarters of pictures (3, SIDE, SIDE)."""
-        crops = torch.stack(pictures).unfold(2, CROP, CROP).unfold(3, CROP, CROP)
-        crops = crops.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, CROP, CROP)
-        large = (F.interpolate(each, (299, 299), mode="bilinear", antialias=True) for each in crops.split(16))
-        return torch.cat([self.net(2 * each.clamp(0, 1) - 1) for each in large]).double()
-
-
-def kid(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Unbiased squared MMD between two sets of features (N, D), (M, D)."""
-
-    def kernel(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return (x @ y.T / x.shape[1] + 1) ** 3
-
-    def within(x: torch.Tensor) -> torch.Tensor:
-        found = kernel(x, x)
-        return (found.sum() - found.trace()) / (len(x) * (len(x) - 1))
-
-    return float(within(one) + within(other) - 2 * kernel(one, other).mean())
+@torch.inference_mode()
+def features(net: Inception, pictures: list[torch.Tensor]) -> torch.Tensor:
+    """(4 N, 2048) of the quarters of pictures (3, SIDE, SIDE)."""
+    crops = torch.stack(pictures).unfold(2, CROP, CROP).unfold(3, CROP, CROP)
+    crops = crops.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, CROP, CROP)
+    return torch.cat([net((255 * each.clamp(0, 1)).round().byte()) for each in crops.split(16)])
 
 
 def reinhard(photo: torch.Tensor, painting: torch.Tensor) -> torch.Tensor:
@@ -84,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("photos", "paintings", "trained"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--inception", type=Path, required=True)
+    parser.add_argument("--inception", default=inception.NAME)
     parser.add_argument("--model", default="monet-mini")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -93,11 +76,11 @@ def main() -> None:
     photographed = translated(paintings, given.model, "BtoA")
     again = translated(photographed, given.model, "AtoB")
 
-    inception = Inception(given.inception)
-    goals = {"paintings of training": inception.features(trained), "held-out paintings": inception.features(paintings)}
+    net = inception.load(given.inception, CPU)
+    goals = {"paintings of training": features(net, trained), "held-out paintings": features(net, paintings)}
     recoloured = [reinhard(photo, paintings[number % len(paintings)]) for number, photo in enumerate(photos)]
     for name, shown in {"unchanged": photos, "Reinhard": recoloured, given.model: painted}.items():
-        found = inception.features(shown)
+        found = features(net, shown)
         print(f"{name:24}", ", ".join(f"KID to {goal} {kid(found, wanted):.4f}" for goal, wanted in goals.items()))
     back = fmean(psnr(a[None], b[None]).item() for a, b in zip(again, paintings, strict=True))
     before, after = (fmean(map(colourfulness, each)) for each in (paintings, photographed))

@@ -40,6 +40,12 @@ def test_every_fiftieth_picture_is_held_out(tmp_path):
     assert not set(training.tolist()) & set(validation.tolist())
 
 
+@pytest.mark.parametrize(("part", "held"), [(0.0, []), (0.03, [33, 66, 99]), (0.1, [*range(9, 100, 10)])])
+def test_another_part_can_be_held_out(tmp_path, part, held):
+    write_set(tmp_path, "a")
+    assert pictures.load_sets(tmp_path)[0].split(part)[1].tolist() == held
+
+
 def test_no_sets(tmp_path):
     with pytest.raises(UsageError, match="holds no packed sets"):
         pictures.load_sets(tmp_path)

@@ -350,7 +350,7 @@ def test_what_is_refused(cyclegan, folder, args, code, message):
     [
         ("nowhere", 2, "neither a file nor known"),
         ("photo.png", 3, "photo.png"),
-        (".", 2, "holds no translator"),
+        (".", 3, "holds no translator"),
     ],
 )
 def test_models_that_cannot_be_used(cyclegan, model, code, message):

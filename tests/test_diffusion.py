@@ -17,7 +17,7 @@ from artcli.nn import flow
 from artcli.nn.unet import UNet
 from artcli.pretrained import diffusion as diffusion_files
 from artcli.pretrained import upscaler
-from artcli.training import checkpoint, words
+from artcli.training import checkpoint, runs, words
 from artcli.training.colors import COLORS
 from artcli.training.data import Preparation, open_dataset
 from artcli.training.texts import TextPictures
@@ -266,6 +266,7 @@ def test_picture_sets(tmp_path):
     assert torch.equal(one.images[2:5], part.images) and one.texts[2:5] == part.texts
     assert torch.equal(one.normal(4)[2:5], part.normal(4))
     assert one.images.shape == (8, 3, 16, 16) and one.images.max() <= 1
+    assert len(data.held_out) == 2 and len(TextPictures(tmp_path / "sets", 16, held_out=0.25).held_out) == 30
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -284,11 +285,21 @@ def data(tmp_path_factory):
     return write_pictures(tmp_path_factory.mktemp("data") / "blobs", classes=["cat", "dog"])
 
 
-def test_a_run_and_the_model_that_it_leaves(invoke, data, tiny_clip):
-    result = invoke(*line(data, tiny_clip))
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data, tiny_clip):
+    """A finished run, awake enough to draw differently for every word."""
+    from typer.testing import CliRunner
+
+    from artcli.cli import app
+
+    place = tmp_path_factory.mktemp("runs") / "run"
+    result = CliRunner().invoke(app, line(data, tiny_clip, "--set", "lr=0.02", out=place, steps=20))
     assert result.exit_code == 0, result.stderr
-    run = Path("run")
-    assert (run / "samples/step-000006.png").is_file() and (run / "report.html").is_file()
+    return place
+
+
+def test_a_run_and_the_model_that_it_leaves(run):
+    assert (run / "samples/step-000020.png").is_file() and (run / "report.html").is_file()
     model = diffusion_files.load(str(run / "model"), CPU)
     kept = checkpoint.read(run / "weights.safetensors")[0]
     assert model.size == 16
@@ -312,13 +323,12 @@ def test_a_killed_run_goes_on_at_the_same_bytes(invoke, folder, data, tiny_clip)
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_going_on_from_a_finished_model(invoke, data, tiny_clip, tiny):
-    invoke(*line(data, tiny_clip))
-    start = tiny(start="run/model")
-    shipped = diffusion_files.load("run/model", CPU).net.state_dict()
+def test_going_on_from_a_finished_model(run, tiny):
+    start = tiny(start=str(run / "model"))
+    shipped = diffusion_files.load(str(run / "model"), CPU).net.state_dict()
     assert all(torch.equal(tensor, shipped[name]) for name, tensor in start.net.state_dict().items())
     with pytest.raises(UsageError, match=r"has other sizes than these settings ask for: \S+ [\dx]+, not "):
-        tiny(start="run/model", widths=(8, 24))
+        tiny(start=str(run / "model"), widths=(8, 24))
 
 
 def refused(result, code=2):
@@ -374,19 +384,6 @@ def test_an_exported_copy_is_as_the_trained_one(tiny, folder):
 # --- sampling ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, data, tiny_clip):
-    """A finished run, awake enough to draw differently for every word."""
-    from typer.testing import CliRunner
-
-    from artcli.cli import app
-
-    place = tmp_path_factory.mktemp("runs") / "run"
-    result = CliRunner().invoke(app, line(data, tiny_clip, "--set", "lr=0.02", out=place, steps=20))
-    assert result.exit_code == 0, result.stderr
-    return place
-
-
 def pixels(path):
     from PIL import Image
 
@@ -433,11 +430,25 @@ def test_a_film_from_prompt_to_prompt(invoke, run):
     assert Path("way.mp4").stat().st_size > 0
 
 
+def test_the_part_of_picture_sets_that_is_held_out(invoke, folder, tiny_clip):
+    """A run of before, which did not say, goes on as it was; another part is another run."""
+    write_sets(folder / "sets")
+    how = ["--preset", "tiny", "--set", f"clip={tiny_clip}", "--set", "texts=32"]
+    line = ["train", "diffusion", "sets", *how, "--out", "run"]
+    assert invoke(*line, "--steps", 1).exit_code == 0
+    told = runs.describe(Path("run"))["data"]
+    assert told["val_fraction"] == 0.1 and "held_out" not in told
+    assert "is finished" in invoke(*line, "--steps", 1).stderr
+    other = invoke(*line, "--steps", 1, "--val-fraction", 0.25, "-q")
+    assert other.exit_code == 2 and "data.held_out None -> 0.25" in one_error_line(other.stderr)
+
+
 def test_neighbours_in_picture_sets(invoke, folder, tiny_clip):
     write_sets(folder / "sets")
     how = ["--preset", "tiny", "--set", f"clip={tiny_clip}", "--set", "texts=32", "--steps", 2]
-    result = invoke("train", "diffusion", "sets", *how, "--out", "packed")
+    result = invoke("train", "diffusion", "sets", *how, "--val-fraction", 0.25, "--out", "packed")
     assert result.exit_code == 0, result.stderr
+    assert len(runs.dataset_of(runs.load_generator(Path("packed"), CPU)).held_out) == 30
     result = invoke(
         "sample", "packed", "--neighbours", "--prompt", "a cat", "--count", 2, "--seed", 0, "-o", "n.png", "--json"
     )

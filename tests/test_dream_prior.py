@@ -196,6 +196,28 @@ def test_a_film_takes_on_the_next_scene_s_sketch(model, clip, turned):
     assert torch.equal(again[-1].image(), frames[-1].image())
 
 
+def test_a_film_of_a_story_draws_the_first_sketch_once(model, clip, monkeypatch):
+    """The first scene's frames are those of its words alone, and the second scene is drawn over what they show."""
+    words = [parse("a cat"), parse("a dog")]
+    story = Story([steer.texts(clip, each) for each in words])
+    settings = Settings(48, 48, steps=2, cutouts=2, low_res=0, drawer="fft")
+    told = Prior(model, clip, words[0], HOW, words[1:])
+    drawn, real = [], Prior.sketch
+
+    def counted(self, seed, height, width, rivals, photo=None):
+        drawn.append((self, photo))
+        return real(self, seed, height, width, rivals, photo)
+
+    monkeypatch.setattr(Prior, "sketch", counted)
+    film = travel(story, clip, settings, Camera(zoom=1.0, steps=1), 2, seed=2, prior=told)
+    frames = [frame.image() for frame in film]
+    (one, nothing), (two, before) = drawn
+    assert (one, nothing, two) == (told, None, told.later[0])
+    assert torch.equal(begin.enlarged(before, settings), frames[HOW.steps - 1])
+    alone = begin.begin(story.scenes[0], clip, settings, seed=2, prior=Prior(model, clip, words[0], HOW))
+    assert all(torch.equal(image, frame.image()) for image, frame in zip(frames, alone, strict=False))
+
+
 def test_the_pull_to_the_sketch_holds_the_picture(prior, clip):
     def away(hold):
         shown = frames(clip, prior(), Settings(48, 48, steps=25, cutouts=4, low_res=0, hold=hold))

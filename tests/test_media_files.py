@@ -265,3 +265,25 @@ def test_slug_is_always_a_file_name(text, limit):
 
 def test_numbered():
     assert files.numbered(Path("out/car.v2.png"), 3) == Path("out/car.v2-3.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "ending"),
+    [
+        ("a.gif", b"\0\0\0\x18ftypisom", ".mp4"),
+        ("a.mov", b"\0\0\0\x14ftypqt  ", ".mov"),
+        ("a.avif", b"\0\0\0\x20ftypavif", ".avif"),
+        ("a.mp4", b"\0\0\0\x18ftypheic", ".mp4"),
+        ("a.mp4", b"GIF89a", ".gif"),
+        ("a.mp4", b"RIFF\x10\0\0\0WEBPVP8 ", ".webp"),
+        ("a.png", b"RIFF\x10\0\0\0AVI LIST", ".avi"),
+        ("a", b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webm", ".webm"),
+        ("a.webm", b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\x82\x88matroska", ".webm"),
+        ("a.MP4", b"MM\0*", ".tif"),
+        ("a.JPG", b"", ".jpg"),
+    ],
+)
+def test_what_is_in_a_file_by_its_first_bytes(tmp_path, name, head, ending):
+    (tmp_path / name).write_bytes(head)
+    assert files.ending(tmp_path / name) == ending
+    assert files.ending(tmp_path / "none.mkv") == ".mkv" and files.ending(tmp_path) == tmp_path.suffix

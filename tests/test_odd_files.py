@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from artcli.commands.shared import outputs
 from artcli.media import record, video
-from tests.conftest import DELAYS, animation, delays, exif_of, photograph, with_exif
+from tests.conftest import DELAYS, animation, delays, exif_of, one_error_line, photograph, with_exif
 from tests.test_cyclegan_run import tiny_translator  # noqa: F401 (a fixture)
 from tests.test_stylize_fast import decoder  # noqa: F401
 from tests.test_stylize_run import painting
@@ -45,6 +46,26 @@ def test_a_film_where_the_output_can_be_one(invoke, folder, calls, verb, suffix)
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count(NOTE) == 1
     assert not getattr(Image.open("still.png"), "is_animated", False)
+
+
+@pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast", "dream"])
+def test_the_content_of_a_film_decides_and_not_its_name(invoke, folder, calls, verb):
+    with video.VideoWriter(folder / "a.mp4", (48, 32), 10) as film:
+        for number in range(3):
+            film.write(np.full((32, 48, 3), 60 * number, np.uint8))
+    (folder / "a.mp4").rename(folder / "a.gif")
+    animation(folder / "b.gif").rename(folder / "b.mp4")
+    photograph(folder / "c.png", (48, 32)).rename(folder / "c.mp4")
+    before, behind = calls[verb]
+    for name, seconds in (("a.gif", 0.3), ("b.mp4", 1.5)):
+        result = invoke(*before, name, *behind, "-o", f"{name}.webm")
+        assert result.exit_code == 0, result.stderr
+        assert abs(video.seconds(Path(f"{name}.webm")) - seconds) < 0.02
+    for name, note in (("b.mp4", NOTE), ("c.mp4", "")):
+        result = invoke(*before, name, *behind, "-o", f"still-{name}.png")
+        assert result.exit_code == 0 and note in result.stderr, result.stderr
+    result = invoke(*before, "a.gif", *behind, "-o", "still.png", "-q")
+    assert result.exit_code == 2 and ".mp4" in one_error_line(result.stderr), "a film becomes a film"
 
 
 @pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast", "dream"])
@@ -112,6 +133,17 @@ def test_default_names(folder):
     assert [outputs.film_suffix(name) for name in ("a.gif", "a.webp", "a.mov", "a.webm")] == [
         ".gif", ".webp", ".mp4", ".webm",
     ]  # fmt: skip
+    (folder / "a.gif").rename("a.mp4")
+    (folder / "b.png").rename("b.mp4")
+    assert outputs.is_film("a.mp4") and outputs.film_suffix("a.mp4") == ".gif"
+    assert not outputs.is_film("a.mp4", Path("x.png")) and not outputs.is_film("b.mp4") and outputs.is_film("none.mp4")
+
+
+def test_a_film_behind_a_pictures_name_is_a_bad_file_of_a_batch_of_photos(invoke, folder, calls):
+    before, _ = calls["fast"]
+    (folder / "a.gif").write_bytes(b"\0\0\0\x18ftypisom" + bytes(90))
+    result = invoke(*before, "a.gif", "painting.png", "-o", "b.png", "-q")
+    assert result.exit_code == 2 and "a.gif is a film" in one_error_line(result.stderr)
 
 
 def test_what_stands_still_is_not_computed_again(invoke, folder, calls, monkeypatch):

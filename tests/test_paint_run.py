@@ -412,7 +412,7 @@ def test_a_folder_without_a_painter(invoke, folder):
     photograph(folder / "photo.png")
     (folder / "run").mkdir()
     result = invoke("paint", "photo.png", "--model", "run", "-q")
-    assert result.exit_code == 2 and "holds no painter" in one_error_line(result.stderr)
+    assert result.exit_code == 3 and "holds no painter" in one_error_line(result.stderr)
 
 
 # --- pacing ---------------------------------------------------------------------------------------------------------

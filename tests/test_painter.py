@@ -68,11 +68,11 @@ def test_files_load_by_the_sizes_of_their_tensors(tmp_path, tiny, name):
 
 def test_files_of_other_models_are_refused(tmp_path, tiny):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "a.pth")
-    with pytest.raises(UsageError, match="no stroke predictor"):
+    with pytest.raises(WeightsError, match="no stroke predictor"):
         predictor.load(str(tmp_path / "a.pth"), torch.device("cpu"))
     part = {name: tensor for name, tensor in tiny.state_dict().items() if "decider" not in name}
     torch.save(part, tmp_path / "b.pth")
-    with pytest.raises(UsageError, match="does not fit"):
+    with pytest.raises(WeightsError, match="does not fit"):
         predictor.load(str(tmp_path / "b.pth"), torch.device("cpu"))
     (tmp_path / "c.pth").write_bytes(b"nothing")
     with pytest.raises(WeightsError, match=r"c\.pth"):
@@ -273,6 +273,17 @@ def test_artgen_train_painter(invoke, folder, data):
         assert predictor.load(name, torch.device("cpu")).strokes == 8
     again = invoke("train", "painter", data, *FLAGS, "--steps", 2, "--out", "run")
     assert "is finished" in again.stderr
+
+
+def test_the_part_of_the_photos_that_is_held_out(invoke, folder):
+    (folder / "photos").mkdir()
+    for number in range(10):
+        photograph(folder / "photos" / f"{number}.png", (80 + number, 56))
+    found = [Synthetic(TINY, 0, folder / "photos", part).photos for part in (None, 0.6, 0.0)]
+    learned, held = ([len(each[side]) for each in found] for side in (0, 1))
+    assert learned[0] > learned[1] and held[0] < held[1] and learned[2] == held[2] == 10
+    refused = invoke("train", "painter", "none", "--val-fraction", 0.1, "-q")
+    assert refused.exit_code == 2 and "leave out --val-fraction" in one_error_line(refused.stderr)
 
 
 def test_artgen_sample_shows_what_it_paints(invoke, folder):

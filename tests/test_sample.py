@@ -279,7 +279,7 @@ def test_what_a_model_cannot_do_is_said_with_what_it_can(sample, workshop, folde
     photograph(folder / "a.png")
     for run, flags, says in (
         ("eye", [], "no model that draws"),
-        ("drawing", ["--walk"], "cannot do --walk; it can do: random samples, --neighbours, --rate."),
+        ("drawing", ["--walk"], "cannot do --walk; it can do: random samples, --neighbours, --rate, --score."),
         ("drawing", ["--reconstruct", "a.png"], "cannot do --reconstruct"),
         ("drawing", ["--between", "a.png", "runs/../a.png"], "cannot do --between"),
         ("coder", [], "cannot do random samples; it can do: --reconstruct, --between."),

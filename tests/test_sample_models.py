@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageSequence
 
+from artcli.commands.sample import request as sample_request
+from artcli.pretrained import inception
 from artcli.training import checkpoint
 from tests import tiny
 from tests.batches import seeded
-from tests.conftest import one_error_line
+from tests.conftest import one_error_line, photograph
 from tests.test_stylize_run import weights_file
 from tests.tiny import TINY
 
@@ -109,7 +112,9 @@ def test_every_way_a_model_can_go_and_no_other(sample, name):
 
 def test_codes_have_no_latents_to_walk_through(sample):
     line = one_error_line(sample("vqvae", "--walk", "-q", code=2).stderr.splitlines()[-1])
-    assert line.endswith("cannot do --walk; it can do: random samples, --reconstruct, --between, --neighbours, --rate.")
+    assert line.endswith(
+        "cannot do --walk; it can do: random samples, --reconstruct, --between, --neighbours, --rate, --score."
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in TINY if [] in WAYS.get(name, EVERY)])
@@ -156,6 +161,31 @@ def test_all_of_them_on_one_sheet(sample, runs):
     for section in ("reconstructions", "interpolations", "samples"):
         assert list(said[section]) == ["runs/vae", "runs/autoencoder", "runs/vqvae"]
     assert sorted(said["pictures"]) == sorted(f"{CLASSES[n % 2]}/{n}.png" for n in range(8))
+
+
+@pytest.mark.parametrize("name", ["vae", "diffusion"])
+def test_scores_beside_a_folder(sample, folder, monkeypatch, name):
+    """Its pictures are made as large as the model's; the model need not have learned from them."""
+    seen = []
+
+    class Net:
+        name = "means"
+
+        def __call__(self, pictures):
+            seen.append(pictures)
+            return pictures.double().mean((2, 3)) / 255
+
+    monkeypatch.setattr(inception, "load", lambda spec, device: Net())
+    monkeypatch.setattr(sample_request, "find_spec", lambda name: name)
+    for number in range(9):
+        photograph(folder / f"{number}.png", (60 + number, 40))
+    (folder / "photos").mkdir()
+    for path in folder.glob("*.png"):
+        path.rename(folder / "photos" / path.name)
+    said = json.loads(sample(name, "--score", "photos", "--count", 6, "--seed", 0, "--json").stdout)
+    assert (said["generated"], said["real"], said["net"]) == (6, 6, "means")
+    side = tiny.config(name).size
+    assert torch.cat(seen).shape == (12, 3, side, side) and said["fid"] > 0
 
 
 def test_through_the_executable(artgen, runs):

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
+from artcli.cli import app
 from artcli.commands.shared import loop
 from artcli.commands.train import run as train_run
 from artcli.errors import ArtgenError
@@ -31,6 +33,15 @@ def data(tmp_path_factory):
 def line(data, *more, model="autoencoder", out="run", steps=6):
     length = ["--steps", steps] if steps else []
     return ["train", model, data, "--out", out, *length, "--save-every", 2, *flags(model), *more]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data):
+    """The run of `line(data)`."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    result = CliRunner().invoke(app, list(map(str, line(data, "-q", out=run))))
+    assert result.exit_code == 0, result.stderr
+    return run
 
 
 def weights(run):
@@ -65,6 +76,15 @@ def test_epochs(invoke, folder, data):
     assert "give --steps or --epochs" in refused(invoke(*line(data, "--epochs", 2, "-q", out="b")))
 
 
+def test_a_part_of_the_datas_own_is_held_out_and_it_is_said(invoke, folder):
+    for part in ("train", "test"):
+        write_pictures(folder / "parts" / part, count=8, seed=len(part))
+    said = "held out instead of --val-fraction"
+    assert said in invoke(*line("parts", "--val-fraction", 0.3, "--dry-run")).stderr
+    for more in ([], ["--val-fraction", 0]):
+        assert said not in invoke(*line("parts", *more, "--dry-run")).stderr
+
+
 def test_runs_are_numbered_and_the_same_line_finds_its_own(invoke, folder, data):
     plain = [part for part in line(data) if part not in ("--out", "run")]
     first = invoke(*plain)
@@ -78,12 +98,11 @@ def test_runs_are_numbered_and_the_same_line_finds_its_own(invoke, folder, data)
     assert longer.stdout == first.stdout and "going on at step 6" in longer.stderr
 
 
-def test_the_same_line_gives_the_same_weights(invoke, folder, data):
-    for out in ("a", "b"):
-        assert invoke(*line(data, "-q", out=out)).exit_code == 0
-    assert same(weights("a"), weights("b"))
-    assert invoke(*line(data, "-q", "--seed", 1, out="c")).exit_code == 0
-    assert not same(weights("a"), weights("c"))
+def test_the_same_line_gives_the_same_weights(invoke, folder, data, whole):
+    assert invoke(*line(data, "-q", out="again")).exit_code == 0
+    assert same(weights(whole), weights("again"))
+    assert invoke(*line(data, "-q", "--seed", 1, out="other")).exit_code == 0
+    assert not same(weights(whole), weights("other"))
 
 
 def test_json(invoke, folder, data):
@@ -162,13 +181,12 @@ def test_what_is_looked_at_in_vain_is_given_up(invoke, folder, data, monkeypatch
     assert invoke(*line(data, "-q", "--save-every", 1)).exit_code == 0
 
 
-def test_a_slow_sampler_does_not_draw_at_every_save(invoke, folder, data, monkeypatch):
+def test_a_slow_sampler_does_not_draw_at_every_save(invoke, folder, data, whole, monkeypatch):
     """What it draws changes nothing of what it learns, also where drawing looks at training pictures first."""
-    assert invoke(*line(data, "-q")).exit_code == 0
     monkeypatch.setattr(samples, "SLOW", 0.0)
     assert invoke(*line(data, "-q", out="slow")).exit_code == 0
     assert [p.name for p in sorted(Path("slow/samples").iterdir())] == ["step-000002.png", "step-000006.png"]
-    assert len(list(Path("run/samples").iterdir())) == 3 and same(weights("run"), weights("slow"))
+    assert len(list((whole / "samples").iterdir())) == 3 and same(weights(whole), weights("slow"))
     monkeypatch.setattr(samples, "EVERY", 0.0)
     assert invoke(*line(data, "-q", out="often")).exit_code == 0
     assert len(list(Path("often/reconstructions").iterdir())) == 3
@@ -251,7 +269,7 @@ def test_two_processes_do_not_write_to_one_run(invoke, folder, data):
         assert "another process is training run" in refused(invoke(*line(data, "-q")))
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_whole(invoke, folder, data, monkeypatch):
+def test_a_full_disk_leaves_the_last_checkpoint_whole(invoke, folder, data, whole, monkeypatch):
     def full(path, tensors, description):
         if description["step"] == 4:
             raise OSError(28, "No space left on device")
@@ -264,8 +282,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(invoke, folder, data, monk
     assert "cannot save step 4" in text and "no space left" in text.lower() and "goes on from there" in text
     assert checkpoint.load(Path("run"))["trainer"]["step"] == 2
     assert invoke(*line(data, "-q")).exit_code == 0
-    assert invoke(*line(data, "-q", out="whole")).exit_code == 0
-    assert same(weights("run"), weights("whole"))
+    assert same(weights("run"), weights(whole))
 
 
 # --- several processes ----------------------------------------------------------------------------------------------
@@ -407,6 +424,7 @@ def test_a_bad_option(invoke, folder, data, more, says):
     ("arguments", "says"),
     [
         (["vae", "--patience", 3, "--val-fraction", 0], "--patience waits for the held-out loss, and --val-fraction 0"),
+        (["clip", "--patience", 3, "--val-fraction", 0], "--patience waits for the held-out loss, and --val-fraction"),
         (["clip"], "clip learns from texts and from packed sets of pictures with names; weights/recipes/"),
         (
             ["clip", "--set", "text_steps=0", "--set", "start=clip-mini"],

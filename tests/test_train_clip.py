@@ -214,6 +214,12 @@ def test_prepared_data_take_no_preparation(invoke, folder, data):
     assert snapshot(folder) == {}
 
 
+def test_the_part_that_is_held_out(data):
+    for part, rows in ((None, 2), (0.1, 10), (0.0, 0)):
+        held = ClipData(data, TINY, held_out=part).validation(4, device=CPU)
+        assert sum(map(len, held)) == rows
+
+
 def test_a_dry_run_writes_nothing(invoke, folder, data):
     result = invoke(*arguments(data), "--dry-run")
     assert result.exit_code == 0 and "8 steps" in result.stderr and snapshot(folder) == {}

@@ -330,7 +330,7 @@ def test_other_checkpoints_are_refused(tmp_path, state, message):
 def test_what_else_is_refused(tmp_path):
     with pytest.raises(UsageError, match="neither a file nor known"):
         load("nowhere")
-    with pytest.raises(UsageError, match="holds no translator"):
+    with pytest.raises(WeightsError, match="holds no translator"):
         load(tmp_path)
     (tmp_path / "half.pth").write_bytes(b"PK\x03\x04 half")
     with pytest.raises(WeightsError, match="damaged"):

@@ -15,14 +15,13 @@ from artcli.media import decode, images, record
 
 Frame = np.ndarray[Any, Any]  # (H, W, 3) uint8, sRGB
 
-SUFFIXES = (".gif", ".webp", ".png", ".apng")
 _FASTEST = 60  # frames a second to which frames of different length are laid out
 _SHORTEST = 0.02  # seconds; what claims to be shorter, viewers show for a tenth
 
 
 def moves(path: Path) -> bool:
-    """Whether a file is one of these and has several frames; False also for what cannot be read."""
-    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+    """Whether a file is one of these, whatever its name, and has several frames; False also for what cannot be read."""
+    if not path.is_file():
         return False
     try:
         with Image.open(path, formats=["GIF", "WEBP", "PNG"]) as image:

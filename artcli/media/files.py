@@ -9,6 +9,7 @@ import errno
 import glob
 import logging
 import os
+import re
 import secrets
 import stat
 import sys
@@ -29,6 +30,18 @@ class Folder(type(Path())):  # type: ignore[misc]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif")
 FILM_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".m4v", ".avi")
+_SIGNS = {  # what files begin with, by the ending that it stands for
+    ".gif": rb"GIF8",
+    ".png": rb"\x89PNG",
+    ".jpg": rb"\xff\xd8\xff",
+    ".tif": rb"II\*\0|MM\0\*",
+    ".webp": rb"RIFF....WEBP",
+    ".avi": rb"RIFF....AVI ",
+    ".webm": rb"\x1aE\xdf\xa3.{,56}webm",
+    ".mkv": rb"\x1aE\xdf\xa3",
+    ".mp4": rb"....(moov|mdat|ftyp(?!avi[fs]|hei[cxms]|m[is]f1))",  # pictures are in such containers, too
+}
+_ALIKE = ({".png", ".apng"}, {".jpg", ".jpeg"}, {".tif", ".tiff"}, {".mp4", ".mov", ".m4v"}, {".mkv", ".webm"})
 _OTHER_FORMATS = (*IMAGE_SUFFIXES, *FILM_SUFFIXES)  # no slips of the fingers
 
 _log = logging.getLogger(__name__)  # a console shows what it says
@@ -358,6 +371,20 @@ def output(text: str | Path) -> Path:
     text = str(text)
     is_folder = text.endswith(tuple(sep for sep in (os.sep, os.altsep) if sep))
     return Folder(text) if is_folder else Path(text)
+
+
+def ending(path: Path) -> str:
+    """The lower-case ending that an input's content stands for, whatever its name says.
+
+    That of its name where the two agree, where there is nothing to read, and for formats that are not known here.
+    """
+    named, head = path.suffix.lower(), b""
+    with suppress(OSError):  # its reader will say what is wrong
+        if path.is_file():  # what a pipe gives could not be read again
+            with path.open("rb") as file:
+                head = file.read(64)
+    found = next((suffix for suffix, sign in _SIGNS.items() if re.match(sign, head, re.DOTALL)), named)
+    return named if any({named, found} <= alike for alike in _ALIKE) else found
 
 
 def stem(source: object) -> str:

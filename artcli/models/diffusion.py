@@ -100,10 +100,10 @@ PRESETS = {
 }
 
 
-def open_data(folder: Path | None, config: Config, seed: int) -> TextPictures | None:
+def open_data(folder: Path | None, config: Config, seed: int, held_out: float | None) -> TextPictures | None:
     """Picture sets as weights/recipes/text_image_data.py makes them; None for any other folder of pictures."""
     packed = folder is not None and folder.is_dir() and any(is_set(p) for p in folder.glob("*.npz"))
-    return TextPictures(folder, config.size, seed) if packed and folder is not None else None
+    return TextPictures(folder, config.size, seed, held_out) if packed and folder is not None else None
 
 
 def needs_words(config: Config, pictures: Any) -> None:

@@ -34,7 +34,7 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
 
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
     """
-    found = find.own(spec, NAME, _INSTEAD, weights_dirs, offline)
+    found = find.own(spec, NAME, _INSTEAD, weights_dirs=weights_dirs, offline=offline)
     path = weights.inside(found, FILE)
     with weights.open_safetensors(path) as file:
         sizes = (file.metadata() or {}).get("adain")

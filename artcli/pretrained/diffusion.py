@@ -33,7 +33,7 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
     spec: a name from `artgen weights list`, a file, or the folder of an `artgen train diffusion` run.
     Raises UsageError: nothing has that name, or it knows no words.  WeightsError: missing, damaged or no such model.
     """
-    found = find.own(spec, NAME, "with --prior; or --start sketch", weights_dirs, offline)
+    found = find.own(spec, NAME, "with --prior; or --start sketch", weights_dirs=weights_dirs, offline=offline)
     path = weights.inside(found, FILE)
     told = description(path)
     if told is None:

@@ -31,7 +31,7 @@ def load(
     spec: vgg-slim, vgg19, squeezenet1_1 or mobilenet_v2, a file, or the folder of an `artgen train vgg-slim` run.
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
     """
-    found = find.own(spec, SLIM, _INSTEAD, weights_dirs, offline)
+    found = find.own(spec, SLIM, _INSTEAD, weights_dirs=weights_dirs, offline=offline)
     path = weights.inside(found, FILE)
     recognised = recognise(weights.load_state(path))
     if recognised is None:

@@ -1,4 +1,8 @@
-"""Locates the weights of each family.  No torch here, so that missing weights are reported at once."""
+"""Locates the weights of each family.  No torch here, so that missing weights are reported at once.
+
+All take what `weights.find` takes, and so does `load` of every family behind the device.  They raise UsageError where
+nothing has that name, and WeightsError where the weights are missing, damaged, or of another kind.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +15,8 @@ TRANSLATOR, DIRECTIONS = "monet-mini", ("AtoB", "BtoA")
 _PAINTERS = ("painter.safetensors", "model/painter.safetensors", "best.safetensors", "weights.safetensors")
 
 
-def own(spec: str, name: str, instead: str, weights_dirs: Sequence[Path], offline: bool) -> Path:
-    """A weights file or folder.  Raises UsageError and WeightsError as `weights.find` does.
+def own(spec: str, name: str, instead: str = "", *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Path:
+    """The file or folder behind a name.
 
     Our own net `name` may be missing from an installation: then the error says how to make it, or what to do `instead`.
     """
@@ -27,22 +31,17 @@ def own(spec: str, name: str, instead: str, weights_dirs: Sequence[Path], offlin
     )
 
 
-def painter(name: str, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Path:
-    """The file behind a bundled name, a run folder, a weights file or the paper's model.pth.
-
-    Raises UsageError: nothing has that name, or a folder holds no painter.  WeightsError: missing or damaged.
-    """
-    weights.places(weights_dirs)  # refuses a folder that is not there
-    path = weights.find(name, weights_dirs=weights_dirs, offline=offline)
+def painter(spec: str, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Path:
+    """The file behind a bundled name, a run folder, a weights file or the paper's model.pth."""
+    path = weights.find(spec, weights_dirs=weights_dirs, offline=offline)
     if path.is_file():
         return path
     for inside in _PAINTERS:
         if (path / inside).is_file():
             return path / inside
-    raise UsageError(f"{path} holds no painter: neither painter.safetensors nor the weights of a training run")
+    raise WeightsError(f"{path} holds no painter: neither painter.safetensors nor the weights of a training run")
 
 
-def translator(spec: str, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Path:
-    """The file or folder behind a name.  Raises UsageError: there is none.  WeightsError: missing or damaged."""
-    weights.places(weights_dirs)  # refuses a folder that is not there
+def translator(spec: str, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Path:
+    """The file or folder behind a name."""
     return weights.find(spec, weights_dirs=weights_dirs, offline=offline)

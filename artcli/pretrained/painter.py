@@ -10,7 +10,7 @@ import torch
 
 from artcli import weights
 from artcli.device import fast_dtype
-from artcli.errors import UsageError
+from artcli.errors import WeightsError
 from artcli.media.strokes import Outline
 from artcli.nn.stroke_predictor import HEADS, Predictor, Sizes
 from artcli.pretrained import find
@@ -22,40 +22,43 @@ _CHUNK = 48  # patches at once: more are no faster, and take 1 MB each
 # --- loading --------------------------------------------------------------------------------------------------------
 
 
-def load(name: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> "Painter":
-    """A finished predictor by bundled name, run folder, weights file or the paper's model.pth.
+def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> "Painter":
+    """A finished predictor.
 
-    Raises UsageError: nothing has that name, or it is another kind of model.  WeightsError: missing or damaged.
+    spec: a bundled name, a run folder, a weights file or the paper's model.pth.
+    Raises UsageError: nothing has that name.  WeightsError: missing, damaged or of another kind.
     """
-    path = find.painter(name, weights_dirs, offline)
+    path = find.painter(spec, weights_dirs=weights_dirs, offline=offline)
     state = weights.load_state(path)
     net = from_state(state, path).eval().requires_grad_(False).to(device)
     foreign = path.suffix != ".safetensors"  # which is what artgen writes
-    return Painter(net, name, hashlib.sha256(path.read_bytes()).hexdigest()[:16], device, foreign)
+    return Painter(net, spec, hashlib.sha256(path.read_bytes()).hexdigest()[:16], device, foreign)
 
 
 def from_state(state: dict[str, torch.Tensor], source: Path) -> Predictor:
-    """A predictor of the sizes that its tensors have.  Raises UsageError when they are another model's."""
+    """A predictor of the sizes that its tensors have.  Raises WeightsError when they are another model's."""
     net = Predictor(sizes_of(state, source))
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
-        raise UsageError(f"{source} does not fit a stroke predictor ({' '.join(str(error).split())[:160]})") from error
+        raise WeightsError(
+            f"{source} does not fit a stroke predictor ({' '.join(str(error).split())[:160]})"
+        ) from error
     return net
 
 
 def sizes_of(state: dict[str, torch.Tensor], source: Path) -> Sizes:
-    """Read off the tensors.  Raises UsageError where there are other ones."""
+    """Read off the tensors.  Raises WeightsError where there are other ones."""
     try:
         strokes, width = state["query_pos"].shape
         ffn = len(state["transformer.encoder.layers.0.linear1.weight"])
     except (KeyError, ValueError, AttributeError, TypeError) as error:
-        raise UsageError(
+        raise WeightsError(
             f"{source} is no stroke predictor: it lacks its tensors (query_pos, transformer, ...)"
         ) from error
     layers = {key.split(".")[3] for key in state if key.startswith("transformer.encoder.layers.")}
     if width % HEADS:
-        raise UsageError(f"{source} has a width of {width}, no multiple of {HEADS}")
+        raise WeightsError(f"{source} has a width of {width}, no multiple of {HEADS}")
     return Sizes(width, ffn, len(layers), strokes)
 
 

@@ -63,7 +63,7 @@ def load(
     Raises UsageError: nothing has that name, or it does not go that way.  WeightsError: missing, damaged, of another
     kind, or with code inside.
     """
-    found = find.translator(spec, weights_dirs, offline)
+    found = find.translator(spec, weights_dirs=weights_dirs, offline=offline)
     path, there = _choose(found, direction) if found.is_dir() else (found, None)
     state, record = _read(path, direction)
     there = record.get("direction", there)
@@ -109,7 +109,7 @@ def _choose(folder: Path, direction: str | None) -> tuple[Path, str | None]:
     known = {way: path for way, path in theirs.items() if path is not None}
     if known:
         return _of_these(folder, known, direction, "AtoB")
-    raise UsageError(
+    raise WeightsError(
         f"{folder} holds no translator: neither the weights of a cyclegan or pix2pix run nor a *_net_G*.pth"
     )
 

@@ -20,7 +20,7 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
     spec: a name from `artgen weights list`, a file, or the folder of an `artgen train upscaler` run.
     Raises UsageError: nothing has that name.  WeightsError: missing, damaged, or no upscaler of RGB pictures.
     """
-    found = find.own(spec, NAME, "with --upscaler; or leave out --upscale", weights_dirs, offline)
+    found = find.own(spec, NAME, "with --upscaler; or leave out --upscale", weights_dirs=weights_dirs, offline=offline)
     path = weights.inside(found, FILE)
     with weights.open_safetensors(path) as file:
         sizes = (file.metadata() or {}).get("upscaler")

@@ -146,7 +146,8 @@ OF_ITS_FILE = {
     "PRESETS": "{name: Config}",
     "SIDES": "it learns from two kinds of pictures, paired or unpaired; its batches are a Pair",
     "DATA_FREE": "it makes its own data where none are given",
-    "open_data": "(path, config, seed) -> data of its own kind, or None for pictures as all others learn from",
+    "open_data": "(path, config, seed, held_out) -> data of its own kind, or None for pictures as all others learn "
+    "from; held_out: the part for validation, None where the data decide, or UsageError where they cannot be divided",
     "settle": "(config) -> config with what the files say that it names, before the run is described",
     "needs_words": "(config, pictures): it learns from `Batch.texts`; raises UsageError where there have to be some",
 }

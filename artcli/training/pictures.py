@@ -1,6 +1,7 @@
 """Labelled picture sets as decoded arrays: one `NAME.npz` per set (images, labels, names, share)."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -10,7 +11,7 @@ import torch
 from artcli.errors import UsageError
 
 TEXTS, TEACHER = "texts.npz", "teacher.npz"  # in the same folder, and no sets
-HELD_OUT = 50  # every 50th picture is for validation
+HELD_OUT = 0.02  # part of every set that is for validation: every 50th picture
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,14 @@ class PictureSet:
     share: float
     attributes: bool  # whether "a red CLASS" makes sense
 
-    def split(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Row numbers for training and for validation."""
+    def split(self, held_out: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Row numbers for training and for validation, which is spread evenly.
+
+        held_out: the part for validation, 0..0.9; HELD_OUT where it is None.
+        """
+        part = Fraction(HELD_OUT if held_out is None else held_out).limit_denominator(10_000)  # exact, unlike floats
         rows = torch.arange(len(self.images))
-        held = rows % HELD_OUT == HELD_OUT - 1
+        held = (rows + 1) * part.numerator // part.denominator > rows * part.numerator // part.denominator
         return rows[~held], rows[held]
 
 

@@ -40,10 +40,13 @@ def open(
     preparation = spec.data.preparation | {"size": config.size}
     if preparation["color"] == "rgb" and config.channels == 1:
         preparation["color"] = "grey"
-    data = replace(spec.data, preparation=preparation, sides=getattr(backend, "SIDES", None))
+    sides = getattr(backend, "SIDES", None)
+    data = replace(spec.data, preparation=preparation, sides=sides, held_out=None)  # they take val_fraction
     pictures = _dataset(data, spec.seed, tell, check, words=hasattr(backend, "needs_words"))
     if hasattr(backend, "needs_words"):
         backend.needs_words(config, pictures)
+    if spec.data.held_out and pictures.divided:
+        tell("data: they have a part of their own for validation, which is held out instead of --val-fraction")
     _tell_odd(pictures, tell, warn, "run.toml in the run's folder" if hasattr(backend, "SIDES") else "--check")
     return pictures, replace(spec, data=replace(data, found=pictures.describe()))
 
@@ -66,7 +69,8 @@ def _own(backend: Any, config: Any, spec: RunSpec) -> Any:
     """Data of the backend's own kind; None where it learns from pictures like all others."""
     if not hasattr(backend, "open_data"):
         return None
-    own = backend.open_data(None if spec.data.path == NO_DATA else Path(spec.data.path), config, spec.seed)
+    path = None if spec.data.path == NO_DATA else Path(spec.data.path)
+    own = backend.open_data(path, config, spec.seed, spec.data.held_out)
     if own is not None:
         _refuse_preparation(spec)
     return own

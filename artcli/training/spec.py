@@ -13,6 +13,7 @@ PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch
 @dataclass(frozen=True)
 class DataSpec:
     """path: of the pictures, or source.NO_DATA.  other: of a second folder.  val_fraction: the part that is held out.
+    held_out: the part that data of a model's own kind hold out, whatever val_fraction says; None where they decide.
 
     preparation, augmentation: what data.Preparation and data.Augmentation are given.  sides: paired or unpaired, for
     models that learn from two kinds of pictures.  found: what the data said of themselves when they were opened
@@ -23,6 +24,7 @@ class DataSpec:
     name: str = ""
     other: str | None = None
     val_fraction: float = 0.1
+    held_out: float | None = None
     balanced: bool = False
     preparation: dict[str, Any] = field(default_factory=dict)
     augmentation: dict[str, Any] = field(default_factory=dict)

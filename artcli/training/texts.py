@@ -20,17 +20,18 @@ LOOKED_AT = 1024  # held-out pictures at most: enough for a precise mean loss
 class TextPictures:
     """Batches of pictures with words from a folder of picture sets; a function of the seed and the step alone.
 
-    size: side of the pictures.  Raises UsageError when the folder holds no picture sets.
+    size: side of the pictures.  held_out: see PictureSet.split.  Raises UsageError when the folder holds no picture
+    sets.
     """
 
-    def __init__(self, folder: Path, size: int, seed: int = 0):
+    def __init__(self, folder: Path, size: int, seed: int = 0, held_out: float | None = None):
         self.seed, self.size = seed, size
         self.sets = load_sets(folder)
         self.pixels = torch.cat([_resized(s.images, size) for s in self.sets])  # (N, 3, size, size) uint8
         self.owner = torch.repeat_interleave(torch.tensor([len(s.images) for s in self.sets]))  # which set a row is of
         self.labels = torch.cat([s.labels for s in self.sets])
         firsts = torch.tensor([0, *(len(s.images) for s in self.sets)]).cumsum(0)[:-1].tolist()
-        split = [s.split() for s in self.sets]
+        split = [s.split(held_out) for s in self.sets]
         self.learned = [first + rows for first, (rows, _) in zip(firsts, split, strict=True)]  # training rows of a set
         self.training = torch.cat(self.learned).numpy()
         self.held_out = torch.cat([first + rows for first, (_, rows) in zip(firsts, split, strict=True)]).numpy()

@@ -31,14 +31,18 @@ def begin(
     vqgan: VQGAN | None = None,
     prior: Prior | None = None,
     state: Mapping[str, Any] | None = None,
+    drawn: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None,
 ) -> Iterator[Frame]:
-    """As `dream`, but starting from a picture that the prior draws first; its solver's steps count too."""
+    """As `dream`, but starting from a picture that the prior draws first; its solver's steps count too.
+
+    drawn: what `sketch` gives for the same arguments, where it is there already.
+    """
     how: dict[str, Any] = {"seed": seed, "vqgan": vqgan}
     if prior is None:
         yield from dream(targets, clip, settings, canvas=canvas, state=state, **how)
         return
     ahead, done = prior.how.steps, 0 if state is None else state["step"]
-    sketches, later = sketch(targets, clip, settings, prior, seed, canvas)
+    sketches, later = drawn or sketch(targets, clip, settings, prior, seed, canvas)
     for step in range(done + 1, ahead + 1):
         shown = partial(_shown, sketches[step - 1], settings, canvas)
         yield Frame(step, ahead + settings.steps, shown, {}, partial(dict, step=step))

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from artcli.backends.dream import rivals
 from artcli.backends.dream.begin import begin as begin_dream
 from artcli.backends.dream.begin import enlarged, sketch
 from artcli.backends.dream.canvas import Canvas
@@ -41,15 +42,20 @@ def sequence(
     """
     first = settings.steps + (0 if prior is None else prior.how.steps)
     total = first + frames
-    if state is None or "start" in state:
+    starts = state is None or "start" in state
+    drawn = None
+    if prior is not None and (starts or len(story) > 1):  # once: later scenes are drawn over the sketch that is shown
+        drawn = sketch(story.at(0.0), clip, settings, prior, seed, canvas)
+    if starts:
         begun = None if state is None else state["start"]
         how: dict[str, Any] = {"seed": seed, "canvas": canvas, "vqgan": vqgan, "prior": prior, "state": begun}
-        for frame in begin_dream(story.at(0.0), clip, settings, **how):
+        for frame in begin_dream(story.at(0.0), clip, settings, drawn=drawn, **how):
             yield frame._replace(total=total, state=partial(_state_of_the_start, frame, first))
         image, done = frame.image(), 0
     else:
+        assert state is not None
         image, done = state["image"].to(clip.device), frames_done(state, first)
-    renew = _renewal(story, clip, settings, prior, seed, canvas, frames)
+    renew = _renewal(story, clip, settings, prior, drawn and drawn[0][-1], seed, frames)
     for number in range(done, frames):
         part = number / max(1, frames - 1)
         start, short = begin(renew(image, part))
@@ -65,14 +71,18 @@ def _renewal(
     clip: Clip,
     settings: Settings,
     prior: Prior | None,
+    first: torch.Tensor | None,
     seed: int,
-    canvas: Canvas | None,
     frames: int,
 ) -> Callable[[torch.Tensor, float], torch.Tensor]:
-    """Where a scene melts into the next, every frame's picture takes on a little of the next one's sketch."""
-    if prior is None or len(story) == 1:
+    """Where a scene melts into the next, every frame's picture takes on a little of the next one's sketch.
+
+    first: the first scene's sketch, (3, h, w).
+    """
+    if prior is None or first is None or len(story) == 1:
         return lambda image, part: image
-    later = [enlarged(each, settings) for each in sketch(story, clip, settings, prior, seed, canvas)[1]]
+    others = rivals.embed(clip, story.embeddings())
+    later = [enlarged(each, settings) for each in prior.renewed(first, seed, others)]
     share = 1 - KEPT ** (len(story) / (MELT * frames))
 
     def renew(image: torch.Tensor, part: float) -> torch.Tensor:

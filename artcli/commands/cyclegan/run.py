@@ -43,7 +43,8 @@ class Studio(studio.Studio):
 
     @classmethod
     def before_loading(cls, request: Request, mine: Sequence[CycleganJob], console: Console) -> None:
-        find.translator(request.options.model, request.options.folders, request.options.offline)
+        asked = request.options
+        find.translator(asked.model, weights_dirs=asked.folders, offline=asked.offline)
 
     def _mode(self) -> str:
         """How the net is used, where it could be used in two ways."""

@@ -53,8 +53,9 @@ class Studio(studio.Studio):
 
     @classmethod
     def before_loading(cls, request: Request, mine: Sequence[PaintJob], console: Console) -> None:
+        asked = request.options
         if not all(job.replays for job in mine):
-            find.painter(request.options.model, request.options.folders, request.options.offline)
+            find.painter(asked.model, weights_dirs=asked.folders, offline=asked.offline)
 
     # one job --------------------------------------------------------------------------------------------------------
 

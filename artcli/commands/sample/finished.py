@@ -65,7 +65,7 @@ def _two_stages(net: VQGAN, second: net2net.Second, run: Path, device: torch.dev
 def _file(run: Path) -> Path | None:
     """The file of a finished model; None for a run, and for all that is for its loader to judge."""
     if not run.exists():
-        found = find.own(str(run), diffusion_files.NAME, "", (), False)
+        found = find.own(str(run), diffusion_files.NAME)
         return _file(found)
     if run.is_dir():
         if any((run / name).exists() for name in (runs.RUN, runs.WEIGHTS)):

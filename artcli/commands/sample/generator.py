@@ -34,6 +34,7 @@ ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
     "neighbours": (("generate",), "--neighbours"),
     "compare": ((), "--compare"),
     "rate": (("generate",), "--rate"),
+    "score": (("generate",), "--score"),
 }
 # Sixteen pictures of 128 x 128 at once: enough to keep a processor busy, little beside the memory of any machine.
 MOST_AT_ONCE, PIXELS_AT_ONCE = 16, 2**18
@@ -94,7 +95,13 @@ class Sampler:
 
     def _second_stage(self, ability: str) -> str:
         """What makes a model of codes draw."""
-        if self.loaded.name not in FIRST_STAGES or ability not in ("samples", "complete", "neighbours", "rate"):
+        if self.loaded.name not in FIRST_STAGES or ability not in (
+            "samples",
+            "complete",
+            "neighbours",
+            "rate",
+            "score",
+        ):
             return ""
         data = "" if self.loaded.spec.data.path else " DATA"
         return f" Its second stage can, which this trains: artgen train prior {self.loaded.run}{data}"

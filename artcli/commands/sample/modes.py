@@ -35,16 +35,18 @@ MODES = {
     "neighbours": Mode(12, PICTURES),
     "compare": Mode(8, PICTURES),
     "rate": Mode(24, (".html",), ".html"),
+    "score": Mode(1000, (".json",), ".json"),
 }
 OF_A_CLASS = 8  # pictures of each class in a grid
 NOT_RANDOM = ("reconstruct", "between")  # without a seed the same line gives the same bytes
 
 # Where an option means something; elsewhere it would be ignored, and nobody would notice.
-_RANDOM = ("samples", "interpolate", "walk", "sweep", "mix", "neighbours", "compare", "rate")
-_TOLD, _CODES = (*_RANDOM, "complete"), ("samples", "complete", "neighbours", "compare", "rate")
+_RANDOM = ("samples", "interpolate", "walk", "sweep", "mix", "neighbours", "compare", "rate", "score")
+_TOLD, _CODES = (*_RANDOM, "complete"), ("samples", "complete", "neighbours", "compare", "rate", "score")
 _MEANT_FOR = {
-    "classes": ("samples", "complete", "interpolate", "between", "walk", "sweep", "mix", "neighbours", "rate"),
+    "classes": ("samples", "complete", "interpolate", "between", "walk", "sweep", "mix", "neighbours", "rate", "score"),
     "keep": ("complete",),
+    "inception": ("score",),
     "temperature": _CODES,
     "top_k": _CODES,
     "top_p": _CODES,
@@ -82,6 +84,7 @@ def chosen(asked: "Options") -> str:
         "neighbours": asked.neighbours,
         "compare": bool(asked.compare),
         "rate": asked.rate,
+        "score": asked.score is not None,
     }
     found = [name for name, is_wanted in wanted.items() if is_wanted]
     if len(found) > 1:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -117,6 +118,16 @@ class Options(Enlarging, Making):
         ),
     ] = ()
     rate: Annotated[bool, Setting("A page to score real and generated pictures on, unlabelled.", panel=_WAYS)] = False
+    score: Annotated[
+        Path | None,
+        Setting("KID, FID, precision and recall beside these pictures.", metavar="DATA", panel=_WAYS),
+    ] = None
+    inception: Annotated[
+        Path | None,
+        Setting(
+            "The weights of Inception, for --score.", metavar="FILE", default="torch-fidelity's download", panel=_WAYS
+        ),
+    ] = None
 
     negative: Annotated[
         tuple[str, ...],
@@ -199,6 +210,8 @@ class Request(request.Request[Options]):
             recorded_weights=given.recorded_weights(),
         )
         _check_runs(made.runs)
+        if mode == "score":
+            _check_score(asked)
         return made
 
     @property
@@ -298,6 +311,15 @@ def _check_runs(runs: Sequence[Path]) -> None:
         if files.kind(run) == "missing" and not _draws(str(run)):
             hint = str(files.missing(run)).removeprefix(f"no file {run}")
             raise UsageError(f"there is no run {run}{hint}{'' if hint.endswith(('.', '?')) else '.'}")
+
+
+def _check_score(asked: Options) -> None:
+    """Raises UsageError: there are no such pictures, or no such net, or torch-fidelity is not installed."""
+    for path in (asked.score, asked.inception):
+        if path is not None and files.kind(path) == "missing":
+            raise files.missing(path)
+    if find_spec("torch_fidelity") is None:
+        raise UsageError("--score needs torch-fidelity: pip install 'artgen[metrics]'")
 
 
 def _draws(name: str) -> bool:

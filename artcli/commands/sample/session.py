@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from artcli import device
-from artcli.commands.sample import compare, completion, films, grid, mix, neighbours, rate, reconstruct, travel
+from artcli.commands.sample import compare, completion, films, grid, mix, neighbours, rate, reconstruct, score, travel
 from artcli.commands.sample.generator import Sampler
 from artcli.commands.sample.request import Request
 from artcli.commands.shared import film, finish, recipe
@@ -42,6 +42,7 @@ WORK = {
     "neighbours": Work(neighbours.make, neighbours.count),
     "compare": Work(compare.make, compare.count),
     "rate": Work(rate.make, rate.count),
+    "score": Work(score.make, score.count),
 }
 
 

@@ -14,12 +14,13 @@ GROWING, GROWING_FPS = 6.0, 20.0  # seconds, and frames a second, of a painting 
 def is_film(source: object, out: Path | None = None) -> bool:
     """Whether every frame of an input is worked on: of a film, and of an animation whose output can move, too.
 
-    out: None for a name that follows the input's.
+    What is in the file decides, not its name.  out: None for a name that follows the input's.
     """
     path = Path(str(source))
-    if path.suffix.lower() in files.FILM_SUFFIXES:
+    suffix = files.ending(path)
+    if suffix in files.FILM_SUFFIXES:
         return True
-    if str(source) == "-" or (path if out is None else out).suffix.lower() not in MOVING:
+    if str(source) == "-" or (suffix if out is None else out.suffix.lower()) not in MOVING:
         return False
     from artcli.media import animation
 
@@ -28,5 +29,5 @@ def is_film(source: object, out: Path | None = None) -> bool:
 
 def film_suffix(source: object) -> str:
     """The ending of what a film becomes where it is not said: its own, or .mp4 where that cannot be written."""
-    suffix = Path(str(source)).suffix.lower()
+    suffix = files.ending(Path(str(source)))
     return suffix if suffix in MOVING else ".mp4"

@@ -230,7 +230,9 @@ def _check_masks(asked: Options, styles: int) -> None:
 
 def _jobs(photos: list[Path | files.Stdio], asked: Options) -> list[InputJob]:
     """Every photo or film, and where it goes."""
-    films = [photo for photo in photos if Path(photo).suffix.lower() in files.FILM_SUFFIXES]
+    # One behind a picture's name is a bad file of a batch, which goes on.
+    called = [Path(photo) for photo in photos if Path(photo).suffix.lower() in files.FILM_SUFFIXES]
+    films = [path for path in called if files.ending(path) in files.FILM_SUFFIXES]
     if films and not asked.fast:
         raise UsageError(f"{films[0]} is a film, which only --fast can paint")
     name = lambda photo: _name(photo, asked.fast)  # noqa: E731

@@ -15,8 +15,7 @@ from artcli.training.registry import MODELS
 def model_of(asked: Options) -> tuple[ModuleType, Any]:
     """The module of the model, and its settings.  Raises UsageError."""
     backend = importlib.import_module(MODELS[asked.model])
-    held_out = asked.val_fraction > 0 or hasattr(backend, "open_data")  # data of a model's own hold out their own
-    if asked.patience is not None and not held_out:
+    if asked.patience is not None and asked.val_fraction == 0:
         raise UsageError(
             "--patience waits for the held-out loss, and --val-fraction 0 holds nothing out: leave one out"
         )

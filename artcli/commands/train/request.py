@@ -67,7 +67,9 @@ class Options(Quiet):
     seed: Annotated[int, Setting("Seed of the whole run.", min=0)] = 0
 
     check: Annotated[bool, Setting("Only look at the data and say what is in it.", panel=_DATA)] = False
-    val_fraction: Annotated[float, Setting("Part that is held out.", min=0, max=0.9, panel=_DATA)] = 0.1
+    val_fraction: Annotated[
+        float | None, Setting("Part that is held out.", min=0, max=0.9, panel=_DATA, default="0.1; packed sets 0.02")
+    ] = None
     crop: Annotated[
         str, Setting("center, stretch, or a side: 150.", offered=("center", "stretch"), metavar="HOW", panel=_DATA)
     ] = "center"
@@ -185,7 +187,8 @@ class Request:
                 path=NO_DATA if self.data_free else str(asked.data.resolve()),
                 name="-".join(folder.resolve().name for folder in named),
                 other=None if asked.other is None else str(asked.other.resolve()),
-                val_fraction=asked.val_fraction,
+                val_fraction=DataSpec.val_fraction if asked.val_fraction is None else asked.val_fraction,
+                held_out=asked.val_fraction,
                 balanced=asked.balanced,
                 preparation=dict(self.preparation),
                 augmentation={"flip": asked.flip, "zoom": asked.zoom, "rotation": asked.rotate},

@@ -10,6 +10,7 @@ import typer
 from artcli import weights
 from artcli.commands.shared import options
 from artcli.errors import UsageError, did_you_mean
+from artcli.training.spec import DataSpec
 
 if TYPE_CHECKING:
     from artcli.commands.train.request import Options
@@ -41,7 +42,8 @@ def with_data(ctx: typer.Context, asked: "Options") -> tuple["Options", dict[str
     if other := options.on_the_line(ctx, *_LOOKS):
         raise UsageError(f"{other} prepares other pictures than those of {first}: name them, or leave it out")
     kept = {name: value for name, value in told.get("preparation", {}).items() if name != "size"}
-    return replace(asked, val_fraction=told.get("val_fraction", asked.val_fraction)), kept
+    fraction = told.get("val_fraction", DataSpec.val_fraction)
+    return replace(asked, val_fraction=None if fraction == DataSpec.val_fraction else fraction), kept
 
 
 def _data_of(run: Path) -> dict[str, Any]:

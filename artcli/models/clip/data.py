@@ -54,11 +54,11 @@ class PictureBatch(Batch):
 class ClipData:
     """Batches of the text tower's part of a run, then of the image tower's.
 
-    folder: made by weights/recipes/text_image_data.py (picture sets and texts.npz).
+    folder: made by weights/recipes/text_image_data.py (picture sets and texts.npz).  held_out: see PictureSet.split.
     Raises UsageError when it lacks either; without text steps the texts are not asked for.
     """
 
-    def __init__(self, folder: Path, config: "Config", seed: int = 0):
+    def __init__(self, folder: Path, config: "Config", seed: int = 0, held_out: float | None = None):
         import open_clip
 
         self.config, self.seed = config, seed
@@ -69,7 +69,7 @@ class ClipData:
         self.taught: list[str] = []
         if config.teacher_weight:
             self.taught, self.teacher = load_teacher(folder, self.sets)
-        self.rows = [s.split() for s in self.sets]
+        self.rows = [s.split(held_out) for s in self.sets]
         self.concepts = Concepts(self.sets)
 
     def batch(self, step: int, size: int, *, device: torch.device, first: int = 0, count: int | None = None) -> Batch:
@@ -86,7 +86,7 @@ class ClipData:
         """Every set's held-out pictures, never two sets in one batch.  `labels` are rows of the concepts."""
         side = self.config.size
         for number, (pictures, (_, held)) in enumerate(zip(self.sets, self.rows, strict=True)):
-            for part in held.split(size):
+            for part in held.split(size) if len(held) else ():
                 images = F.interpolate(
                     pictures.images[part].float() / 255, (side, side), mode="bilinear", antialias=True
                 )

@@ -320,8 +320,8 @@ class Model(nn.Module):
         return self.clip.encode_text(tokens, normalize=True)
 
 
-def open_data(folder: Path, config: Config, seed: int) -> ClipData:
-    return ClipData(folder, config, seed)
+def open_data(folder: Path, config: Config, seed: int, held_out: float | None) -> ClipData:
+    return ClipData(folder, config, seed, held_out)
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:

@@ -168,8 +168,14 @@ class Model(Predictor):
         return {"painter": Exported(self, (self,), given, found)}
 
 
-def open_data(folder: Path | None, config: Config, seed: int) -> Synthetic:
-    return Synthetic(config, seed, folder)
+def open_data(folder: Path | None, config: Config, seed: int, held_out: float | None) -> Synthetic:
+    """Raises UsageError: a part of pictures is to be held out, and there are none."""
+    if folder is None and held_out is not None:
+        raise UsageError(
+            "painter holds no pictures out where it makes its own data: leave out --val-fraction; "
+            "--set held_out=N says how many patches it is checked on"
+        )
+    return Synthetic(config, seed, folder, held_out)
 
 
 def _attention(device: torch.device) -> AbstractContextManager[None]:

@@ -36,15 +36,21 @@ class StrokeBatch(Batch):
 
 
 class Synthetic:
-    """A source of batches for the trainer.  pictures: (N, H, H, 3) uint8, training ones and held-out ones, or None."""
+    """A source of batches for the trainer.
 
-    def __init__(self, config: Any, seed: int, folder: Path | None = None):
+    folder: of pictures that crops are taken from.  held_out: the part of them that only validation takes crops from,
+    0..0.9, a tenth where it is None; with 0 it takes other crops of the same pictures.
+    """
+
+    def __init__(self, config: Any, seed: int, folder: Path | None = None, held_out: float | None = None):
         self.config, self.seed = config, seed
         self.brush = render.prototype(config.brush)
         self.photos: tuple[torch.Tensor, torch.Tensor] | None = None
         self.opened: Dataset | None = None
         if folder is not None:
-            self.opened = data = open_dataset(folder, Preparation(size=max(_CROPPED, 2 * config.size)), seed=seed)
+            part = 0.1 if held_out is None else held_out
+            preparation = Preparation(size=max(_CROPPED, 2 * config.size))
+            self.opened = data = open_dataset(folder, preparation, seed=seed, val_fraction=part)
             held = data.held_out if len(data.held_out) else data.training
             self.photos = torch.from_numpy(data.images[data.training]), torch.from_numpy(data.images[held])
 

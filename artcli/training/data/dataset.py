@@ -30,7 +30,8 @@ class Dataset:
 
     classes: names by label.  names: of the pictures, relative to the data set.  training, held_out: row numbers,
     ascending.  skipped: pictures left out, with reasons.  layout: one line.  notes: what a person should know.
-    first_of_several: pictures that are the first of several frames or pages.
+    first_of_several: pictures that are the first of several frames or pages.  divided: they came with a part for
+    validation.
     texts: captions of each row, () without any.  worded: batches say in words what they show.
     fingerprint: the same for the same pictures, captions, labels and preparation, wherever they lie on the disk.
     """
@@ -52,6 +53,7 @@ class Dataset:
     texts: tuple[tuple[str, ...], ...] = ()
     worded: bool = False
     first_of_several: int = 0
+    divided: bool = False
     _order: order.Shuffled | order.Balanced = field(init=False, repr=False)
     _pixels: torch.Tensor = field(init=False, repr=False)
     _labels: torch.Tensor = field(init=False, repr=False)
@@ -213,6 +215,7 @@ def open_dataset(
         texts=texts,
         worded=words,
         first_of_several=cached.first_of_several,
+        divided=bool(official),
     )
 
 

@@ -43,6 +43,10 @@ class Sides:
     def preparation(self) -> Preparation:
         return self.a.preparation
 
+    @property
+    def divided(self) -> bool:
+        return self.a.divided or self.b.divided
+
     def batch(self, step: int, size: int, *, device: torch.device, first: int = 0, count: int | None = None) -> Pair:
         """Rows `first` to `first + count` of a step's `size` pictures of each kind; see Dataset.batch."""
         a, b = (side.batch(step, size, device=device, first=first, count=count) for side in (self.a, self.b))
