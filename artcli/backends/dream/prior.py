@@ -96,7 +96,7 @@ class Prior:
         def uphill(pictures: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
             seen = to_picture(pictures).requires_grad_()
             with torch.enable_grad():
-                found = sum(self._found(self.clip, view, rivals, SOFTNESS).sum() for view in _views(seen, rng))
+                found = sum(self._found(self.clip, view, rivals).sum() for view in _views(seen, rng))
             return torch.autograd.grad(found, seen)[0]  # type: ignore[arg-type]
 
         return uphill
@@ -109,16 +109,17 @@ class Prior:
 
     def _scores(self, pictures: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
         """How well the referee finds the words in each picture (N, 3, h, w), as it is and mirrored; (N,)."""
-        return sum(self._found(self.referee, view, rivals) for view in (pictures, pictures.flip(3)))  # type: ignore
+        views = (pictures, pictures.flip(3))
+        return sum(self._found(self.referee, view, rivals) for view in views)  # type: ignore[return-value]
 
-    def _found(self, clip: Clip, pictures: torch.Tensor, rivals: torch.Tensor, softness: float = 1.0) -> torch.Tensor:
+    def _found(self, clip: Clip, pictures: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
         """The log-probability, (N,), that a CLIP finds the words rather than their rivals, each by its weight.
 
-        softness: below 1, of CLIP's own scale, pictures that are found already can still be found better.
+        By less than CLIP's own scale, so that pictures that are found already can still be found better.
         """
         seen = F.interpolate(pictures, (clip.side, clip.side), mode="bicubic", antialias=True)
         features = F.normalize(clip.encode_image(seen.clamp(0, 1)), dim=1)
-        lost = [w * contrast(features, text, rivals, clip.scale * softness) for text, w in self.targets]
+        lost = [w * contrast(features, text, rivals, clip.scale * SOFTNESS) for text, w in self.targets]
         return -torch.stack(lost).sum(0)
 
 
