@@ -134,12 +134,14 @@ def test_classes_of_those_that_know_them(sample):
 
 
 def test_a_class_of_a_model_whose_latents_know_it(sample):
-    made = {}
+    made, swept = {}, {}
     for name in CLASSES:
         sample("stylegan", "--mix", "fine", "--class", name, "--seed", "0-3", "--out", "a.png", "--force")
         made[name] = np.asarray(Image.open("a.png"))
+        sample("stylegan", "--sweep", 1, "--class", name, "--seed", "0-1", "--out", "b.png", "--force")
+        swept[name] = np.asarray(Image.open("b.png"))
     assert all(picture.shape == (52, 52, 3) and (picture[:16, :16] == 255).all() for picture in made.values())
-    assert (made["cats"] != made["dogs"]).any()
+    assert (made["cats"] != made["dogs"]).any() and (swept["cats"] != swept["dogs"]).any()
     assert "two seeds or more" in one_error_line(sample("stylegan", "--mix", "fine", "--seed", "3-3", code=2).stderr)
 
 

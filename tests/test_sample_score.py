@@ -145,7 +145,8 @@ def test_the_pictures_are_prepared_as_the_models_own(score, workshop, monkeypatc
 
 def test_what_a_score_cannot_do(score, sample, folder, monkeypatch):
     said = lambda *args, **how: one_error_line(score(*args, "-q", code=2, **how).stderr)  # noqa: E731
-    assert "5 pictures or more of each kind" in said("--count", 2)
+    assert said("--count", 2).endswith("5 pictures or more of each kind, not 2 real, 2 generated")
+    assert score.asked == [], "no download for nothing"
     assert "use one of .json" in said("--out", "a.png")
     assert "no file none.pth" in said("--inception", "none.pth")
     assert "no file nowhere" in one_error_line(sample("--score", "nowhere", "-q", code=2).stderr)

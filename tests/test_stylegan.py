@@ -19,7 +19,7 @@ from artcli.nn import ada, fir
 from artcli.nn import stylegan as nets
 from artcli.nn.measure import patch_distance
 from artcli.training.runs import Loaded
-from artcli.training.spec import RunSpec
+from artcli.training.spec import DataSpec, RunSpec
 from artcli.training.trainer import Plan, Trainer
 from tests import tiny
 from tests.batches import assert_learns, batch, copies_of, pictures, seeded
@@ -236,6 +236,19 @@ def test_places_are_looked_up_as_they_should():
     torch.testing.assert_close(half[:, :, :-1], (images[:, :, 1:] + images[:, :, :-1]) / 2, atol=1e-5, rtol=1e-5)
 
 
+def test_places_are_moved_by_pixels_before_and_by_parts_after_scaling():
+    """Twice as small, by an eighth of the side, which are 4 pixels of 32 or twice as many."""
+    chance, amount, numbers = torch.ones(1, 13), torch.full((1, 8), 0.5), torch.zeros(1, ada.NORMAL)
+    numbers[0, 0], numbers[0, 2], amount[0, 6] = 5.0, 1.0, 1.0  # scaled by 2, to the right by an eighth
+    found = {}
+    for name, happens in {"pixels": [2, 6], "parts": [2, 7]}.items():
+        now = chance.clone()
+        now[0, happens] = 0.0
+        found[name] = ada._places(now, amount, numbers, torch.tensor(0.5), 32)[0]
+    torch.testing.assert_close(found["pixels"], torch.tensor([[2.0, 0, 0.25], [0, 2, 0]]))
+    torch.testing.assert_close(found["parts"], torch.tensor([[2.0, 0, 0.5], [0, 2, 0]]))
+
+
 def test_changes_can_be_differentiated_twice():
     images = normal(3, 3, 4, 4, dtype=torch.double).requires_grad_()
     augment = ada.Augment(0.6, 100).double()
@@ -294,6 +307,39 @@ def test_regularisers_are_lazy():
     for name, due in {"generator": {0, 4, 8, 12, 16}, "discriminator": {0, 16}}.items():
         assert {step for step in range(17) if lengths[step, name] != lengths[1, name]} == due
         assert [losses[step, name] for step in range(17)] == pytest.approx([losses[1, name]] * 17, rel=1e-5)
+
+
+def slopes(made, step, turn):
+    """Of an optimizer's loss by its net's parameters."""
+    made.begin(step)
+    loss = dict(made.train_step(batch(pictures(8, 16))))[turn]
+    return gradients(loss, getattr(made, turn))
+
+
+def gradients(loss, net):
+    return torch.autograd.grad(loss, list(net.parameters()), allow_unused=True, materialize_grads=True)
+
+
+def assert_differ_by(due, without, penalty):
+    for one, other, wanted in zip(due, without, penalty, strict=True):
+        torch.testing.assert_close(one - other, wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_lazy_regularisers_count_for_the_steps_without_them():
+    """16 x 3 / 2 times the squared slope; 4 x 3 times the squared lengths of every second picture, from a mean of 0."""
+    made = model(r1=3.0, path=0.0)
+    real = (2 * pictures(8, 16) - 1).requires_grad_()
+    penalty = 24 * nets.steepness(made.discriminator(real), real).mean()
+    found = [slopes(made, step, "discriminator") for step in (0, 1)]
+    assert_differ_by(*found, gradients(penalty, made.discriminator))
+    made = model(r1=0.0, path=3.0, mixing=0.0)
+    whole, net = batch(pictures(8, 16)), made.generator
+    made._new_styles(whole, None), made._noise(whole), whole.uniform(ada.UNIFORM), whole.normal(ada.NORMAL)
+    z, noise, change = whole.normal(CONFIG.latent), made._noise(whole), whole.normal(3, 16, 16)
+    styles = net.mapping(z[::2])[:, None].repeat(1, net.styles, 1)
+    lengths = nets.path_lengths(net.synthesis(styles, noise[::2]), styles, change[::2])
+    found = [slopes(made, step, "generator") for step in (0, 1)]
+    assert_differ_by(*found, gradients(12 * lengths.square().mean(), net))
 
 
 def test_the_generator_learns_nothing_from_the_discriminators_loss_nor_the_other_way_round():
@@ -414,6 +460,21 @@ def test_axes_are_those_along_which_styles_vary_most():
         axis, deviation = made.axis(number)
         torch.testing.assert_close((axis @ axes[:, -1 - number]).abs(), torch.tensor(1.0), atol=1e-3, rtol=1e-3)
         torch.testing.assert_close(deviation, variance[-1 - number].sqrt(), atol=1e-4, rtol=1e-3)
+
+
+def test_axes_of_a_class_are_of_its_styles():
+    made = model(classes=2, conditional=True)
+    labels = torch.tensor([1])
+    axis, deviation = made.axis(0, labels)
+    styles = made.latents(range(4096), labels=labels.expand(4096))
+    variance, axes = torch.linalg.eigh(styles.T.cov())
+    torch.testing.assert_close((axis @ axes[:, -1]).abs(), torch.tensor(1.0), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(deviation, variance[-1].sqrt(), atol=1e-4, rtol=1e-3)
+    spec = RunSpec("stylegan", data=DataSpec(found={"classes": ["cats", "dogs"]}))
+    sampler = Sampler(Loaded(made, made.config, spec, 1, "", Path("run")), CPU, None)
+    sampler.told = "dogs"
+    for found, wanted in zip(sampler.axis(0), (axis, deviation), strict=True):
+        torch.testing.assert_close(found, wanted)
 
 
 def test_a_sweep_goes_along_an_axis():

@@ -14,7 +14,7 @@ from artcli.errors import UsageError
 from artcli.nn import checks, likeness, statistics
 from artcli.nn.diffaugment import diffaugment, names
 from artcli.nn.inference import inference
-from artcli.nn.labels import forget, one_hot, unknown
+from artcli.nn.labels import forget, learned, one_hot, unknown
 from artcli.nn.latents import normal, slerp
 from artcli.nn.patchgan import cross_entropy
 from artcli.nn.precision import full
@@ -67,10 +67,8 @@ class Adversarial(nn.Module):
 
     def __init__(self, config: Any, classes: int = 0):
         super().__init__()
-        if config.conditional and classes == 0:
-            raise UsageError("conditional needs pictures in class folders; these have no classes")
         self.config = config
-        self.classes = classes if config.conditional else 0
+        self.classes = learned(config.conditional, classes)
         self.average = config.ema
         self._changes = names(config.diffaugment)
         self._last: dict[str, float] = {}

@@ -19,6 +19,7 @@ from artcli.errors import UsageError
 from artcli.nn import ada, checks
 from artcli.nn.inference import inference
 from artcli.nn.initialise import take_over
+from artcli.nn.labels import learned
 from artcli.nn.latents import lerp, normal
 from artcli.nn.measure import patch_distance
 from artcli.nn.parts import Parts
@@ -83,7 +84,11 @@ PRESETS = {
 
 
 class Model(nn.Module):
-    """classes: of the training pictures.  Raises UsageError when the model is to be conditional and there are none."""
+    """classes: of the training pictures.
+
+    Raises UsageError when the model is to be conditional and there are none, and for a `start` of other sizes;
+    WeightsError for one that is missing or damaged.
+    """
 
     training_only = ("discriminator", "augment")
 
@@ -91,10 +96,8 @@ class Model(nn.Module):
 
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
-        if config.conditional and classes == 0:
-            raise UsageError("conditional needs pictures in class folders; these have no classes")
         self.config, self.average = config, config.ema
-        self.classes = classes if config.conditional else 0
+        self.classes = learned(config.conditional, classes)
         sizes = Sizes(
             config.size, config.channels, config.latent, config.layers, config.width, config.most, self.classes
         )
@@ -111,6 +114,8 @@ class Model(nn.Module):
     # training -------------------------------------------------------------------------------------------------------
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Without the paper's correction of rate and betas for lazy regularisers: there they make steps of their own,
+        here they are part of the step in which they are due."""
         nets = {"generator": self.generator, "discriminator": self.discriminator}
         return {name: torch.optim.Adam(net.parameters(), self.config.lr, (0.0, 0.99)) for name, net in nets.items()}
 
@@ -239,10 +244,11 @@ class Model(nn.Module):
         return styles
 
     @inference
-    def axis(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def axis(self, number: int, labels: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """The direction (D,) in which styles vary most, the next one, and so on, of length 1, and their standard
-        deviation along it ("GANSpace", Härkönen et al., 2020)."""
-        styles = self.latents(range(_FOR_AXES)).double()
+        deviation along it ("GANSpace", Härkönen et al., 2020).  labels: (1,), of a class; without, all in turn."""
+        told = None if labels is None else labels.expand(_FOR_AXES)
+        styles = self.latents(range(_FOR_AXES), labels=told).double()
         _, lengths, axes = torch.linalg.svd(styles - styles.mean(0), full_matrices=False)
         axis = axes[number] * axes[number][axes[number].abs().argmax()].sign()
         return axis.to(self.path_mean), (lengths[number] / math.sqrt(len(styles) - 1)).to(self.path_mean)

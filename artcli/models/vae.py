@@ -15,7 +15,7 @@ from torch import nn
 from artcli.errors import UsageError
 from artcli.nn import checks
 from artcli.nn.inference import inference
-from artcli.nn.labels import forget, one_hot, unknown
+from artcli.nn.labels import forget, learned, one_hot, unknown
 from artcli.nn.latents import normal, slerp
 from artcli.nn.parts import Parts
 from artcli.nn.precision import full
@@ -169,10 +169,8 @@ class Model(nn.Module):
 
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
-        if config.conditional and classes == 0:
-            raise UsageError("conditional needs pictures in class folders; these have no classes")
         self.config = config
-        self.classes = classes if config.conditional else 0
+        self.classes = learned(config.conditional, classes)
         design = DESIGNS[config.design]
         encoder, decoder, shape = design.layers(config)
         features = shape[0] * shape[1] * shape[2]

@@ -18,7 +18,7 @@ from artcli.training.contract import Batch
 class Config(dcgan.Config):
     """64 px on two CPU cores.
 
-    penalty: weight of the gradient penalty.  critic_steps: of which the generator makes one step with the last.
+    penalty: weight of the gradient penalty.  critic_steps: of the critic for each of the generator.
     size to lr: see dcgan and Settings.
     """
 

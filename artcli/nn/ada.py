@@ -20,8 +20,8 @@ _LUMA = 1 / math.sqrt(3)
 class Augment(nn.Module):
     """The changes, and the probability of each of them.
 
-    target: mean sign of the discriminator's logits of real pictures that p keeps up with; 0 leaves p as it is.
-    pictures: in which p goes from 0 to 1, where the discriminator is always sure.
+    target: mean sign of the discriminator's logits of real pictures, at which p neither rises nor falls for long; 0
+    leaves p as it is.  pictures: in which p goes from 0 to 1 where the discriminator is always surer than that.
     """
 
     p: torch.Tensor  # (), 0..1
@@ -71,11 +71,13 @@ def _places(
         torch.where(chance[:, n] < 1 - (1 - p).sqrt(), (2 * amount[:, n] - 1) * math.pi, 0.0) for n in (4, 5)
     )
     pixels = ((2 * amount[:, 6:8] - 1) * (_SHIFT * side)).round()
-    shift = torch.where(happens[:, 6, None], pixels * (2 / side), 0.0)
-    shift = shift + torch.where(happens[:, 7, None], 2 * _SHIFT * normal[:, 2:4], 0.0)
+    whole_pixels = torch.where(happens[:, 6, None], pixels * (2 / side), 0.0)
+    shift = torch.where(happens[:, 7, None], 2 * _SHIFT * normal[:, 2:4], 0.0)
     turned = _turn(before) @ _scale(size * stretch, size / stretch) @ _turn(after)
-    whole = _turn(quarters * (math.pi / 2)) @ _scale(mirror, torch.ones_like(mirror)) @ turned
-    return torch.cat((whole, shift[..., None]), 2)
+    matrix = _turn(quarters * (math.pi / 2)) @ _scale(mirror, torch.ones_like(mirror)) @ turned
+    # Moved by whole pixels before it is scaled and turned, by any distance after that.
+    moved = whole_pixels[..., None] + matrix @ shift[..., None]
+    return torch.cat((matrix, moved), 2)
 
 
 def _turn(angle: torch.Tensor) -> torch.Tensor:

@@ -15,8 +15,8 @@ _SLOPE = 0.2  # of the leaky ReLUs
 class _Discriminator(nn.Module):
     """Pictures (B, C, side, side) to one logit each (B, 1), high for real.
 
-    layers: end in two that make logits of features, (B, F) or (B, F, h, w).  features: F.  classes: of the labels (B,),
-    where `classes` itself stands for an unknown one; with 0 labels make no difference.
+    layers: the last two, Flatten and Linear, make logits of features (B, F, h, w) or (B, F, 1).  features: F.
+    classes: of the labels (B,), where `classes` itself stands for an unknown one; with 0 labels make no difference.
     """
 
     def __init__(self, layers: nn.Sequential, features: int, classes: int):

@@ -3,8 +3,18 @@
 import torch
 import torch.nn.functional as F
 
+from artcli.errors import UsageError
+
 FORGOTTEN = 0.1  # part of the training labels that is hidden, so that the net can do without ("Classifier-Free
 # Diffusion Guidance", Ho and Salimans, 2021, section 3.2)
+
+
+def learned(conditional: bool, classes: int) -> int:
+    """How many of the data's classes a model learns, 0 where it is not conditional.  Raises UsageError: it is, and
+    there are none."""
+    if conditional and classes == 0:
+        raise UsageError("conditional needs pictures in class folders; these have no classes")
+    return classes if conditional else 0
 
 
 def forget(labels: torch.Tensor, uniform: torch.Tensor, classes: int) -> torch.Tensor:

@@ -21,7 +21,8 @@ def patch_distance(drawn: torch.Tensor, real: torch.Tensor, side: int = 7, direc
     """How differently the patches of two sets of as many pictures (B, C, H, W) in 0..1 are distributed; 0 for alike.
 
     The sliced Wasserstein distance of small patches, at the pictures' size and at its halves down to 16 pixels
-    ("Progressive Growing of GANs", Karras et al., 2018, section 5): random projections of the patches, sorted.
+    ("Progressive Growing of GANs", Karras et al., 2018, section 5): random projections of the patches, sorted.  The
+    paper compares bands of a Laplacian pyramid and evens out their colours; here these count, too.
     """
     rng = torch.Generator().manual_seed(0)
     filters = F.normalize(torch.randn(directions, real.shape[1] * side**2, generator=rng), dim=1)

@@ -72,9 +72,7 @@ class Linear(nn.Module):
     def __init__(self, before: int, after: int, rate: float = 1.0, bias: float = 0.0):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(after, before) / rate)
-        self.bias = nn.Parameter(torch.full((after,), bias))  # begins as given at any rate
-        if rate != 1.0:
-            self.bias.data /= rate
+        self.bias = nn.Parameter(torch.full((after,), bias / rate))
         self.rate = rate
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -288,7 +286,10 @@ class Narrowing(nn.Module):
 
 
 class Judging(nn.Module):
-    """The last layers: (B, C, 4, 4) to logits (B,), of the class where there are classes."""
+    """The last layers: (B, C, 4, 4) to logits (B,), of the class where there are classes.
+
+    The class goes through one layer; the paper's code has a mapping net of eight more for it.
+    """
 
     def __init__(self, sizes: Sizes):
         super().__init__()
@@ -351,8 +352,8 @@ def mixed(one: torch.Tensor, other: torch.Tensor, first: torch.Tensor, count: in
 
 
 def layers_of(count: int, sides: Sequence[int]) -> dict[str, range]:
-    """The styles, of `count`, that decide pose and shape (coarse: up to 8 pixels), features (middle: up to 32), and
-    colours and texture (fine)."""
+    """The styles, of `count`, that decide pose and shape (coarse: of sides up to 8), features (middle: up to 32), and
+    colours and texture (fine).  Below 64 pixels the limits are lower, so that each has some."""
     ends = list(itertools.accumulate(1 if side == _FIRST else 2 for side in sides))
     coarse = max(end for end, side in zip(ends, sides, strict=True) if side <= max(_FIRST, min(8, sides[-1] // 4)))
     middle = max(end for end, side in zip(ends, sides, strict=True) if side <= max(_FIRST, min(32, sides[-1] // 2)))

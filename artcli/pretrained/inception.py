@@ -16,7 +16,7 @@ _LAYER = "2048"  # the pooled features
 
 
 class Inception:
-    """name: of the net, or of the file that it comes from."""
+    """Pictures of any size to features.  name: of the net, or of the file that it comes from."""
 
     def __init__(self, net: nn.Module, name: str, device: torch.device):
         self.net, self.name, self.device = net, name, device

@@ -194,8 +194,11 @@ class Generator(Protocol):
         """Why it cannot draw yet, as the end of a sentence, "" when it can; where it is missing, it can."""
         ...
 
-    def axis(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The direction (D,), of length 1, in which latents vary most after `number` others, and their deviation."""
+    def axis(self, number: int, labels: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The direction (D,), of length 1, in which latents vary most after `number` others, and their deviation.
+
+        labels: (1,), the class whose latents are meant.
+        """
         ...
 
     def mix(self, latents: torch.Tensor, others: torch.Tensor, part: str) -> torch.Tensor:

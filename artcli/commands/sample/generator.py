@@ -241,6 +241,11 @@ class Sampler:
         drawn = self.latents(range(count), truncation)
         return drawn.mean(0), drawn.std(0)
 
+    def axis(self, number: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """The direction (D,) in which latents vary most, the next one, and so on, and their deviation along it; None
+        where the model knows no directions."""
+        return self.model.axis(number, **self._class(1, "axis")) if hasattr(self.model, "axis") else None
+
     def _class(self, count: int, method: str) -> dict[str, torch.Tensor]:
         if self.told is None or not self.takes("labels", method):
             return {}

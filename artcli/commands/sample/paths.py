@@ -58,8 +58,8 @@ def sweep(sampler: Sampler, seeds: Sequence[int], dimension: int, truncation: fl
     """
     middle, deviation = sampler.moments(truncation)
     start = sampler.latents(seeds, truncation)
-    if hasattr(sampler.model, "axis"):
-        axis, spread = sampler.model.axis(dimension)
+    if (found := sampler.axis(dimension)) is not None:
+        axis, spread = found
         apart = DEVIATIONS * spread * (1.0 if truncation is None else truncation)
         return lambda position: start + (middle @ axis + apart * (2 * position - 1) - start @ axis)[:, None] * axis
 

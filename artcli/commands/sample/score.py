@@ -31,11 +31,12 @@ def count(session: "Session") -> int:
 
 def make(session: "Session") -> None:
     request, sampler = session.request, session.sampler
-    net = inception.load(str(request.options.inception or inception.NAME), session.device)
     record, data = session.recipe(), _data(session)
     rows = order.spread(np.arange(len(data.images)), len(request.seeds))
     if min(len(rows), len(request.seeds)) < LEAST:
-        raise UsageError(f"--score needs {LEAST} pictures or more of each kind: {len(rows)} real, {len(request.seeds)}")
+        counts = f"{len(rows)} real, {len(request.seeds)} generated"
+        raise UsageError(f"--score needs {LEAST} pictures or more of each kind, not {counts}")
+    net = inception.load(str(request.options.inception or inception.NAME), session.device)  # perhaps a download
     drawn = sampler.generate(request.seeds, session.cycled(len(request.seeds)), request.options.truncation)
     shown = session.watched(
         chain(drawn, (examples.picture(data, int(row)) for row in rows)), len(request.seeds) + len(rows)
@@ -59,14 +60,13 @@ def figures(drawn: torch.Tensor, real: torch.Tensor) -> dict[str, Any]:
 
 
 def _tell(session: "Session", facts: dict[str, Any]) -> None:
-    of = f"{counted(facts['generated'], 'picture')} beside {facts['real']} real ones"
     session.console.info(
         "sample: KID {kid:.5f}, FID {fid:.2f}, precision {precision:.3f}, recall {recall:.3f}".format(**facts)
         + f" by {facts['net']}"
     )
     if min(facts["generated"], facts["real"]) < USUAL:
         session.console.info(f"sample: below {USUAL} pictures the FID is too large; the KID is not")
-    session.done(of)
+    session.done(f"{counted(facts['generated'], 'picture')} beside {facts['real']} real ones")
 
 
 def _data(session: "Session") -> Any:
