@@ -70,7 +70,7 @@ def _take(path: Path) -> None:
 def _mark(path: Path) -> Path:
     real = Path(os.path.realpath(path))
     name = os.path.normcase(real.name).casefold()  # some disks do not tell A.png from a.png
-    return real.with_name(f".artgen-{hashlib.sha1(name.encode()).hexdigest()[:16]}.lock")
+    return real.with_name(f".artgen-{hashlib.sha1(os.fsencode(name)).hexdigest()[:16]}.lock")
 
 
 def _command() -> str:
