@@ -155,6 +155,7 @@ def test_names_tell_the_jobs_of_a_list_apart(folder, out, mark):
         ('verb = "dream"\nprompt = "a"\nseed = "4-2"', "--seed '4-2' has to go up"),
         ('verb = "dream"\nprompt = "a"\nlr = [1, 2]\nseed = "0-9999"', "stands for more than 10000 jobs"),
         ('verb = "dream"\nprompt = "a"\nout = "-"', "out = '-': the jobs of a batch read and write files"),
+        ('verb = "dream"\nprompt = "a"\ninit = "-"', "init = '-': the jobs of a batch read and write files"),
         ('verb = "dream"\nvariables = 3', "variables is a table"),
     ],
 )

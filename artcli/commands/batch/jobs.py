@@ -19,6 +19,7 @@ from artcli.media import files
 
 MOST = 10_000  # that one job can become
 _ONE_FILE = ("sample",)  # verbs whose seeds are pictures of one file
+_READ = ("inputs", "init", "reconstruct", "complete")  # what takes - for standard input
 _PLACES = ("out", "strokes_out")  # options in which a value has to be fit for a file's name
 # How a job is carried out, which does not make it another one.
 _HOW = ("force", "skip_existing", "device", "offline", "preview", "resume", "weights_dirs", "time_limit")
@@ -138,7 +139,7 @@ def _filled(verb: str, chosen: Mapping[str, Any], known: Mapping[str, Any]) -> d
     names = {name.strip("{}"): value for name, value in chosen.items()}
     options = {name: value for name, value in chosen.items() if not name.startswith("{")}
     filled = {name: _fill(value, names, place=name in _PLACES) for name, value in options.items()}
-    for name in (*_PLACES, "inputs"):
+    for name in (*_PLACES, *_READ):
         if "-" in _listed(filled.get(name)):
             raise UsageError(f"{name} = '-': the jobs of a batch read and write files")
     said = {**known, **filled}
