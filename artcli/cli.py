@@ -40,6 +40,8 @@ class Group(TyperGroup):
             _fail(f"{error.format_message()} (see artgen --help)", 2)
 
     def invoke(self, ctx: Any) -> Any:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may hold bytes that are no text
         try:
             ctx.default_map = config.load(_settings(self))
             return super().invoke(ctx)

@@ -12,12 +12,12 @@ import pytest
 
 from artcli.commands.batch import jobs, sheet
 from artcli.commands.shared import call
-from artcli.errors import UsageError
+from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import record
 from artcli.media import strokes as stroke_files
 from artcli.media.brushes import Brush
 from artcli.media.strokes import Painting, Strokes
-from tests import test_cyclegan_run
+from tests import test_cyclegan_run, tiny
 from tests.conftest import EXECUTABLE, one_error_line, photograph, snapshot
 
 tiny_translator = test_cyclegan_run.tiny_translator
@@ -108,6 +108,24 @@ def test_a_dream_without_a_seed_has_one_that_stays(folder):
     assert [task.key for task in tasks(text)] == [first.key, second.key]
 
 
+def test_a_record_and_a_settings_file_have_their_own_seed(folder):
+    text = '[[jobs]]\nverb = "dream"\n'
+    assert "seed" not in tasks(f'{text}from = "a.png"')[0].values
+    assert "seed" not in tasks(f'{text}prompt = "a"', {"dream": {"seed": "7"}})[0].values
+
+
+def test_the_same_job_twice(folder):
+    text = '[[jobs]]\nverb = "dream"\nprompt = ["a", "b", "a"]\n'
+    assert [task.problem[:26] for task in tasks(text)] == ["", "", "it is the same as job 1.1:"]
+
+
+def test_only_a_line_feed_ends_a_line_of_json(folder):
+    prompt = "two\u2028lines\x85in one"
+    Path("jobs.jsonl").write_text(json.dumps({"verb": "dream", "prompt": prompt}, ensure_ascii=False), "utf-8-sig")
+    (task,) = jobs.expand(sheet.read("jobs.jsonl"), {})
+    assert task.values["prompt"] == prompt
+
+
 @pytest.mark.parametrize(
     "out, mark",
     [
@@ -137,6 +155,7 @@ def test_names_tell_the_jobs_of_a_list_apart(folder, out, mark):
         ('verb = "dream"\nprompt = "a"\nseed = "4-2"', "--seed '4-2' has to go up"),
         ('verb = "dream"\nprompt = "a"\nlr = [1, 2]\nseed = "0-9999"', "stands for more than 10000 jobs"),
         ('verb = "dream"\nprompt = "a"\nout = "-"', "out = '-': the jobs of a batch read and write files"),
+        ('verb = "dream"\nprompt = "a"\ninit = "-"', "init = '-': the jobs of a batch read and write files"),
         ('verb = "dream"\nvariables = 3', "variables is a table"),
     ],
 )
@@ -312,6 +331,96 @@ def test_a_result_that_is_gone_or_of_another_recipe(invoke, strokes, tiny_painte
     assert invoke("batch", file, "--force").exit_code == 0 and Path("a.png").read_bytes() == whole
 
 
+def test_of_a_job_that_failed_in_part_the_rest_is_done(invoke, strokes):
+    Path("other.json").write_text("{}")
+    file = written({"verb": "paint", "inputs": ["strokes.json", "other.json"], "out": "made/"})
+    assert invoke("batch", file).exit_code == 1
+    (first,) = [path.stat().st_mtime_ns for path in Path("made").iterdir()]
+    Path("other.json").write_bytes(strokes.read_bytes())
+    result = invoke("batch", file)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in Path("made").iterdir()) == ["other-painted.png", "strokes-painted.png"]
+    assert Path("made/strokes-painted.png").stat().st_mtime_ns == first
+
+
+def test_no_job_replaces_the_result_of_another(invoke, strokes):
+    file = written(*paints(1), *paints(1, svg=True))
+    for more in ((), ("--force",), ("--dry-run",), ()):
+        result = invoke("batch", file, *more)
+        assert result.exit_code == 1 and not Path("p0.svg").exists()
+        assert "error: job 2: p0.png is the result of job 1: give each an out of its own" in result.stderr
+    assert invoke("batch", written(*paints(1), *paints(1, svg=True, force=True))).exit_code == 0
+
+
+def test_a_half_picture_that_somebody_has_changed_is_left_alone(invoke, strokes, monkeypatch):
+    def half(request, console):
+        Path("p0.png").write_bytes(b"half")
+        console.result(["p0.png"], finished=False)
+        raise Interrupted("stopped")
+
+    real = call.carry_out
+    monkeypatch.setattr(call, "carry_out", half)
+    file = written(*paints(1))
+    assert invoke("batch", file).exit_code == 130
+    monkeypatch.setattr(call, "carry_out", real)
+    Path("p0.png").write_bytes(b"made whole by hand")
+    result = invoke("batch", file)
+    assert result.exit_code == 1 and "error: job 1: p0.png exists" in result.stderr
+    assert Path("p0.png").read_bytes() == b"made whole by hand"
+    Path("p0.png").write_bytes(b"half")
+    assert invoke("batch", file).exit_code == 0 and Path("p0.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_what_stopped_goes_on_after_a_failure_in_between(invoke, strokes, monkeypatch):
+    def failing(error):
+        def carry_out(request, console):
+            raise error
+
+        return carry_out
+
+    file, real = written(*paints(1)), call.carry_out
+    for error in (Interrupted("by the user"), ArtgenError("the disk is full")):
+        monkeypatch.setattr(call, "carry_out", failing(error))
+        assert invoke("batch", file).exit_code == error.exit_code
+    seen = []
+    monkeypatch.setattr(call, "carry_out", lambda request, console: seen.append(request) or real(request, console))
+    assert invoke("batch", file).exit_code == 0 and seen[0].options.skip_existing
+
+
+def test_names_that_are_no_text(invoke, strokes):
+    """A file's name may hold any bytes, and a sign that ends lines elsewhere."""
+    for name in (os.fsdecode(b"caf\xe9.json"), "two\u2028lines.json"):
+        Path(name).write_bytes(strokes.read_bytes())
+        file = written({"verb": "paint", "inputs": name, "out": "made/"})
+        for told in ("1 done", "1 of 1 are done already"):
+            result = invoke("batch", file, "--json")
+            assert result.exit_code == 0 and told in result.stderr, result.stderr
+
+
+def test_a_log_that_is_none(invoke, strokes):
+    file, before = written(*paints(1)), strokes.read_bytes()
+    result = invoke("batch", file, "--log", "strokes.json")
+    assert result.exit_code == 2 and strokes.read_bytes() == before
+    assert one_error_line(result.stderr) == "strokes.json is not the log of a batch: give --log another name"
+
+
+def test_a_training_with_a_time_limit_of_its_own_goes_on(invoke, folder, monkeypatch):
+    from artcli.training.clock import Clock
+
+    tiny.write_pictures(Path("photos"))
+    job = {
+        "verb": "train", "model": "autoencoder", "data": "photos", "out": "run", "steps": 2,
+        "settings": tiny.flags("autoencoder")[1::2],
+    }  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr(Clock, "last_step", lambda *_, **__: True)
+        first = invoke("batch", written({**job, "time_limit": "1h"}))
+        assert first.exit_code == 0 and "0 done, 1 left" in first.stderr.splitlines()[-1], first.stderr
+    again = invoke("batch", written(job))
+    assert again.exit_code == 0 and "going on at step 1" in again.stderr, again.stderr
+    assert "1 of 1 are done already" in invoke("batch", written(job)).stderr
+
+
 def test_a_dream_goes_on_where_it_stopped(invoke, folder, tiny_clip):
     job = {
         "verb": "dream", "prompt": "red car", "seed": 1, "clip": str(tiny_clip), "drawer": "fft", "size": 32,
@@ -358,7 +467,7 @@ def test_an_error_that_nobody_expects_stops_one_job(invoke, strokes, monkeypatch
 
     monkeypatch.setattr(call, "carry_out", odd)
     result = invoke("batch", written(*paints(2)))
-    assert result.exit_code == 1 and Path("p1.png").exists()
+    assert result.exit_code == 1 and Path("p1.png").exists() and "Traceback" in result.stderr
     assert "error: job 1: unexpected ZeroDivisionError: of course" in result.stderr
 
 
@@ -382,10 +491,10 @@ def test_lines_from_standard_input(invoke, strokes):
 
 
 def test_a_dry_run_writes_nothing(invoke, strokes):
-    file = written(*paints(2, out="made/"))
+    file = written(*paints(1, out="made/"), *paints(1, out="drawn/"))
     before = snapshot(Path())
     result = invoke("batch", file, "--dry-run")
-    assert result.exit_code == 0 and result.stdout.splitlines() == ["made/strokes-painted.png"] * 2
+    assert result.exit_code == 0 and result.stdout == "made/strokes-painted.png\ndrawn/strokes-painted.png\n"
     assert snapshot(Path()) == before
 
 

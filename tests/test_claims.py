@@ -100,8 +100,13 @@ def test_whether_a_mark_counts(released, told, age, held):
 
 def test_what_exists_already_is_not_taken(other, released):
     photograph(released / "a.png")
-    other("a.png")
+    first = other("a.png")
     claims.take([Path("a.png"), Path("b.png")], force=False, skip_existing=True)
+    assert claims._mark(Path("a.png")).exists()
+    first.kill()
+    first.wait()
+    claims.take([Path("a.png")], force=False, skip_existing=True)
+    assert not claims._mark(Path("a.png")).exists(), "nobody else will remove it"
 
 
 def test_only_the_first_of_several_processes_takes(other, released, monkeypatch):

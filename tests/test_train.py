@@ -107,7 +107,7 @@ def test_the_same_line_gives_the_same_weights(invoke, folder, data, whole):
 
 def test_json(invoke, folder, data):
     result = invoke(*line(data, "-q", "--json"))
-    assert json.loads(result.stdout) == {"paths": ["run/weights.safetensors"], "steps": 6}
+    assert json.loads(result.stdout) == {"paths": ["run/weights.safetensors"], "steps": 6, "finished": True}
 
 
 def test_a_dry_run_writes_nothing(invoke, folder, data):

@@ -35,7 +35,11 @@ def take(paths: Iterable[Path | files.Stdio], *, force: bool, skip_existing: boo
     if os.environ.get("RANK", "0") != "0":  # of several processes of one run the first takes the names for all
         return
     for path in wanted:
-        if isinstance(path, Path) and str(path) != "-" and not (skip_existing and path.exists()):
+        if not isinstance(path, Path) or str(path) == "-":
+            continue
+        if skip_existing and path.exists():
+            _clear(path)
+        else:
             _take(path)
     files.check_outputs(wanted, force=force, skip_existing=skip_existing)  # a run may have ended in between
 
@@ -44,6 +48,13 @@ def release() -> None:
     """Give back all that this process has taken."""
     while _held:
         files.discard(_held.pop())
+
+
+def _clear(path: Path) -> None:
+    """Remove what a run that was killed behind its last write has left beside a result."""
+    mark = _mark(path)
+    if mark not in _held and mark.exists() and _owner(mark) is None:
+        files.discard(mark)
 
 
 def _take(path: Path) -> None:
@@ -70,7 +81,7 @@ def _take(path: Path) -> None:
 def _mark(path: Path) -> Path:
     real = Path(os.path.realpath(path))
     name = os.path.normcase(real.name).casefold()  # some disks do not tell A.png from a.png
-    return real.with_name(f".artgen-{hashlib.sha1(name.encode()).hexdigest()[:16]}.lock")
+    return real.with_name(f".artgen-{hashlib.sha1(os.fsencode(name)).hexdigest()[:16]}.lock")
 
 
 def _command() -> str:

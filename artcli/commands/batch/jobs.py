@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from artcli.media import files
 
 MOST = 10_000  # that one job can become
 _ONE_FILE = ("sample",)  # verbs whose seeds are pictures of one file
+_READ = ("inputs", "init", "reconstruct", "complete")  # what takes - for standard input
 _PLACES = ("out", "strokes_out")  # options in which a value has to be fit for a file's name
 # How a job is carried out, which does not make it another one.
 _HOW = ("force", "skip_existing", "device", "offline", "preview", "resume", "weights_dirs", "time_limit")
@@ -64,7 +65,18 @@ def expand(found: Sheet, settings: Mapping[str, Mapping[str, Any]]) -> list[Task
             tasks += _tasks(str(number), job, found, settings)
         except UsageError as error:
             tasks.append(Task(str(number), problem=str(error)))
-    return tasks
+    return _each_once(tasks)
+
+
+def _each_once(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks, one that stands twice with that as its problem: both would write the same files."""
+    first: dict[str, str] = {}
+    return [
+        task
+        if task.problem or (before := first.setdefault(task.key, task.number)) == task.number
+        else replace(task, problem=f"it is the same as job {before}: leave one of them out, or change its seed and out")
+        for task in tasks
+    ]
 
 
 def _tasks(number: str, job: Mapping[str, Any], found: Sheet, settings: Mapping[str, Mapping[str, Any]]) -> list[Task]:
@@ -127,11 +139,12 @@ def _filled(verb: str, chosen: Mapping[str, Any], known: Mapping[str, Any]) -> d
     names = {name.strip("{}"): value for name, value in chosen.items()}
     options = {name: value for name, value in chosen.items() if not name.startswith("{")}
     filled = {name: _fill(value, names, place=name in _PLACES) for name, value in options.items()}
-    for name in (*_PLACES, "inputs"):
+    for name in (*_PLACES, *_READ):
         if "-" in _listed(filled.get(name)):
             raise UsageError(f"{name} = '-': the jobs of a batch read and write files")
-    wanted = "seed" in sheet.parameters(verb) and "seed" not in filled
-    if wanted and call.request_of(verb).draws_a_seed({**known, **filled}):
+    said = {**known, **filled}
+    wanted = "seed" in sheet.parameters(verb) and "seed" not in said and "from_file" not in said  # which has its own
+    if wanted and call.request_of(verb).draws_a_seed(said):
         filled["seed"] = str(int(_hash([verb, filled])[:8], 16) % texts.MAX_SEED)  # so that it can be gone on with
     return filled
 

@@ -22,15 +22,17 @@ class Journal:
         self._last: dict[str, Mapping[str, Any]] = {}
         if path is not None and path.exists():
             try:
-                lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+                text = path.read_bytes().decode("utf-8", "surrogateescape")  # names of files may be no text
             except OSError as error:
                 raise UsageError(f"{path} cannot be read: {files.reason(error)}") from error
-            self._last = {entry["key"]: entry for entry in _entries(lines)}
+            self._last = {entry["key"]: entry for entry in _entries(text.split("\n"))}
+            if text.strip() and not self._last and not text.startswith("\n{"):
+                raise UsageError(f"{path} is not the log of a batch: give --log another name")
 
     def last(self, key: str) -> Mapping[str, Any] | None:
-        """What was noted of a job the last time, None for nothing that counts: one that failed begins anew."""
+        """What was noted of a job the last time, None for nothing to go on from: one that failed without a result."""
         found = self._last.get(key)
-        return None if found is None or found["state"] == "failed" else found
+        return None if found is None or (found["state"] == "failed" and not found.get("goes_on")) else found
 
     def note(self, key: str, number: str, state: State, **facts: Any) -> None:
         """Raises UsageError: it cannot be written."""
@@ -40,7 +42,7 @@ class Journal:
         try:
             # With a line's end in front: what a killed process wrote last may lack its own.
             with self.path.open("ab", buffering=0) as file:
-                file.write(f"\n{line}\n".encode())
+                file.write(f"\n{line}\n".encode("utf-8", "surrogateescape"))
         except OSError as error:
             raise UsageError(
                 f"{self.path} cannot be written: {files.reason(error)}; --log FILE puts it elsewhere"

@@ -1,9 +1,11 @@
 """Do the jobs of a batch that are left, one after another."""
 
 import _thread
+import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +50,7 @@ class JobConsole(Console):
         self.task = task
         self.written: list[Path] = []
         self.unfinished: list[Path] = []
+        self.stopped = False  # before its end
 
     def warn(self, message: str) -> None:
         super().warn(f"job {self.task.number}: {message}")
@@ -58,6 +61,7 @@ class JobConsole(Console):
     def result(self, paths: Sequence[Path | str], **facts: Any) -> None:
         self.written += map(Path, paths)
         if facts.get("finished") is False:
+            self.stopped = True
             self.unfinished += map(Path, paths)
         super().result(paths, job=self.task.number, verb=self.task.verb, **facts)
 
@@ -92,6 +96,7 @@ class Batch:
     def __init__(self, asked: "Options", kept: Journal, console: Console):
         self.asked, self.kept, self.console = asked, kept, console
         self.jobs = JobConsole(asked)
+        self.makers: dict[str, str] = {}  # of the results so far: the numbers of their jobs
         self.done, self.skipped = 0, 0
         self.failed: list[str] = []
 
@@ -128,7 +133,10 @@ class Batch:
 
     def _is_done(self, task: Task) -> bool:
         last = None if self.asked.force else self.kept.last(task.key)
-        return last is not None and last["state"] == "done" and all(now for _, now in journal.same(last["outputs"]))
+        if last is None or last["state"] != "done" or not all(now for _, now in journal.same(last["outputs"])):
+            return False
+        self._remember(task, last["outputs"])
+        return True
 
     # one job --------------------------------------------------------------------------------------------------------
 
@@ -139,11 +147,13 @@ class Batch:
         try:
             self._carry_out(task)
         except (Interrupted, KeyboardInterrupt):
-            self._note(task, "stopped", unfinished=[str(path) for path in self.jobs.unfinished])
+            self._note(task, "stopped", unfinished=journal.outputs(self.jobs.unfinished))
             raise
         except ArtgenError as error:
             self._fail(task, str(error))
         except Exception as error:  # a bug, or memory that is not enough: other jobs may do without
+            if not device.is_out_of_memory(error):
+                traceback.print_exc()
             line = " ".join(str(error).split()) or "without a word"
             self._fail(task, f"unexpected {type(error).__name__}: {line}")
         finally:
@@ -151,14 +161,28 @@ class Batch:
 
     def _carry_out(self, task: Task) -> None:
         request = self._request(task)
+        self._check_places(task, request)
         self._note(task, "begun")
         call.carry_out(request, self.jobs)
-        if self.jobs.unfinished:
-            self._note(task, "stopped", unfinished=[str(path) for path in self.jobs.unfinished])
+        if self.jobs.stopped:
+            self._note(task, "stopped", unfinished=journal.outputs(self.jobs.unfinished))
             return
         written = dict.fromkeys([*request.known_outputs, *self.jobs.written])
+        self._remember(task, written)
         self._note(task, "done", outputs={} if self.asked.dry_run else journal.outputs(written))
         self.done += 1
+
+    def _check_places(self, task: Task, request: Any) -> None:
+        """Raises UsageError: a result would replace another job's, which only the job itself may ask for."""
+        said = {**task.defaults, **task.values}
+        if said.get("force", False) or said.get("skip_existing", False):
+            return
+        for path in request.known_outputs:
+            if (other := self.makers.get(os.path.realpath(path), task.number)) != task.number:
+                raise UsageError(f"{path} is the result of job {other}: give each an out of its own")
+
+    def _remember(self, task: Task, written: Iterable[Path | str]) -> None:
+        self.makers |= {os.path.realpath(path): task.number for path in written}
 
     def _request(self, task: Task) -> Any:
         """What to do of a job: all, or what is left of it.  Raises UsageError for what cannot work."""
@@ -166,24 +190,30 @@ class Batch:
         values = dict(task.values)
         if task.mark:
             values["out"] = _marked(task, kind.from_values(values, task.defaults), dry=self.asked.dry_run)
-        anew = self.asked.force or {**task.defaults, **values}.get("force", False)
-        last = None if anew else self.kept.last(task.key)
+        replaces = {**task.defaults, **values}.get("force", False)
+        last = None if self.asked.force else self.kept.last(task.key)
         if self.asked.dry_run:
             values["dry_run"] = True
         elif self.asked.force and "force" in known:
             values["force"] = True
         elif last is not None and self._are_ours(last):
-            if "skip_existing" in known:
+            if "skip_existing" in known and not replaces:
                 values["skip_existing"] = True
             if kind.from_values(values, task.defaults).waits:
                 values["resume"] = True
         return kind.from_values(values, task.defaults)
 
     def _are_ours(self, last: Mapping[str, Any]) -> bool:
-        """Whether what lies at the names of a job that was begun is its own; half a picture is put out of the way."""
-        for name in last.get("unfinished", ()):
-            if not Path(f"{name}.resume").is_dir():
-                files.discard(Path(name))
+        """Whether what lies at the names of a job that was begun is its own; half a picture is put out of the way.
+
+        One that has changed since is somebody's work.
+        """
+        told = last.get("unfinished", {}).items()
+        half = {Path(name): size for name, (size, _) in told if not Path(f"{name}.resume").is_dir()}
+        there = [path for path in half if path.is_file()]
+        if any(path.stat().st_size != half[path] for path in there):
+            return False
+        files.discard(*there)
         return all(now is not False for _, now in journal.same(last.get("outputs", {})))
 
     def _note(self, task: Task, state: journal.State, **facts: Any) -> None:
@@ -191,6 +221,8 @@ class Batch:
             self.kept.note(task.key, task.number, state, **facts)
 
     def _fail(self, task: Task, problem: str) -> None:
+        half = journal.outputs(self.jobs.unfinished)
+        whole = {name: told for name, told in journal.outputs(self.jobs.written).items() if name not in half}
         self.jobs.begin(task)
         self.failed.append(task.number)
         line = " ".join(problem.split())
@@ -198,7 +230,9 @@ class Batch:
         if self.asked.as_json:
             self.jobs.result([], error=line)
         if not task.problem:
-            self._note(task, "failed")
+            before = self.kept.last(task.key) or {}
+            whole, half = {**before.get("outputs", {}), **whole}, {**before.get("unfinished", {}), **half}
+            self._note(task, "failed", outputs=whole, unfinished=half, goes_on=bool(before or whole or half))
 
     # at the end -----------------------------------------------------------------------------------------------------
 

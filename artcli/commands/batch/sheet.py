@@ -59,7 +59,7 @@ def _of_toml(file: str) -> Sheet:
 
 def _of_lines(file: str) -> Sheet:
     made = Sheet()
-    for number, line in enumerate(_text(file).splitlines(), 1):
+    for number, line in enumerate(_text(file).split("\n"), 1):  # other ends of lines may stand in a text
         if not line.strip():
             continue
         try:
@@ -77,7 +77,7 @@ def _of_lines(file: str) -> Sheet:
 def _text(file: str) -> str:
     try:
         found = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return found.decode("utf-8")
+        return found.decode("utf-8-sig")  # some editors put a mark in front
     except FileNotFoundError:
         raise files.missing(Path(file)) from None
     except UnicodeDecodeError as error:

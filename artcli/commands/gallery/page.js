@@ -212,6 +212,7 @@ addEventListener("keydown", (event) => {
   const typing = event.target.matches("input, select");
   if (event.key === "/" && !typing) {
     event.preventDefault();
+    words.focus();
     words.select();
   } else if (event.key.toLowerCase() === "c" && !typing && shown.length && grid.contains(document.activeElement)) {
     choose(shown[current]);
@@ -240,8 +241,8 @@ at("all").addEventListener("click", () => {
 // --- one picture ------------------------------------------------------------------------------------------------------
 
 function stage(item) {
-  const bad = make("p", { hidden: true }, "This browser cannot show the file here; open it with the link beside it.");
   if (item.kind === "film") {
+    const bad = make("p", { hidden: true }, "This browser cannot show the file here; open it with the link beside it.");
     const film = make("video", { controls: true, loop: true, playsinline: true, poster: thumb(item) ?? null, "aria-label": item.alt });
     film.addEventListener("error", () => { bad.hidden = false; });
     film.src = item.href;
@@ -250,7 +251,7 @@ function stage(item) {
   }
   const image = picture(item);
   sharpen(image, item);
-  return [image, bad];
+  return [image];
 }
 
 function table(rows) {

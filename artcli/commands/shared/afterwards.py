@@ -66,7 +66,7 @@ class Styling:
 
 @dataclass(frozen=True)
 class Brushwork:
-    """A picture is painted stroke by stroke.  paintings: of the pictures so far, the last one behind the others."""
+    """A picture is painted stroke by stroke.  paintings: that of the last picture, if there was one."""
 
     painter: "Painter"
     weights: Mapping[str, str]

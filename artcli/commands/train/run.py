@@ -229,7 +229,7 @@ class Session:
         if self.onnx and parallel.rank() == 0:
             for path, apart in to_onnx.export(self.run):
                 self.console.info(f"train: wrote {path.relative_to(self.run)}, within {apart:.1g} of torch")
-        self.console.result(self._outputs(), steps=self.trainer.step)
+        self.console.result(self._outputs(), steps=self.trainer.step, finished=True)
 
     def _outputs(self) -> list[Path]:
         """The weights, and the folder that another program reads where the model has one."""
@@ -276,6 +276,7 @@ class Session:
 
     def _stop(self, step: int, total: int, stop: Stop) -> None:
         self.save()
+        self.console.result([], steps=step, finished=False)
         note = f"stopped at step {step} of {total} and saved; the same command goes on"
         if stop.requested:
             raise Interrupted(note)
