@@ -437,19 +437,25 @@ def test_a_dream_goes_on_where_it_stopped(invoke, folder, tiny_clip):
     assert Path("a.png").read_bytes() == Path("whole.png").read_bytes()
 
 
-def test_the_time_limit_stops_the_job_in_work(invoke, strokes, monkeypatch):
+@pytest.mark.parametrize("deaf", [False, True], ids=["", "in the background of a shell"])
+def test_the_time_limit_stops_the_job_in_work(invoke, strokes, monkeypatch, deaf):
     real, seen = call.carry_out, []
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if deaf else signal.default_int_handler)
 
     def slow(request, console):
         seen.append(request)
         if len(seen) == 2:
-            while True:
+            for _ in range(3000):
                 time.sleep(0.01)
         real(request, console)
 
     monkeypatch.setattr(call, "carry_out", slow)
     file = written(*paints(3))
-    result = invoke("batch", file, "--time-limit", "0.5s")
+    try:
+        result = invoke("batch", file, "--time-limit", "0.5s")
+        assert signal.getsignal(signal.SIGINT) == (signal.SIG_IGN if deaf else signal.default_int_handler)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 0, result.stderr
     assert "the time limit is reached; the same line goes on" in result.stderr
     assert "1 done, 2 left" in result.stderr.splitlines()[-1] and len(seen) == 2

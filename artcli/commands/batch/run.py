@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import signal
 import threading
 import time
 import traceback
@@ -85,9 +86,23 @@ class Alarm:
         timer.daemon = True
         timer.start()
         try:
-            yield
+            with _interruptible():
+                yield
         finally:
             timer.cancel()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A shell has its background jobs ignore Ctrl-C; within the block they hear it, and with it an alarm."""
+    deaf = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if deaf:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if deaf:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Batch:
