@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import functools
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ import typer.testing
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell has what it starts in the background ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 EXECUTABLE = [sys.executable, "-m", "artcli"]
 settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])  # of a machine, not of a test
 settings.load_profile("busy")

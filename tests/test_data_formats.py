@@ -207,6 +207,12 @@ def test_a_pickle_cannot_change_what_reads_it():
     assert pickles.load(pickle.dumps({"a": b"bytes"}, 2), "x") == {"a": b"bytes"}
 
 
+def test_a_pickle_cannot_take_all_memory():
+    """The number of a value makes the reader lay out a table that long: 4 bytes of file ask for 34 GB."""
+    with pytest.raises(UsageError, match="it numbers a value 2147483647"):
+        pickles.load(b"\x80\x02}r\xff\xff\xff\x7f.", "x")
+
+
 @given(st.binary(max_size=60), st.integers(0, 40))
 @settings(max_examples=200, deadline=None)
 def test_no_bytes_end_in_anything_but_one_line(data, cut):

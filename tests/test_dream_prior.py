@@ -187,8 +187,9 @@ def test_a_film_takes_on_the_next_scene_s_sketch(model, clip, turned):
         )
 
     frames = film(words[1:])
-    _, later = begin.sketch(story, clip, settings, Prior(model, clip, words[0], HOW, words[1:]), 2, None)
-    goal = begin.enlarged(later[0], settings)
+    told, others = Prior(model, clip, words[0], HOW, words[1:]), rivals.embed(clip, story.embeddings())
+    shown, _ = begin.sketch(Story(story.scenes[:1]), clip, settings, told, 2, None)
+    goal = begin.enlarged(told.renewed(shown[-1], 2, others)[0], settings)
     away = [(f.image() - goal).abs().mean().item() for f in frames[HOW.steps + 1 :]]
     assert away[-1] < 0.5 * away[0]
     assert max(abs(a - away[0]) for a in away[:2]) < 0.05 * away[0]

@@ -206,7 +206,8 @@ def test_a_run_exports_when_it_ends_and_not_before(invoke, folder, data):
     stopped = invoke(*exporting(data, "--time-limit", "0.0001"))
     assert "stopped at step 1 of 2" in stopped.stderr and not Path("run/model").exists()
     ended = invoke(*exporting(data, "--json"))
-    assert json.loads(ended.stdout) == {"paths": ["run/weights.safetensors", "run/model"], "steps": 2}
+    paths = ["run/weights.safetensors", "run/model"]
+    assert json.loads(ended.stdout) == {"paths": paths, "steps": 2, "finished": True}
     assert {path.name for path in Path("run/model").iterdir()} == {"encoder.onnx", "decoder.onnx"}
 
 

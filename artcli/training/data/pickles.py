@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 from collections.abc import Callable
 from typing import Any
 
@@ -103,12 +104,20 @@ class _Reader(pickle.Unpickler):
 def load(data: bytes, name: str) -> dict[str, Any]:
     """The pickled dictionary with text keys; arrays are `Pixels`.  Raises UsageError: damaged, or something else."""
     try:
+        _check_numbers(data)
         content = _Reader(io.BytesIO(data), encoding="bytes").load()
         if not isinstance(content, dict):
             raise pickle.UnpicklingError(f"it holds a {type(content).__name__}")
         return {text(key): value for key, value in content.items()}
     except Exception as error:  # a damaged pickle raises anything: EOFError, KeyError, TypeError, ...
         raise UsageError(f"{name} is no batch of CIFAR-10 ({error}): download it again.") from error
+
+
+def _check_numbers(data: bytes) -> None:
+    """Raises UnpicklingError: it numbers a value higher than it can have values, for which memory would be taken."""
+    for code, number, _ in pickletools.genops(data):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > len(data):  # type: ignore[operator]
+            raise pickle.UnpicklingError(f"it numbers a value {number}")
 
 
 def text(value: object) -> str:
