@@ -36,6 +36,15 @@ def no_waiting_for_the_disk():
         yield
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """A running browser; skips where there is none."""
+    from tests import browser
+
+    with browser.started(tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty current folder, without settings of the user or of the machine."""

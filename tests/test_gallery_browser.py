@@ -7,7 +7,6 @@ import pytest
 import typer.testing
 
 from artcli.cli import app
-from tests import browser as browser_of
 from tests.conftest import photograph
 from tests.test_gallery import HOSTILE, film, record_of, still, thousand
 
@@ -40,12 +39,6 @@ def page(tmp_path_factory):
     for age, name in enumerate(order):
         os.utime(folder / name, (1000 - age, 1000 - age))
     return page_of(folder)
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory):
-    with browser_of.started(tmp_path_factory.mktemp("profile")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -5,19 +5,12 @@ import re
 import pytest
 
 from artcli.training import report
-from tests import browser as browser_of
 from tests.test_report import make_run
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     return report.write(make_run(tmp_path_factory.mktemp("browser") / "run", logs=400, grids=7))
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory):
-    with browser_of.started(tmp_path_factory.mktemp("profile")) as running:
-        yield running
 
 
 @pytest.fixture
