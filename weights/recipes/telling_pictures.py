@@ -19,6 +19,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from artcli.training.pictures import TEACHER
+
 CHOSEN = (
     "tiny-imagenet",
     "mini-imagenet",
@@ -103,6 +105,8 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     net = squeezenet(args.squeezenet).features
     for path in sorted(args.data.glob("*.npz")):
+        if path.name == TEACHER:  # speaks of all pictures, in their order
+            continue
         if path.stem not in CHOSEN:
             shutil.copy(path, args.out)
             continue

@@ -16,7 +16,7 @@ from artcli.models.clip.phrases import STYLES
 from artcli.nn import augment
 from artcli.training.colors import COLORS, dominant_color
 from artcli.training.contract import Batch
-from artcli.training.pictures import TEACHER, PictureSet, load_sets
+from artcli.training.pictures import TEACHER, TEXTS, PictureSet, load_sets
 from artcli.training.trainer import step_rng
 
 if TYPE_CHECKING:
@@ -160,10 +160,10 @@ def attribute_batch(images: torch.Tensor, allowed: torch.Tensor, rng: torch.Gene
 
 def load_texts(data: Path, tokenize, dims: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Token rows (N, L) as int32 and the teacher's targets (N, dims)."""
-    path = data / "texts.npz"
+    path = data / TEXTS
     if not path.is_file():
         raise UsageError(
-            f"{data} has no texts.npz: clip learns from texts and from packed sets of pictures with names; "
+            f"{data} has no {TEXTS}: clip learns from texts and from packed sets of pictures with names; "
             "weights/recipes/text_image_data.py in artgen's source collects both"
         )
     try:

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from artcli.training.pictures import is_set
+
 COLUMNS, ROWS = 50, 60
 WHEELS = ("open_clip_torch", "ftfy", "wcwidth", "platformdirs", "tomli_w")
 SECOND = {"tiny-imagenet", "scenes", "cifar-10", "food", "things", "mini-imagenet"}  # the others travel first
@@ -57,7 +59,7 @@ def main() -> None:
     for parcel in ("first", "second"):
         (args.parcels / parcel).mkdir(parents=True, exist_ok=True)
     for path in sorted(args.data.glob("*.npz")):
-        if path.stem != "texts":
+        if is_set(path):
             parcel = args.parcels / ("second" if path.stem in SECOND else "first")
             write_set(path, parcel, args.side, args.quality)
     first = args.parcels / "first"
