@@ -122,18 +122,42 @@ def test_a_photograph_is_drawn_anew_by_its_part(prior, clip):
 SETTINGS = Settings(48, 48, steps=5, cutouts=4, low_res=0)
 
 
+def counted(frames):
+    """Without the drafts, one by one: a picture is rendered when it is asked for."""
+    return (frame for frame in frames if not frame.draft)
+
+
+def drawn(*args):
+    """What `begin.sketching` returns."""
+    found = []
+
+    def whole():
+        found.append((yield from begin.sketching(*args)))
+
+    assert all(frame.draft for frame in whole())
+    return found[0]
+
+
 def frames(clip, prior, settings=SETTINGS, canvas=None, state=None):
     targets = steer.texts(clip, parse("a cat"))
-    return list(begin.begin(targets, clip, settings, seed=2, canvas=canvas, prior=prior, state=state))
+    return list(counted(begin.begin(targets, clip, settings, seed=2, canvas=canvas, prior=prior, state=state)))
 
 
 def test_the_sketch_comes_first_and_the_loop_goes_on_from_it(prior, clip):
     shown = frames(clip, prior())
     assert [f.step for f in shown] == list(range(1, 10)) and {f.total for f in shown} == {9}
     first, last = shown[HOW.steps - 1].image(), shown[-1].image()
-    other, _ = begin.sketch(steer.texts(clip, parse("a cat")), clip, SETTINGS, prior(), 7, None)
+    other, _ = drawn(steer.texts(clip, parse("a cat")), clip, SETTINGS, prior(), 7, None)
     other = begin.enlarged(other[-1], SETTINGS)
     assert (last - first).abs().mean() < 0.5 * (last - other).abs().mean()
+
+
+def test_a_candidate_is_shown_as_it_comes_about(prior, clip):
+    """A draft after every step of the solver, which counts as no step."""
+    found = list(begin.begin(steer.texts(clip, parse("a cat")), clip, SETTINGS, seed=2, prior=prior()))
+    drafts = found[: HOW.steps]
+    assert all(f.draft and f.step == 0 and f.image().shape == (3, 48, 48) for f in drafts)
+    assert not any(f.draft for f in found[HOW.steps :]) and not torch.equal(drafts[0].image(), drafts[-1].image())
 
 
 def test_a_later_scene_is_drawn_over_the_sketch_before_it(model, clip):
@@ -161,9 +185,9 @@ def test_every_scene_of_a_story_is_pulled_to_its_own_sketch(model, clip, turned)
     def told():
         return Prior(model, clip, words[0], HOW, words[1:])
 
-    first, later = begin.sketch(story, clip, settings, told(), 2, None)
+    first, later = drawn(story, clip, settings, told(), 2, None)
     one, two = (begin.enlarged(each, settings) for each in (first[-1], later[0]))
-    shown = [f.image() for f in begin.begin(story, clip, settings, seed=2, prior=told())]
+    shown = [f.image() for f in counted(begin.begin(story, clip, settings, seed=2, prior=told()))]
 
     def nearer_to_two(picture):
         return (picture - two).square().mean() < (picture - one).square().mean()
@@ -180,15 +204,12 @@ def test_a_film_takes_on_the_next_scene_s_sketch(model, clip, turned):
 
     def film(later, state=None):
         told = Prior(model, clip, words[0], HOW, later)
-        return list(
-            travel(
-                story if later else Story(story.scenes[:1]), clip, settings, camera, 8, seed=2, prior=told, state=state
-            )
-        )
+        scenes = story if later else Story(story.scenes[:1])
+        return list(counted(travel(scenes, clip, settings, camera, 8, seed=2, prior=told, state=state)))
 
     frames = film(words[1:])
     told, others = Prior(model, clip, words[0], HOW, words[1:]), rivals.embed(clip, story.embeddings())
-    shown, _ = begin.sketch(Story(story.scenes[:1]), clip, settings, told, 2, None)
+    shown, _ = drawn(Story(story.scenes[:1]), clip, settings, told, 2, None)
     goal = begin.enlarged(told.renewed(shown[-1], 2, others)[0], settings)
     away = [(f.image() - goal).abs().mean().item() for f in frames[HOW.steps + 1 :]]
     assert away[-1] < 0.5 * away[0]
@@ -203,20 +224,20 @@ def test_a_film_of_a_story_draws_the_first_sketch_once(model, clip, monkeypatch)
     story = Story([steer.texts(clip, each) for each in words])
     settings = Settings(48, 48, steps=2, cutouts=2, low_res=0, drawer="fft")
     told = Prior(model, clip, words[0], HOW, words[1:])
-    drawn, real = [], Prior.sketch
+    asked, real = [], Prior.candidates
 
-    def counted(self, seed, height, width, rivals, photo=None):
-        drawn.append((self, photo))
+    def told_of(self, seed, height, width, rivals, photo=None):
+        asked.append((self, photo))
         return real(self, seed, height, width, rivals, photo)
 
-    monkeypatch.setattr(Prior, "sketch", counted)
+    monkeypatch.setattr(Prior, "candidates", told_of)
     film = travel(story, clip, settings, Camera(zoom=1.0, steps=1), 2, seed=2, prior=told)
-    frames = [frame.image() for frame in film]
-    (one, nothing), (two, before) = drawn
+    frames = [frame.image() for frame in counted(film)]
+    (one, nothing), (two, before) = asked
     assert (one, nothing, two) == (told, None, told.later[0])
     assert torch.equal(begin.enlarged(before, settings), frames[HOW.steps - 1])
     alone = begin.begin(story.scenes[0], clip, settings, seed=2, prior=Prior(model, clip, words[0], HOW))
-    assert all(torch.equal(image, frame.image()) for image, frame in zip(frames, alone, strict=False))
+    assert all(torch.equal(image, frame.image()) for image, frame in zip(frames, counted(alone), strict=False))
 
 
 def test_the_pull_to_the_sketch_holds_the_picture(prior, clip):
@@ -230,7 +251,7 @@ def test_the_pull_to_the_sketch_holds_the_picture(prior, clip):
 @pytest.mark.parametrize("stopped", [2, 4, 6])
 def test_it_goes_on_at_the_same_bytes_wherever_it_stopped(prior, clip, stopped):
     whole = []
-    for frame in begin.begin(steer.texts(clip, parse("a cat")), clip, SETTINGS, seed=2, prior=prior()):
+    for frame in counted(begin.begin(steer.texts(clip, parse("a cat")), clip, SETTINGS, seed=2, prior=prior())):
         whole.append(frame)
         if frame.step == stopped:
             state = copy.deepcopy(frame.state())  # what a file would hold
@@ -271,6 +292,14 @@ def test_the_film_begins_with_the_sketch(dream, tiny_prior):
     dream("red car", "--seed", 1, "--out", "a.mp4")
     assert len(list(video.read_frames(Path("a.mp4"), 30.0))) >= Sketching().steps + 4
     assert str(tiny_prior) in record.read(Path("a.png"))["weights"]
+
+
+def test_the_first_preview_does_not_wait_for_the_sketch(dream, monkeypatch):
+    seen, drafts = [], loop._draft
+    monkeypatch.setattr(loop, "PREVIEW_EVERY", 0.0)
+    monkeypatch.setattr(loop, "_draft", lambda *how: seen.append(Path("a.preview.png").is_file()) or drafts(*how))
+    dream("red car", "--seed", 1, "--out", "a.png", "--preview")
+    assert len(seen) == Sketching().steps and not seen[0] and all(seen[1:])
 
 
 def test_a_seed_gives_the_same_bytes_and_the_record_runs_it_again(dream, invoke, folder):

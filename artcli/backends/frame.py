@@ -12,6 +12,7 @@ class Frame(NamedTuple):
 
     step: steps done, 1..total.  image: (3, H, W) in 0..1, detached, on any device; rendered when called, as not every
     step is shown.  metrics: numbers for people.  state: what `resume` of the backend needs to go on from here.
+    draft: only something to look at while the next step is in work; it counts as no step and is in no film.
     """
 
     step: int
@@ -19,3 +20,4 @@ class Frame(NamedTuple):
     image: "Callable[[], torch.Tensor]"
     metrics: Mapping[str, float]
     state: Callable[[], dict[str, Any]]
+    draft: bool = False

@@ -1,6 +1,6 @@
 """A dream from its first step: with a prior, the prior draws a sketch first, and the optimisation starts from it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -35,14 +35,15 @@ def begin(
 ) -> Iterator[Frame]:
     """As `dream`, but starting from a picture that the prior draws first; its solver's steps count too.
 
-    drawn: what `sketch` gives for the same arguments, where it is there already.
+    What the prior has so far comes as drafts.  drawn: what `sketching` returns for the same arguments, where it is
+    there already.
     """
     how: dict[str, Any] = {"seed": seed, "vqgan": vqgan}
     if prior is None:
         yield from dream(targets, clip, settings, canvas=canvas, state=state, **how)
         return
     ahead, done = prior.how.steps, 0 if state is None else state["step"]
-    sketches, later = drawn or sketch(targets, clip, settings, prior, seed, canvas)
+    sketches, later = drawn or (yield from sketching(targets, clip, settings, prior, seed, canvas, done))
     for step in range(done + 1, ahead + 1):
         shown = partial(_shown, sketches[step - 1], settings, canvas)
         yield Frame(step, ahead + settings.steps, shown, {}, partial(dict, step=step))
@@ -62,18 +63,27 @@ def after_sketch(settings: Settings, scenes: int = 1) -> Settings:
     return replace(settings, init_weight=settings.hold, init_decay=LEFT ** (scenes / settings.steps))
 
 
-def sketch(
+def sketching(
     targets: Sequence[Target] | Story,
     clip: Clip,
     settings: Settings,
     prior: Prior,
     seed: int,
     canvas: Canvas | None,
-) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """The first scene's sketch as it came about, and those of a story's later scenes, (3, h, w) each."""
+    done: int = 0,
+) -> Generator[Frame, None, tuple[list[torch.Tensor], list[torch.Tensor]]]:
+    """Yields drafts; returns the first scene's sketch as it came about, and those of later scenes, (3, h, w) each.
+
+    done: steps behind a run that goes on.
+    """
     story = targets if isinstance(targets, Story) else Story([targets])
     others = rivals.embed(clip, story.embeddings())
-    first = prior.sketch(seed, settings.height, settings.width, others, None if canvas is None else canvas.photo)
+    photo, total = None if canvas is None else canvas.photo, prior.how.steps + settings.steps
+    steps = []
+    for candidates in prior.candidates(seed, settings.height, settings.width, others, photo):
+        steps.append(candidates)
+        yield Frame(done, total, partial(_shown, candidates[0], settings, canvas), {}, dict, draft=True)
+    first = prior.best(steps, others)
     return first, prior.renewed(first[-1], seed, others) if len(story) > 1 else []
 
 

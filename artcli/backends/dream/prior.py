@@ -48,20 +48,31 @@ class Prior:
         self.targets = list(zip(clip.encode_text([p.text for p in what]), weights, strict=True))
         self.later = [Prior(model, clip, words, referee=referee) for words in later]
 
-    @torch.no_grad()
     def sketch(
         self, seed: int, height: int, width: int, rivals: torch.Tensor, photo: torch.Tensor | None = None
     ) -> list[torch.Tensor]:
-        """The best candidate as it came about, a picture (3, h, w) in 0..1 for every step of the solver.
+        """The best candidate as it came about, (3, h, w) in 0..1 for every step; arguments as `candidates`."""
+        return self.best(list(self.candidates(seed, height, width, rivals, photo)), rivals)
+
+    @torch.no_grad()
+    def candidates(
+        self, seed: int, height: int, width: int, rivals: torch.Tensor, photo: torch.Tensor | None = None
+    ) -> Iterator[torch.Tensor]:
+        """All candidates, (N, 3, h, w) in 0..1, after every step of the solver.
 
         height, width: of the finished picture, whose shape the sketch has.  rivals: unit embeddings (R, D) of what it
         could be instead.  photo: (3, H, W) in 0..1, drawn anew by the part `strength` (SDEdit, Meng et al., 2022).
         """
         size = self._size(height, width)
         noise = start_noise(self.model.net, [seed * SEEDS + n for n in range(self.how.candidates)], *size)
-        states = list(self._solve(noise, photo, self._lead(seed, rivals)))
-        best = int(self._scores(to_picture(states[-1].picture), rivals).argmax())
-        return [to_picture(state.picture[best]) for state in states]
+        for state in self._solve(noise, photo, self._lead(seed, rivals)):
+            yield to_picture(state.picture)
+
+    @torch.no_grad()
+    def best(self, steps: Sequence[torch.Tensor], rivals: torch.Tensor) -> list[torch.Tensor]:
+        """Of all candidates after every step, (N, 3, h, w) each, the one that the referee picks at the end."""
+        best = int(self._scores(steps[-1], rivals).argmax())
+        return [pictures[best] for pictures in steps]
 
     def renewed(self, sketch: torch.Tensor, seed: int, rivals: torch.Tensor) -> list[torch.Tensor]:
         """Sketches of the later scenes, each drawn over the one before it, (3, h, w); arguments as `sketch`."""

@@ -8,7 +8,7 @@ import torch
 
 from artcli.backends.dream import rivals
 from artcli.backends.dream.begin import begin as begin_dream
-from artcli.backends.dream.begin import enlarged, sketch
+from artcli.backends.dream.begin import enlarged, sketching
 from artcli.backends.dream.canvas import Canvas
 from artcli.backends.dream.optimise import dream
 from artcli.backends.dream.prior import Prior
@@ -45,7 +45,8 @@ def sequence(
     starts = state is None or "start" in state
     drawn = None
     if prior is not None and (starts or len(story) > 1):  # once: later scenes are drawn over the sketch that is shown
-        drawn = sketch(story.at(0.0), clip, settings, prior, seed, canvas)
+        done = 0 if state is None else state["step"]
+        drawn = yield from sketching(story.at(0.0), clip, settings, prior, seed, canvas, done)
     if starts:
         begun = None if state is None else state["start"]
         how: dict[str, Any] = {"seed": seed, "canvas": canvas, "vqgan": vqgan, "prior": prior, "state": begun}

@@ -334,8 +334,9 @@ class Studio(studio.Studio):
         trial = replace(self.settings, steps=3, low_part=part, width=width, height=height)
         how: dict[str, Any] = {"canvas": self.edit and self.edit.canvas.resized(width, height), "vqgan": self.vqgan}
         marks = [time.monotonic()]
-        for _ in begin(targets, self.clip, trial, prior=prior, **how):
-            marks.append(time.monotonic())
+        for frame in begin(targets, self.clip, trial, prior=prior, **how):
+            if not frame.draft:
+                marks.append(time.monotonic())
         return marks[-1] - marks[-2], marks[1] - marks[0]
 
 
@@ -344,7 +345,10 @@ run = Studio.run
 
 def _first_at_once(frames: "Iterator[Frame]", stop: "Stop") -> "Iterator[Frame]":
     """The frames; a signal before the first stops at once: a sketch, or codes of an init picture, come before it."""
-    with stop.at_once():
-        first = next(frames)
-    yield first
+    ahead = True
+    while ahead:
+        with stop.at_once():
+            frame = next(frames)
+        yield frame
+        ahead = frame.draft
     yield from frames

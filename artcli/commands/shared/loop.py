@@ -133,6 +133,9 @@ def follow(frames: "Iterator[Frame]", hooks: Hooks, stop: Stop) -> Outcome:
     with hooks.console.progress(hooks.label, hooks.total) as progress:
         for frame in frames:
             now = time.monotonic()
+            if frame.draft:
+                shown = _draft(frame, hooks, shown, now)
+                continue
             stopped = _why_stop(frame, hooks, stop, now)
             last = stopped is not None or frame.step == frame.total
             preview_due = hooks.preview is not None and now - shown >= PREVIEW_EVERY
@@ -147,6 +150,14 @@ def follow(frames: "Iterator[Frame]", hooks: Hooks, stop: Stop) -> Outcome:
             if last and pixels is not None:
                 return Outcome(pixels, frame.step, dict(frame.metrics), stopped)
     raise RuntimeError("the backend yielded no last frame")
+
+
+def _draft(frame: "Frame", hooks: Hooks, shown: float, now: float) -> float:
+    """Show a draft where a preview is due; returns the time of the last preview."""
+    if hooks.preview is None or now - shown < PREVIEW_EVERY:
+        return shown
+    hooks.preview(hooks.to_pixels(frame.image()))
+    return now
 
 
 def _why_stop(frame: "Frame", hooks: Hooks, stop: Stop, now: float) -> str | None:
