@@ -185,6 +185,8 @@ def test_a_new_image_tower_for_the_words_of_a_finished_model(trained):
 def test_no_text_steps_need_a_start():
     with pytest.raises(UsageError, match="text_steps 0 leaves the text tower untrained"):
         replace(TINY, text_steps=0)
+    with pytest.raises(UsageError, match="new_image needs a text tower"):
+        replace(TINY, new_image=True)
 
 
 @pytest.mark.parametrize(

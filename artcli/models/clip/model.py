@@ -68,6 +68,8 @@ class Config:
             raise UsageError(f"trunk '{self.trunk}' is no timm model.{did_you_mean(self.trunk, timm.list_models())}")
         if self.text_steps == 0 and not self.start:
             raise UsageError("text_steps 0 leaves the text tower untrained; give start=clip-mini or a model's folder")
+        if self.new_image and not self.start:
+            raise UsageError("new_image needs a text tower to learn for; give start=clip-mini or a model's folder")
         for name, value in vars(self).items():
             if not isinstance(value, (str, bool)) and not (
                 0 < value < math.inf or (value == 0 and name in _MAY_BE_ZERO)
