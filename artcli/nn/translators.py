@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from artcli.nn import initialise
+from artcli.nn.doubling import double
 from artcli.nn.precision import full
 
 KINDS = ("resnet", "unet")
@@ -318,7 +319,7 @@ class _Repeat(nn.Conv2d):
         super().__init__(before, after, 3, padding=1, groups=groups, bias=bias, padding_mode="reflect")
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return super().forward(F.interpolate(input, scale_factor=2.0, mode="nearest"))
+        return double(input, self)
 
 
 # --- U-Nets ----------------------------------------------------------------------------------------------------------

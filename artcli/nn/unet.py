@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from artcli.nn.doubling import double
+from artcli.nn.norms import group_norm, norm_swish
+
 GROUPS = 32
 HEAD = 64  # channels of an attention head
 FREQUENCIES = 128  # sines and cosines of the time, each
@@ -67,8 +70,8 @@ class UNet(nn.Module):
         for number in reversed(range(len(self.up))):
             for block in self.up[number]:  # type: ignore[attr-defined]
                 h = block(h + skips.pop(), features)
-            h = self.grow[number - 1](F.interpolate(h, scale_factor=2.0)) if number else h
-        return F.pixel_shuffle(self.last(F.silu(self.norm(h))), self.fold)
+            h = double(h, self.grow[number - 1]) if number else h  # type: ignore[arg-type]
+        return F.pixel_shuffle(self.last(norm_swish(self.norm, h)), self.fold)
 
 
 class Block(nn.Module):
@@ -84,9 +87,9 @@ class Block(nn.Module):
         self.attention = Attention(width) if attends else None
 
     def forward(self, x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        h = self.first(F.silu(self.norm(x)))
+        h = self.first(norm_swish(self.norm, x))
         scale, shift = self.modulate(features)[:, :, None, None].chunk(2, 1)
-        x = x + self.second(F.silu(torch.addcmul(shift, self.plain_norm(h), 1 + scale)))
+        x = x + self.second(F.silu(torch.addcmul(shift, group_norm(self.plain_norm, h), 1 + scale)))
         return x if self.attention is None else x + self.attention(x)
 
 
@@ -102,7 +105,7 @@ class Attention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, width, rows, columns = x.shape
-        places = self.norm(x).permute(0, 2, 3, 1).reshape(batch, rows * columns, width)
+        places = group_norm(self.norm, x).permute(0, 2, 3, 1).reshape(batch, rows * columns, width)
         asked = self.ask(places).view(batch, rows * columns, 3, self.heads, width // self.heads)
         query, key, value = asked.permute(2, 0, 3, 1, 4)
         # Written out: for a few dozen places the fused form's backward pass is several times slower on CPUs.

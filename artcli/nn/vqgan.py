@@ -13,6 +13,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from artcli.nn import strided
+from artcli.nn.doubling import double
+from artcli.nn.norms import norm_swish
 from artcli.nn.precision import full
 from artcli.nn.quantise import Codebook
 
@@ -59,8 +61,8 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, before, h, w) to (B, after, h, w)."""
-        inside = self.conv1(F.silu(self.norm1(x)))
-        inside = self.conv2(F.silu(self.norm2(inside)))
+        inside = self.conv1(norm_swish(self.norm1, x))
+        inside = self.conv2(norm_swish(self.norm2, inside))
         return (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x) + inside
 
 
@@ -101,7 +103,7 @@ class _Double(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return double(x, self.conv)
 
 
 class _Level(nn.Module):
@@ -156,7 +158,7 @@ class Encoder(nn.Module):
         x = self.conv_in(x)
         for stage in self.down:
             x = stage(x)
-        return self.conv_out(F.silu(self.norm_out(self.mid(x))))
+        return self.conv_out(norm_swish(self.norm_out, self.mid(x)))
 
 
 class Decoder(nn.Module):
@@ -186,7 +188,7 @@ class Decoder(nn.Module):
         x = self.mid(self.conv_in(x))
         for stage in reversed(self.up):
             x = checkpoint(stage, x, use_reentrant=False) if self.frugal and x.requires_grad else stage(x)
-        return self.conv_out(F.silu(self.norm_out(x)))
+        return self.conv_out(norm_swish(self.norm_out, x))
 
 
 class PlainEncoder(nn.Module):

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from artcli import network, weights
 from artcli.device import fast_dtype
 from artcli.errors import UsageError, WeightsError, did_you_mean
+from artcli.nn.folding import fold
 from artcli.uncompiled import uncompiled
 
 
@@ -42,6 +43,7 @@ class Clip:
     def __init__(self, model: Any, tokenizer: Any, device: torch.device, name: str, folder: Path | None = None):
         self.name, self.device, self.tokenizer, self.folder = name, device, tokenizer, folder
         self.model = model.eval().requires_grad_(False).to(device)
+        fold(self.model.visual)
         self.model.visual.to(memory_format=torch.channels_last)
         _sequence_first(self.model.visual)
         size = model.visual.image_size
