@@ -38,13 +38,13 @@ class Model(Adversarial):
 
     norm = "batch"  # of the discriminator
 
-    def __init__(self, config: Config, classes: int = 0):
-        super().__init__(config, classes)
+    def __init__(self, config: Config, classes: int = 0, facts: int = 0):
+        super().__init__(config, classes, facts)
         self.generator: nn.Module = generators.transposed(
-            config.latent + self.classes, config.width, config.channels, config.size
+            config.latent + self.told, config.width, config.channels, config.size
         )
         self.discriminator = Discriminator(
             config.channels, config.discriminator_width, config.size,
-            layers=generators.doublings(config.size), norm=self.norm, classes=self.classes,
+            layers=generators.doublings(config.size), norm=self.norm, classes=self.classes, facts=facts,
         )  # fmt: skip
         initialise.normal(self)

@@ -19,8 +19,8 @@ class Batch:
     """One process's part, or one micro-batch, of the pictures of a step.
 
     images: (B, C, H, W) in 0..1.  labels: (B,), all 0 where the data has no classes.  texts: a caption per picture, ""
-    for a picture without one; () where the data has no captions.  The rows are `first` to
-    `first + B` of the `whole` batch of all processes.
+    for a picture without one; () where the data has no captions.  facts: (B, F), what columns say of each picture, see
+    `columns`; None without any.  The rows are `first` to `first + B` of the `whole` batch of all processes.
     """
 
     images: torch.Tensor
@@ -29,6 +29,7 @@ class Batch:
     whole: int
     rng: torch.Generator
     texts: tuple[str, ...] = field(default=(), kw_only=True)
+    facts: torch.Tensor | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -2,14 +2,14 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from artcli.commands.sample import given
+from artcli.commands.sample import given, steer
 from artcli.commands.sample.request import ALL
 from artcli.commands.shared.finish import Chain
 from artcli.device import is_out_of_memory
@@ -63,6 +63,7 @@ class Sampler:
         self.preparation = given.preparation_of(loaded)
         self.drawn = (self.side, self.side)
         self.told: str | None = None
+        self.steering: dict[str, torch.Tensor] = {}  # facts (F,), by what they are of; "" for all pictures
         self.told_in_words = bool(getattr(loaded.config, "texts", 0)) and self.can("samples")
         self.prompts: Sequence[str] = ()
         self.at_once = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // self.side**2))
@@ -156,10 +157,24 @@ class Sampler:
         texts = [*self.prompts, *self.model.drawing.negative] if self.told_in_words else []
         return [note for text in dict.fromkeys(texts) for note in self.model.tower.clip.unheard(text)]
 
+    def steer(self, wanted: Mapping[str, Sequence[str]]) -> list[str]:
+        """What pictures are to be by columns and colours, see `steer`; warnings.  Raises UsageError: it knows none."""
+        if not wanted:
+            return []
+        known = self.loaded.spec.data.columns
+        if not known:
+            asked = ", ".join("--color" if name == steer.COLOR else f"--where {name}" for name in wanted)
+            raise UsageError(f"{self.title} was told nothing of its pictures but the class: leave {asked} out.")
+        found = steer.steering(known, wanted)
+        self.steering = {name: torch.tensor(inputs, device=self.device) for name, inputs in found.inputs.items()}
+        return found.warnings
+
     def class_names(self, wanted: Sequence[str]) -> list[str]:
         """The classes that `--class` names, each once.  Raises UsageError: unknown, or a model without classes."""
         if self.told_in_words and not wanted:
             return list(self.prompts)
+        if not wanted and "" not in self.steering:
+            return list(self.steering)
         known = self.loaded.classes if getattr(self.model, "classes", 0) else []
         if wanted and not known:
             raise UsageError(f"{self.title} was not trained to tell classes apart: leave --class out.")
@@ -201,10 +216,18 @@ class Sampler:
         if self.told_in_words:
             words = named or [self.prompts[place % len(self.prompts)] for place in range(count)]
             return lambda rows: {"prompts": [words[row] for row in rows]}
+        if named and named[0] in self.steering:
+            return lambda rows: {"facts": torch.stack([self.steering[named[row]] for row in rows])}
         labels = [self.loaded.classes.index(name) for name in named]
         if not labels:
-            return lambda rows: {}
-        return lambda rows: {"labels": torch.tensor([labels[row] for row in rows], device=self.device)}
+            return lambda rows: self._steered(len(rows))
+        return lambda rows: {
+            "labels": torch.tensor([labels[row] for row in rows], device=self.device), **self._steered(len(rows))
+        }  # fmt: skip
+
+    def _steered(self, count: int) -> dict[str, torch.Tensor]:
+        """The facts of all pictures, where there are such."""
+        return {"facts": self.steering[""].expand(count, -1)} if "" in self.steering else {}
 
     def latents(self, seeds: Sequence[int], truncation: float | None = None) -> torch.Tensor:
         """Random latents, (N, D); of a model that is told in words, with the prompts in turn."""
@@ -212,13 +235,13 @@ class Sampler:
         if self.told_in_words:
             cut["prompts"] = [self.prompts[place % len(self.prompts)] for place in range(len(seeds))]
         with torch.inference_mode():
-            return self.model.latents(list(seeds), **cut, **self._class(len(seeds), "latents"))
+            return self.model.latents(list(seeds), **cut, **self._of_each(len(seeds), "latents"))
 
     def decode(self, total: int, latents: Callable[[int], torch.Tensor]) -> Iterator[torch.Tensor]:
         """Pictures of `total` latents; latents(i) gives the i-th, (D,)."""
 
         def call(rows: list[int]) -> torch.Tensor:
-            return self.model.decode(torch.stack([latents(row) for row in rows]), **self._class(len(rows), "decode"))
+            return self.model.decode(torch.stack([latents(row) for row in rows]), **self._of_each(len(rows), "decode"))
 
         return self._in_batches(total, call)
 
@@ -226,7 +249,7 @@ class Sampler:
         """(N, C, H, W), float in 0..1 or uint8, to latents (N, D)."""
 
         def call(rows: list[int]) -> torch.Tensor:
-            return self.model.encode(self._input(pictures[rows]), **self._class(len(rows), "encode"))
+            return self.model.encode(self._input(pictures[rows]), **self._of_each(len(rows), "encode"))
 
         return torch.stack(list(self._in_batches(len(pictures), call)))
 
@@ -244,12 +267,14 @@ class Sampler:
     def axis(self, number: int) -> tuple[torch.Tensor, torch.Tensor] | None:
         """The direction (D,) in which latents vary most, the next one, and so on, and their deviation along it; None
         where the model knows no directions."""
-        return self.model.axis(number, **self._class(1, "axis")) if hasattr(self.model, "axis") else None
+        return self.model.axis(number, **self._of_each(1, "axis")) if hasattr(self.model, "axis") else None
 
-    def _class(self, count: int, method: str) -> dict[str, torch.Tensor]:
+    def _of_each(self, count: int, method: str) -> dict[str, torch.Tensor]:
+        """The class and the facts of all pictures, as far as the method takes them."""
+        of_all = self._steered(count) if self.takes("facts", method) else {}
         if self.told is None or not self.takes("labels", method):
-            return {}
-        return {"labels": torch.full((count,), self.loaded.classes.index(self.told), device=self.device)}
+            return of_all
+        return {"labels": torch.full((count,), self.loaded.classes.index(self.told), device=self.device), **of_all}
 
     def _input(self, pictures: torch.Tensor) -> torch.Tensor:
         pictures = pictures.to(self.device)

@@ -43,8 +43,11 @@ NOT_RANDOM = ("reconstruct", "between")  # without a seed the same line gives th
 # Where an option means something; elsewhere it would be ignored, and nobody would notice.
 _RANDOM = ("samples", "interpolate", "walk", "sweep", "mix", "neighbours", "compare", "rate", "score")
 _TOLD, _CODES = (*_RANDOM, "complete"), ("samples", "complete", "neighbours", "compare", "rate", "score")
+_STEERED = ("samples", "interpolate", "walk", "sweep", "mix", "neighbours", "rate", "score")
 _MEANT_FOR = {
     "classes": ("samples", "complete", "interpolate", "between", "walk", "sweep", "mix", "neighbours", "rate", "score"),
+    "where": _STEERED,
+    "color": _STEERED,
     "keep": ("complete",),
     "inception": ("score",),
     "temperature": _CODES,
@@ -129,7 +132,7 @@ def seeds(mode: str, asked: "Options") -> tuple[int, ...]:
     text, found = asked.seed, options.seeds(asked.seed)
     if text is not None and "-" in text:
         return _enough(mode, found)
-    number = asked.count or _stops(mode, asked.prompts) or _usual(mode, bool(asked.classes or asked.prompts))
+    number = asked.count or _stops(mode, asked.prompts) or _usual(mode, _in_rows(asked))
     first = min(found[0], options.MAX_SEED + 1 - number)
     if text is not None and first != found[0]:
         raise UsageError(f"--seed {text}: {number} seeds from there on would pass {options.MAX_SEED}, the largest")
@@ -139,6 +142,11 @@ def seeds(mode: str, asked: "Options") -> tuple[int, ...]:
 def _stops(mode: str, prompts: Sequence[str]) -> int | None:
     """Of a way from prompt to prompt: each of them once."""
     return len(prompts) if mode == "interpolate" and len(prompts) > 1 else None
+
+
+def _in_rows(asked: "Options") -> bool:
+    """Whether pictures are of something, with a row for each where there are several."""
+    return bool(asked.classes or asked.prompts or asked.color or asked.where)
 
 
 def _usual(mode: str, of_class: bool) -> int:

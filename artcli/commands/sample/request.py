@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple, Self
 import typer
 
 from artcli import device, weights
-from artcli.commands.sample import keeping, modes
+from artcli.commands.sample import keeping, modes, steer
 from artcli.commands.shared import complete, naming, options, recipe, request
 from artcli.commands.shared.common import Enlarging, Making
 from artcli.commands.shared.enlarge import AS_IS
@@ -47,6 +47,14 @@ class Options(Enlarging, Making):
     ] = ()
     prompts: Annotated[
         tuple[str, ...], typer.Option("--prompt", metavar="TEXT", help="Draw what this says (repeatable).")
+    ] = ()
+    where: Annotated[
+        tuple[str, ...],
+        typer.Option("--where", metavar="COLUMN=VALUE", help="Of a model that was told a table (repeatable)."),
+    ] = ()
+    color: Annotated[
+        tuple[str, ...],
+        typer.Option("--color", metavar="WORD", help="Of one trained with --by-color: blue (repeatable)."),
     ] = ()
     truncation: Annotated[
         float | None, Setting("Below 1: more usual, less varied pictures.", min=0, max=2, metavar="T")
@@ -162,7 +170,7 @@ class Request(request.Request[Options]):
     mode: a key of `modes.MODES`.  runs: the model's, and those it is compared with.  out: the file to write.
     seeds: consecutive; none where they decide nothing.
     separate: a file per picture, named after `out`.  size: (width, height) of every picture, None for the model's.
-    keep: what a completion starts from, None elsewhere.
+    keep: what a completion starts from, None elsewhere.  wanted: of columns and colours, see steer.read.
     pictures: to reconstruct or to complete.  between: to interpolate.
     options: as asked for, but for those that mean nothing in this mode.
     """
@@ -179,6 +187,7 @@ class Request(request.Request[Options]):
     pictures: tuple[Path | files.Stdio, ...]
     between: tuple[Path, ...]
     keep: keeping.Keep | None
+    wanted: dict[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, ctx: typer.Context, given: Options) -> Self:
@@ -204,12 +213,15 @@ class Request(request.Request[Options]):
             pictures=tuple(files.expand_inputs(given.complete if mode == "complete" else given.reconstruct)),
             between=_between(mode, given.between),
             keep=keeping.read(given.keep or keeping.USUAL) if mode == "complete" else None,
+            wanted=steer.read(asked.where, asked.color),
             options=asked,
             enlargement=AS_IS if film or asked.upscale is None else enlargement,
             recipe=None if given.no_metadata else _recorded(ctx),
             recorded_weights=given.recorded_weights(),
         )
         _check_runs(made.runs)
+        if made.varied and (made.classes or made.prompts):
+            raise UsageError("several values of --where or --color do not go with --class and --prompt: name one")
         if mode == "score":
             _check_score(asked)
         return made
@@ -231,8 +243,13 @@ class Request(request.Request[Options]):
 
     @property
     def named(self) -> tuple[str, ...]:
-        """What the pictures are of: classes, or prompts."""
-        return self.classes or self.prompts
+        """What the pictures are of: classes, prompts, or values of a column."""
+        return self.classes or self.prompts or self.varied
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The values of the column, or the colours, where there are several."""
+        return steer.varied(self.wanted)
 
     @property
     def seeds_text(self) -> str:

@@ -89,6 +89,8 @@ class Session:
         for note in unheard:
             console.warn(note)
         self.words = {"unheard": unheard} if unheard else {}  # for JSON
+        for line in self.sampler.steer(request.wanted):
+            console.warn(line)
         self.classes = self.sampler.class_names(request.classes)
         self._tell_class()
         self.weights = {str(run): s.loaded.fingerprint for run, s in zip(request.runs, self.samplers, strict=True)}
@@ -115,6 +117,8 @@ class Session:
         """Where pictures come from latents of a way, all of them are of one class."""
         if self.sampler.told_in_words or not self.classes or self.request.mode not in _OF_LATENTS:
             return
+        if self.request.varied:
+            raise UsageError(f"--{self.request.mode} takes one value of a column or a colour, not {len(self.classes)}")
         if len(self.classes) > 1:
             raise UsageError(f"--{self.request.mode} takes one --class, not {len(self.classes)}")
         ways = (("decode", "encode"),) if self.request.between else (("decode",), ("latents",))

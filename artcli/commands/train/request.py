@@ -84,6 +84,11 @@ class Options(Quiet):
     zoom: Annotated[float, Setting("Zoom in or out by up to this part.", min=0, max=0.5, panel=_DATA)] = 0.0
     rotate: Annotated[float, Setting("Turn by up to this, in degrees.", min=0, max=180, panel=_DATA)] = 0.0
     balanced: Annotated[bool, Setting("Draw every class equally often.", panel=_DATA)] = False
+    table: Annotated[
+        Path | None,
+        Setting("CSV or JSON lines about the pictures: GANs are told what it says.", metavar="FILE", panel=_DATA),
+    ] = None
+    by_color: Annotated[bool, Setting("GANs are told the colours of each picture.", panel=_DATA)] = False
 
     time_limit: options.TimeLimit = None
     device: options.Device = "auto"
@@ -157,6 +162,8 @@ class Request:
         for folder in made.folders:
             if not folder.exists():
                 raise UsageError(f"there is no folder {folder} to train on")
+        if asked.table is not None and not _table(asked.table, asked.data).is_file():
+            raise UsageError(f"there is no table {asked.table}, nor in {asked.data}: CSV or JSON lines")
         return made
 
     @property
@@ -190,11 +197,18 @@ class Request:
                 val_fraction=DataSpec.val_fraction if asked.val_fraction is None else asked.val_fraction,
                 held_out=asked.val_fraction,
                 balanced=asked.balanced,
+                table=None if asked.table is None else str(_table(asked.table, asked.data).resolve()),
+                by_color=asked.by_color,
                 preparation=dict(self.preparation),
                 augmentation={"flip": asked.flip, "zoom": asked.zoom, "rotation": asked.rotate},
             ),
             trainer=asked.trainer,
         )
+
+
+def _table(path: Path, data: Path) -> Path:
+    """The file, or the one of this name among the data."""
+    return path if path.is_file() else data / path
 
 
 def _crop(how: str) -> dict[str, Any]:

@@ -149,7 +149,7 @@ class Session:
         self.classes = spec.data.classes
         self.device = device
         torch.manual_seed(plan.seed)
-        model = backend.Model(config, len(self.classes))
+        model = runs.build(backend, config, spec)
         if hasattr(model, "study"):
             model.study(pictures)
         self.trainer = Trainer(model.to(device), pictures, plan, device)
