@@ -143,6 +143,7 @@ class Sample(TypedDict, total=False):
     between: Sequence[Text] | None
     checkpoint: Text | None
     classes: Sequence[Text] | None
+    color: Sequence[Text] | None
     columns: int | None
     compare: Sequence[Text] | None
     complete: Sequence[Text] | None
@@ -181,6 +182,7 @@ class Sample(TypedDict, total=False):
     upscale: Text | None
     upscaler: Text | None
     walk: bool
+    where: Sequence[Text] | None
 
 
 class Stylize(TypedDict, total=False):
@@ -234,6 +236,7 @@ class Train(TypedDict, total=False):
     accumulate: int
     as_json: bool
     balanced: bool
+    by_color: bool
     check: bool
     color: Literal["rgb", "ycbcr", "grey"]
     crop: Text
@@ -257,6 +260,7 @@ class Train(TypedDict, total=False):
     seed: int
     settings: Sequence[Text] | None
     steps: int | None
+    table: Text | None
     time_limit: Text | None
     track: Sequence[Text] | None
     val_fraction: float | None
