@@ -228,6 +228,12 @@ class Adversarial(nn.Module):
         self, latents: torch.Tensor, labels: torch.Tensor | None = None, facts: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Latents (N, D) to (N, C, H, W) in 0..1."""
+        return self.drawn(latents, labels, facts)
+
+    def drawn(
+        self, latents: torch.Tensor, labels: torch.Tensor | None = None, facts: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """What `decode` gives, with a gradient."""
         count = latents.shape[0]
         facts = self._no_facts(count) if self.facts is None else self.facts.usual(facts, count)
         return self._draw(latents, Told(self._labels(labels, count), facts)) / 2 + 0.5

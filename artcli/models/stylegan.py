@@ -252,6 +252,10 @@ class Model(nn.Module):
     @inference
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Styles w (N, D), or of each layer (N, styles, D), to (N, C, H, W) in 0..1; the noise is always the same."""
+        return self.drawn(latents)
+
+    def drawn(self, latents: torch.Tensor) -> torch.Tensor:
+        """What `decode` gives, with a gradient."""
         styles = latents if latents.dim() == 3 else self._spread(latents)
         return (self.generator.synthesis(styles) / 2 + 0.5).clamp(0, 1)
 

@@ -187,6 +187,10 @@ class Generator(Protocol):
         """Latents (N, D) to (N, C, H, W) in 0..1."""
         ...
 
+    def drawn(self, latents: torch.Tensor) -> torch.Tensor:
+        """What `decode` gives, with a gradient: models that have no `encode` find the latents of a picture by it."""
+        ...
+
     def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> torch.Tensor:
         """Random latents (N, D), row i from seeds[i] alone."""
         ...

@@ -33,6 +33,7 @@ ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
     "mix": (("latents", "decode", "mix"), "--mix"),
     "neighbours": (("generate",), "--neighbours"),
     "compare": ((), "--compare"),
+    "project": (("drawn", "latents", "decode", "blend"), "--project"),
     "rate": (("generate",), "--rate"),
     "score": (("generate",), "--score"),
 }
@@ -84,6 +85,8 @@ class Sampler:
 
     def require(self, ability: str) -> None:
         """Raises UsageError, with what the model can do, when it cannot do this."""
+        if ability == "--between" and self.can("project"):  # pictures become latents by a search
+            return
         if not self.can(ability):
             there = ", ".join(asked for name, (needs, asked) in ABILITIES.items() if needs and self.can(name))
             raise UsageError(
@@ -244,6 +247,10 @@ class Sampler:
             return self.model.decode(torch.stack([latents(row) for row in rows]), **self._of_each(len(rows), "decode"))
 
         return self._in_batches(total, call)
+
+    def with_gradient(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents (N, D) to pictures (N, C, H, W) in 0..1 on the device, with a gradient."""
+        return self.model.drawn(latents, **self._of_each(len(latents), "drawn"))
 
     def encode(self, pictures: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W), float in 0..1 or uint8, to latents (N, D)."""

@@ -28,6 +28,7 @@ MODES = {
     "samples": Mode(36, PICTURES),
     "reconstruct": Mode(1, PICTURES),
     "complete": Mode(1, PICTURES),
+    "project": Mode(1, PICTURES),
     "interpolate": Mode(5, FILMS + PICTURES, ".mp4"),
     "walk": Mode(1, FILMS, ".mp4"),
     "sweep": Mode(6, PICTURES + FILMS),
@@ -38,17 +39,18 @@ MODES = {
     "score": Mode(1000, (".json",), ".json"),
 }
 OF_A_CLASS = 8  # pictures of each class in a grid
-NOT_RANDOM = ("reconstruct", "between")  # without a seed the same line gives the same bytes
+NOT_RANDOM = ("reconstruct", "between", "project")  # without a seed the same line gives the same bytes
 
 # Where an option means something; elsewhere it would be ignored, and nobody would notice.
 _RANDOM = ("samples", "interpolate", "walk", "sweep", "mix", "neighbours", "compare", "rate", "score")
 _TOLD, _CODES = (*_RANDOM, "complete"), ("samples", "complete", "neighbours", "compare", "rate", "score")
-_STEERED = ("samples", "interpolate", "walk", "sweep", "mix", "neighbours", "rate", "score")
+_STEERED = ("samples", "project", "interpolate", "walk", "sweep", "mix", "neighbours", "rate", "score")
 _MEANT_FOR = {
-    "classes": ("samples", "complete", "interpolate", "between", "walk", "sweep", "mix", "neighbours", "rate", "score"),
+    "classes": (*_STEERED, "complete", "between"),
     "where": _STEERED,
     "color": _STEERED,
     "keep": ("complete",),
+    "steps": ("project", "between"),
     "inception": ("score",),
     "temperature": _CODES,
     "top_k": _CODES,
@@ -64,6 +66,7 @@ _MEANT_FOR = {
         "samples",
         "reconstruct",
         "complete",
+        "project",
         "interpolate",
         "between",
         "sweep",
@@ -80,6 +83,7 @@ def chosen(asked: "Options") -> str:
     wanted = {
         "reconstruct": bool(asked.reconstruct) and not asked.compare,
         "complete": bool(asked.complete),
+        "project": bool(asked.project),
         "interpolate": (asked.interpolate or bool(asked.between)) and not asked.compare,
         "walk": asked.walk,
         "sweep": asked.sweep is not None,

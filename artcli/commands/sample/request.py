@@ -20,6 +20,8 @@ from artcli.setting import FILM, Setting
 
 ALL = "all"  # as a class: each of them
 STYLES = ("coarse", "middle", "fine")  # that --mix takes from other pictures
+_GIVEN = ("complete", "project")  # ways whose option names pictures
+LATENTS = ".safetensors"  # of projected pictures, beside the sheet of them
 DRAWING = ("vqgan", "diffusion")  # kinds of weights that need no run to be sampled from
 _WAYS, _WORDS = "Other than random samples", "Models that draw from words"
 
@@ -89,6 +91,20 @@ class Options(Enlarging, Making):
             rich_help_panel=_WAYS,
         ),
     ] = ()
+    project: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--project",
+            metavar="PICTURES...",
+            help="These, beside the nearest picture that a GAN can draw, and its latents.",
+            rich_help_panel=_WAYS,
+        ),
+    ] = ()
+    steps: Annotated[
+        int | None,
+        Setting("Of the search of --project, and of a GAN's --between.", min=1, metavar="N", default="500",
+                panel=_WAYS),
+    ] = None  # fmt: skip
     keep: Annotated[
         str | None,
         Setting("What --complete keeps: top, bottom, left, right, or a mask.", metavar="EDGE:PART|MASK",
@@ -171,7 +187,7 @@ class Request(request.Request[Options]):
     seeds: consecutive; none where they decide nothing.
     separate: a file per picture, named after `out`.  size: (width, height) of every picture, None for the model's.
     keep: what a completion starts from, None elsewhere.  wanted: of columns and colours, see steer.read.
-    pictures: to reconstruct or to complete.  between: to interpolate.
+    pictures: to reconstruct, to complete or to project.  between: to interpolate.
     options: as asked for, but for those that mean nothing in this mode.
     """
 
@@ -210,7 +226,7 @@ class Request(request.Request[Options]):
             separate=separate,
             film=film,
             size=None if given.size is None else options.size(given.size),
-            pictures=tuple(files.expand_inputs(given.complete if mode == "complete" else given.reconstruct)),
+            pictures=tuple(files.expand_inputs(getattr(given, mode if mode in _GIVEN else "reconstruct"))),
             between=_between(mode, given.between),
             keep=keeping.read(given.keep or keeping.USUAL) if mode == "complete" else None,
             wanted=steer.read(asked.where, asked.color),
@@ -278,7 +294,9 @@ class Request(request.Request[Options]):
         ]
 
     def outputs(self, classes: Sequence[str]) -> list[Path]:
-        return [job.path for job in self.jobs(classes)] if self.separate else [self.out]
+        if self.separate:
+            return [job.path for job in self.jobs(classes)]
+        return [self.out, *([self.out.with_suffix(LATENTS)] if self.mode == "project" and str(self.out) != "-" else [])]
 
     def check_outputs(self, classes: Sequence[str]) -> None:
         """Raises UsageError for what could not be written.

@@ -1,10 +1,12 @@
 """Ways through the latent space as films and sheets: between seeds or pictures, on a walk, along one dimension."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from artcli.commands.sample import films, given, paths, sheet
+from artcli.commands.sample import films, given, paths, project, sheet
+from artcli.commands.sample.request import LATENTS
 from artcli.console import counted
 from artcli.errors import UsageError
 
@@ -65,8 +67,19 @@ def _stops(session: "Session") -> torch.Tensor:
     request, sampler = session.request, session.sampler
     if not request.between:
         return sampler.latents(request.seeds, request.options.truncation)
+    if not sampler.can("--between"):
+        return torch.cat([_searched(session, path) for path in request.between])
     found = given.read_stops(request.between, sampler.preparation, session.console)
     return sampler.encode(found.pictures).to(session.device)
+
+
+def _searched(session: "Session", path: Path) -> torch.Tensor:
+    """The latents of a picture, by a search, or those of a file that --project wrote."""
+    if path.suffix == LATENTS:
+        numbers = session.sampler.latents([0]).shape[1]
+        return project.kept(path, numbers).to(session.device)
+    found = given.read_stops([path], session.sampler.preparation, session.console)
+    return project.latents_of(session, found.pictures)[0]
 
 
 # --- walks and sweeps ----------------------------------------------------------------------------------------------
