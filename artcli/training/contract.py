@@ -192,7 +192,7 @@ class Generator(Protocol):
         ...
 
     def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> torch.Tensor:
-        """Random latents (N, D), row i from seeds[i] alone."""
+        """Random latents (N, D), row i from seeds[i] alone; `generate` decodes what this gives."""
         ...
 
     def unready(self) -> str:

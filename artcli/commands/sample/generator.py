@@ -1,15 +1,17 @@
 """A trained model as `artgen sample` sees it: asked in batches of bounded size, refusing what it cannot do."""
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from artcli.commands.sample import given, steer
+from artcli.commands.sample import given, kept, steer
 from artcli.commands.sample.request import ALL
 from artcli.commands.shared.finish import Chain
 from artcli.device import is_out_of_memory
@@ -64,6 +66,7 @@ class Sampler:
         self.preparation = given.preparation_of(loaded)
         self.drawn = (self.side, self.side)
         self.told: str | None = None
+        self.offset: torch.Tensor | float = 0.0  # of all latents
         self.steering: dict[str, torch.Tensor] = {}  # facts (F,), by what they are of; "" for all pictures
         self.told_in_words = bool(getattr(loaded.config, "texts", 0)) and self.can("samples")
         self.prompts: Sequence[str] = ()
@@ -171,6 +174,33 @@ class Sampler:
         found = steer.steering(known, wanted)
         self.steering = {name: torch.tensor(inputs, device=self.device) for name, inputs in found.inputs.items()}
         return found.warnings
+
+    def move(self, directions: Sequence[tuple[Path, float]]) -> list[str]:
+        """Move all latents along the directions of files, by so many deviations; warnings.
+
+        Raises UsageError: a file is none of a direction among such latents.
+        """
+        if not directions:
+            return []
+        numbers, warnings = self.latents([0]).shape[1], []
+        for path, amount in directions:
+            found = kept.read(path, numbers, "direction", 1, "--sweep N --direction-out FILE")
+            tensors = found.tensors
+            self.offset = self.offset + (amount * tensors["deviation"] * tensors["direction"]).to(self.device)
+            if found.about.get("weights") != self.loaded.fingerprint:
+                warnings.append(f"{path} is a direction of other weights: it may mean something else in these")
+        plain = self.model.latents
+
+        @functools.wraps(plain)
+        def moved(*seeds: Any, **how: Any) -> torch.Tensor:
+            return plain(*seeds, **how) + self.offset
+
+        self.model.latents = moved  # which `generate` decodes, too
+        return warnings
+
+    def about(self) -> dict[str, str]:
+        """Which model a file belongs to."""
+        return {"model": self.loaded.name, "weights": self.loaded.fingerprint}
 
     def class_names(self, wanted: Sequence[str]) -> list[str]:
         """The classes that `--class` names, each once.  Raises UsageError: unknown, or a model without classes."""

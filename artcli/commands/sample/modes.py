@@ -48,6 +48,8 @@ _STEERED = ("samples", "project", "interpolate", "walk", "sweep", "mix", "neighb
 _MEANT_FOR = {
     "classes": (*_STEERED, "complete", "between"),
     "where": _STEERED,
+    "direction_out": ("sweep",),
+    "direction": ("samples", "interpolate", "between", "walk", "sweep", "mix", "neighbours", "rate", "score"),
     "color": _STEERED,
     "keep": ("complete",),
     "steps": ("project", "between"),

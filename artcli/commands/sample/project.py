@@ -3,17 +3,12 @@ them, and kept as a file."""
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
-from artcli.commands.sample import given, sheet
+from artcli.commands.sample import given, kept, sheet
 from artcli.console import counted
-from artcli.errors import UsageError
-from artcli.media import files
 from artcli.nn import project
 from artcli.training.data.augment import to_rgb
 
@@ -52,7 +47,7 @@ def make(session: "Session") -> None:
         "psnr": [round(each, 3) if math.isfinite(each) else None for each in quality],
     }
     for place in request.outputs(())[1:]:
-        _keep(place, latents, session, found.names)
+        kept.write(place, {"latents": latents}, session.sampler.about() | {"pictures": found.names})
         session.announce(place, **facts)
     session.save(request.out, sheet.grid(cells, 2), recipe, **facts)
     session.done(f"{counted(len(cells) // 2, 'picture')} beside what is nearest to it")
@@ -92,27 +87,3 @@ def _searches(session: "Session", pictures: torch.Tensor) -> Iterator[tuple[int,
 
         for best in project.project(draw, apart, candidates, deviation, steps(session)):
             yield number, best
-
-
-# --- the file --------------------------------------------------------------------------------------------------------
-
-
-def _keep(path: Path, latents: torch.Tensor, session: "Session", names: list[str]) -> None:
-    about = {"model": session.sampler.loaded.name, "weights": session.sampler.loaded.fingerprint}
-    with files.atomic(path) as temporary:
-        content = {"latents": latents.detach().float().cpu().contiguous()}
-        temporary.write_bytes(save(content, {**about, "pictures": "\n".join(names)}))
-
-
-def kept(path: Path, numbers: int) -> torch.Tensor:
-    """The latents (N, D) of a file that `make` wrote.  Raises UsageError: it holds none of so many numbers, D."""
-    try:
-        with safe_open(path, "pt") as file:
-            latents = file.get_tensor("latents") if "latents" in file.keys() else None  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise UsageError(f"{path} cannot be read ({' '.join(str(error).split())[:160]})") from error
-    if latents is None or latents.dim() != 2:
-        raise UsageError(f"{path} holds no latents, as `artgen sample RUN --project` writes them")
-    if latents.shape[1] != numbers:
-        raise UsageError(f"{path} has latents of {latents.shape[1]} numbers, and this model's have {numbers}")
-    return latents

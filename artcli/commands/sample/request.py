@@ -1,5 +1,6 @@
 """What one call of `artgen sample` asks for, in plain values; imports neither torch nor numpy."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -126,6 +127,18 @@ class Options(Enlarging, Making):
         int | None,
         Setting("Latent or direction N from -3 to 3 deviations: sheet or film.", min=0, metavar="N", panel=_WAYS),
     ] = None
+    direction_out: Annotated[
+        Path | None, Setting("Also write the direction of --sweep to a file.", metavar="FILE", panel=_WAYS)
+    ] = None
+    direction: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--direction",
+            metavar="FILE:AMOUNT",
+            help="Move along it by so many deviations (repeatable).",
+            rich_help_panel=_WAYS,
+        ),
+    ] = ()
     mix: Annotated[
         str | None,
         Setting("Pictures of half of the seeds with styles of the others'.", choices=STYLES, panel=_WAYS),
@@ -187,6 +200,7 @@ class Request(request.Request[Options]):
     seeds: consecutive; none where they decide nothing.
     separate: a file per picture, named after `out`.  size: (width, height) of every picture, None for the model's.
     keep: what a completion starts from, None elsewhere.  wanted: of columns and colours, see steer.read.
+    directions: files, and by how many deviations to move along each.
     pictures: to reconstruct, to complete or to project.  between: to interpolate.
     options: as asked for, but for those that mean nothing in this mode.
     """
@@ -204,6 +218,7 @@ class Request(request.Request[Options]):
     between: tuple[Path, ...]
     keep: keeping.Keep | None
     wanted: dict[str, tuple[str, ...]]
+    directions: tuple[tuple[Path, float], ...]
 
     @classmethod
     def of(cls, ctx: typer.Context, given: Options) -> Self:
@@ -230,6 +245,7 @@ class Request(request.Request[Options]):
             between=_between(mode, given.between),
             keep=keeping.read(given.keep or keeping.USUAL) if mode == "complete" else None,
             wanted=steer.read(asked.where, asked.color),
+            directions=tuple(map(_direction, asked.direction)),
             options=asked,
             enlargement=AS_IS if film or asked.upscale is None else enlargement,
             recipe=None if given.no_metadata else _recorded(ctx),
@@ -296,7 +312,10 @@ class Request(request.Request[Options]):
     def outputs(self, classes: Sequence[str]) -> list[Path]:
         if self.separate:
             return [job.path for job in self.jobs(classes)]
-        return [self.out, *([self.out.with_suffix(LATENTS)] if self.mode == "project" and str(self.out) != "-" else [])]
+        beside = self.options.direction_out if self.mode == "sweep" else None
+        if self.mode == "project" and str(self.out) != "-":
+            beside = self.out.with_suffix(LATENTS)
+        return [self.out] if beside is None else [self.out, beside]
 
     def check_outputs(self, classes: Sequence[str]) -> None:
         """Raises UsageError for what could not be written.
@@ -321,6 +340,20 @@ def _place(mode: str, run: Path, asked: Options) -> tuple[Path, bool]:
     if separate and str(target) == "-":
         raise UsageError("--out - takes one picture; --separate needs a folder or a name to number")
     return target, separate
+
+
+def _direction(text: str) -> tuple[Path, float]:
+    """`smile.safetensors:2.5`; without an amount, one deviation.  Raises UsageError: no such file."""
+    name, _, number = text.rpartition(":")
+    try:
+        path, amount = (Path(name), float(number)) if name else (Path(text), 1.0)
+    except ValueError:  # the colon is part of the name
+        path, amount = Path(text), 1.0
+    if not math.isfinite(amount):
+        raise UsageError(f"--direction {text}: the amount has to be a number of deviations, such as 2.5")
+    if files.kind(path) == "missing":
+        raise files.missing(path)
+    return path, amount
 
 
 def _between(mode: str, between: Sequence[str]) -> tuple[Path, ...]:

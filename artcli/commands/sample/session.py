@@ -102,7 +102,9 @@ class Session:
         for note in unheard:
             console.warn(note)
         self.words = {"unheard": unheard} if unheard else {}  # for JSON
-        for line in self.sampler.steer(request.wanted):
+        if request.directions:
+            self.sampler.require("sweep")
+        for line in [*self.sampler.steer(request.wanted), *self.sampler.move(request.directions)]:
             console.warn(line)
         self.classes = self.sampler.class_names(request.classes)
         self._tell_class()
