@@ -211,6 +211,10 @@ class Adversarial(nn.Module):
         said, self._advice = self._advice, []
         return said
 
+    def grown(self, name: str) -> str:
+        """The name of a tensor of a model of half the size: layers of other shapes are left out by these."""
+        return name
+
     # samples --------------------------------------------------------------------------------------------------------
 
     def generate(

@@ -48,3 +48,14 @@ class Model(Adversarial):
             layers=generators.doublings(config.size), norm=self.norm, classes=self.classes, facts=facts,
         )  # fmt: skip
         initialise.normal(self)
+
+    def grown(self, name: str) -> str:
+        """One more layer at the end of the generator, and one at the beginning of the discriminator: the layers of a
+        model of half the size, and of twice the width, are the others."""
+        *nets, number, part = name.split(".")
+        if not number.isdigit():
+            return name
+        if nets == ["generator"]:
+            last = 3 * generators.doublings(self.config.size) - 2  # theirs, which makes pictures
+            return name if int(number) < last else ""
+        return ".".join((*nets, str(int(number) + 3), part)) if int(number) else ""

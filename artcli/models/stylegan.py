@@ -123,6 +123,10 @@ class Model(nn.Module):
         if self.facts is not None:
             self.facts.fit(torch.from_numpy(data.facts[data.training]))
 
+    def grown(self, name: str) -> str:
+        """The name of a tensor of a model of half the size: the layers of each side are called after it."""
+        return name
+
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Without the paper's correction of rate and betas for lazy regularisers: there they make steps of their own,
         here they are part of the step in which they are due."""

@@ -135,6 +135,8 @@ OF_A_MODEL = {
     "average": "float: decay of the running mean of the weights that samples are drawn from",
     "training_only": "names of modules that only training needs, such as discriminators: they are None in the running "
     "mean, and not in the weights that are exported",
+    "grown": '(name) -> the name that a tensor of a model of half the size has here, "" for one that has no place; a '
+    "model that has it can begin with the layers of another run (--init-from)",
     "fit": "(batches): look at training pictures before samples are drawn (latent statistics)",
     "generate": "see Generator: a grid of samples",
     "reconstruct": "see Generator: held-out pictures above what they become, where there is no `show`",

@@ -73,6 +73,7 @@ class TrainerSpec:
 @dataclass(frozen=True)
 class RunSpec:
     """model: a name of the registry.  steps, epochs: what was asked for, None for the model's own length.
+    init_from: the run whose layers it begins with.
 
     version, command: of the artgen that wrote it.  config: the model's settings by name; see runs.make_config.
     """
@@ -82,6 +83,7 @@ class RunSpec:
     seed: int = 0
     steps: int | None = None
     epochs: int | None = None
+    init_from: str | None = None
     version: str = ""
     command: str = ""
     config: dict[str, Any] = field(default_factory=dict)

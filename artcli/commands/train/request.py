@@ -65,6 +65,10 @@ class Options(Quiet):
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the model (repeatable)."),
     ] = ()
     seed: Annotated[int, Setting("Seed of the whole run.", min=0)] = 0
+    init_from: Annotated[
+        Path | None,
+        Setting("For GANs: begin with the layers of this run, of the same size or half of it.", metavar="RUN"),
+    ] = None
 
     check: Annotated[bool, Setting("Only look at the data and say what is in it.", panel=_DATA)] = False
     val_fraction: Annotated[
@@ -187,6 +191,7 @@ class Request:
             seed=asked.seed,
             steps=asked.steps,
             epochs=asked.epochs,
+            init_from=None if asked.init_from is None else str(asked.init_from.resolve()),
             version=__version__,
             command=self.line or shlex.join(["artgen", *sys.argv[1:]]),
             config=dataclasses.asdict(config),

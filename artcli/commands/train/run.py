@@ -20,6 +20,7 @@ from artcli.media import files
 from artcli.training import (
     checkpoint,
     finished,
+    inherit,
     parallel,
     renamed,
     report,
@@ -66,6 +67,8 @@ def carry_out(backend: Any, config: Any, request: Request, console: Console) -> 
         return console.info(f"dry run: {spec.model} on {spec.data.name}, {devices.describe(device)}; {found}")
     steps = source.steps(config, spec, pictures)
     run = runs.choose(asked.out, ROOT, spec, accept_changes=asked.accept_changes)
+    if not checkpoint.exists(run):
+        inherit.check(backend, config, spec)
     long = counted(steps, "step")
     console.info(f"train: {spec.model} on {spec.data.name}, {long}, seed {spec.seed}, to {run}")
     console.info(f"train: {devices.describe(device)}{_processes()}")
@@ -150,6 +153,8 @@ class Session:
         self.device = device
         torch.manual_seed(plan.seed)
         model = runs.build(backend, config, spec)
+        if spec.init_from is not None and not checkpoint.exists(run):
+            console.info(f"train: {inherit.take_over(model, spec)}")
         if hasattr(model, "study"):
             model.study(pictures)
         self.trainer = Trainer(model.to(device), pictures, plan, device)
