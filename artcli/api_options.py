@@ -149,6 +149,8 @@ class Sample(TypedDict, total=False):
     complete: Sequence[Text] | None
     count: int | None
     device: Text
+    direction: Sequence[Text] | None
+    direction_out: Text | None
     dry_run: bool
     duration: float | None
     force: bool
@@ -165,6 +167,7 @@ class Sample(TypedDict, total=False):
     no_metadata: bool
     offline: bool
     out: Text | None
+    project: Sequence[Text] | None
     prompts: Sequence[Text] | None
     quiet: bool
     rate: bool
@@ -174,6 +177,7 @@ class Sample(TypedDict, total=False):
     separate: bool
     size: Text | None
     skip_existing: bool
+    steps: int | None
     sweep: int | None
     temperature: float | None
     top_k: int | None
@@ -247,8 +251,13 @@ class Train(TypedDict, total=False):
     export: Literal["onnx"] | None
     filter: Literal["lanczos", "box"]
     flip: bool
+    inception: Text | None
+    init_from: Text | None
     keep: int
     masks: Text | None
+    metrics: Text
+    metrics_every: int
+    metrics_pictures: int
     offline: bool
     out: Text | None
     patience: int | None

@@ -137,6 +137,7 @@ OF_A_MODEL = {
     "mean, and not in the weights that are exported",
     "grown": '(name) -> the name that a tensor of a model of half the size has here, "" for one that has no place; a '
     "model that has it can begin with the layers of another run (--init-from)",
+    "unready": "see Generator: until it is ready, --metrics measures nothing",
     "fit": "(batches): look at training pictures before samples are drawn (latent statistics)",
     "generate": "see Generator: a grid of samples",
     "reconstruct": "see Generator: held-out pictures above what they become, where there is no `show`",
@@ -162,6 +163,7 @@ OF_ITS_SETTINGS = {
 }
 OF_ITS_DATA = {  # besides `batch` and `validation`, see trainer.BatchSource
     "images": "(N, H, W, C) uint8: all pictures, which say how much samples can differ",
+    "labels": "(N,) int64: the class of each of `images`, for --metrics",
     "preparation": "data.Preparation: its colour space is that of the pictures that the model draws",
     "steps_per_epoch": "(batch) -> steps; without it there are no epochs",
     "opened": "data.Dataset or None: the folder of pictures that it draws on, to say what is odd in it",

@@ -16,6 +16,7 @@ from artcli.commands.shared import complete, options, verb
 from artcli.commands.shared.common import Quiet
 from artcli.commands.train import second
 from artcli.errors import UsageError
+from artcli.media import files
 from artcli.setting import RUN, Setting
 from artcli.training.registry import MODELS, SECOND_STAGES
 from artcli.training.source import NO_DATA
@@ -105,6 +106,21 @@ class Options(Quiet):
             min=1, metavar="N", panel=RUN,
         ),
     ] = None  # fmt: skip
+    metrics: Annotated[
+        tuple[str, ...],
+        Setting("How near samples are to the data, at checkpoints.", choices=("kid", "fid"), panel=RUN),
+    ] = ()
+    metrics_every: Annotated[
+        int, Setting("Checkpoints from one --metrics to the next.", min=1, metavar="N", panel=RUN)
+    ] = 4
+    metrics_pictures: Annotated[int, Setting("Samples, and pictures, of --metrics.", min=8, metavar="N", panel=RUN)] = (
+        500
+    )
+    inception: Annotated[
+        Path | None,
+        Setting("The weights of Inception, for --metrics.", metavar="FILE", default="torch-fidelity's download",
+                panel=RUN),
+    ] = None  # fmt: skip
     track: Annotated[
         tuple[str, ...],
         typer.Option(
@@ -168,6 +184,8 @@ class Request:
                 raise UsageError(f"there is no folder {folder} to train on")
         if asked.table is not None and not _table(asked.table, asked.data).is_file():
             raise UsageError(f"there is no table {asked.table}, nor in {asked.data}: CSV or JSON lines")
+        if asked.inception is not None and not asked.inception.is_file():
+            raise files.missing(asked.inception)
         return made
 
     @property
