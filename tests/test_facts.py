@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ from artcli.training import colors, columns, runs
 from artcli.training.columns import Column
 from artcli.training.data import table
 from tests import tiny
-from tests.batches import batch, pictures, seeded
+from tests.batches import assert_learns, batch, pictures, seeded, train_step
 from tests.conftest import one_error_line
+from tests.test_gan import plain
 
 quick = settings(deadline=None, max_examples=30)
 GANS = ("gan", "dcgan", "wgan-gp", "stylegan")
@@ -266,6 +268,40 @@ def test_facts_reach_pictures_and_judgements(name):
         loss.backward()
     embedded = model.generator.mapping.embed.weight if name == "stylegan" else net.meant.weight
     assert embedded.grad is not None and embedded.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["gan", "wgan-gp", "stylegan"])
+def test_samples_have_the_colour_that_is_named(name):
+    """Red and blue pictures: taught, `--color` draws either, as its words become facts."""
+    size = tiny.config(name).size
+    images = torch.cat([plain(12, size, channel) for channel in (0, 2)])
+    content = colors.content(images).T.tolist()
+    told = [columns.of_numbers(each, numbers) for each, numbers in zip(columns.COLOR, content, strict=True)]
+    facts = torch.tensor([[c.at(n)[1] for c, n in zip(told, row, strict=True)] for row in zip(*content, strict=True)])
+    changes = {"gan": {"lr": 5e-3}, "wgan-gp": {"lr": 5e-3, "critic_steps": 1, "diffaugment": ""}}
+    settings = tiny.config(name, **changes.get(name, {"lr": 1e-2, "target": 0.0}))
+
+    def make():
+        model = tiny.backend(name).Model(settings, 0, len(told))
+        model.facts.fit(facts)
+        return model
+
+    def teach(model):
+        optimizers = model.optimizers()
+        for step in range(60):
+            if hasattr(model, "begin"):
+                model.begin(step)
+            train_step(model, optimizers, step, replace(batch(images, seed=step), facts=facts))
+
+    def wrong(model):
+        model.eval()
+        if hasattr(model, "fit"):
+            model.fit(iter(()))
+        wanted = [steer.steering(told, {"color": (word,)}).inputs[""] for word in ("red", "blue")]
+        red, blue = (model.generate(range(16), facts=torch.tensor([w] * 16)).mean((0, 2, 3)) for w in wanted)
+        return {"red": red[2] - red[0], "blue": blue[0] - blue[2]}
+
+    assert_learns(make, teach, wrong, seeds=range(1 if name == "stylegan" else 2))
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
