@@ -349,6 +349,15 @@ def test_a_changed_table_is_another_run(invoke, folder):
     assert again.exit_code == 2 and "data.fingerprint" in one_error_line(again.stderr)
 
 
+def test_a_finished_run_needs_its_table_no_more(invoke, folder):
+    tiny.write_pictures(folder / "data")
+    table = write_table(folder / "labels.csv")
+    assert invoke(*train("gan", "-q", "--table", "labels.csv", steps=2)).exit_code == 0
+    table.unlink()
+    done = invoke("sample", "run", "--neighbours", "--where", "style=old", "--seed", "0-1", "-o", "near.png", "-q")
+    assert done.exit_code == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("model", "more", "line"),
     [

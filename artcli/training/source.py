@@ -100,8 +100,11 @@ def _refuse_preparation(spec: RunSpec) -> None:
 
 
 def reopen(backend: Any, config: Any, spec: RunSpec) -> Any:
-    """The pictures that a finished model was trained on, of two kinds the first.  Raises UsageError: they are gone."""
-    data = spec.data
+    """The pictures that a finished model was trained on, of two kinds the first.  Raises UsageError: they are gone.
+
+    Without a table: what the model was told of them it knows itself.
+    """
+    data = replace(spec.data, table=None, by_color=False)
     if not Path(data.path).exists():
         raise UsageError(f"the pictures it was trained on are gone: there is no {data.path}")
     own = _own(backend, config, spec)
