@@ -104,7 +104,7 @@ def reopen(backend: Any, config: Any, spec: RunSpec) -> Any:
 
     Without a table: what the model was told of them it knows itself.
     """
-    data = replace(spec.data, table=None, by_color=False)
+    data = replace(spec.data, table=None, by_color=None)
     if not Path(data.path).exists():
         raise UsageError(f"the pictures it was trained on are gone: there is no {data.path}")
     own = _own(backend, config, spec)
@@ -134,7 +134,7 @@ def _dataset(
     }
     if data.sides is None:
         table = None if data.table is None else Path(data.table)
-        return open_dataset(path, preparation, table=table, by_color=data.by_color, **how)
+        return open_dataset(path, preparation, table=table, by_color=bool(data.by_color), **how)
     from artcli.training.data.sides import open_sides
 
     other = None if data.other is None else Path(data.other)

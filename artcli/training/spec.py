@@ -29,7 +29,7 @@ class DataSpec:
     held_out: float | None = None
     balanced: bool = False
     table: str | None = None
-    by_color: bool = False
+    by_color: bool | None = None  # like what there is not, False is not written down
     preparation: dict[str, Any] = field(default_factory=dict)
     augmentation: dict[str, Any] = field(default_factory=dict)
     sides: str | None = None

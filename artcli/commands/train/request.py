@@ -221,7 +221,7 @@ class Request:
                 held_out=asked.val_fraction,
                 balanced=asked.balanced,
                 table=None if asked.table is None else str(_table(asked.table, asked.data).resolve()),
-                by_color=asked.by_color,
+                by_color=asked.by_color or None,
                 preparation=dict(self.preparation),
                 augmentation={"flip": asked.flip, "zoom": asked.zoom, "rotation": asked.rotate},
             ),
