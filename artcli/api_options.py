@@ -143,11 +143,14 @@ class Sample(TypedDict, total=False):
     between: Sequence[Text] | None
     checkpoint: Text | None
     classes: Sequence[Text] | None
+    color: Sequence[Text] | None
     columns: int | None
     compare: Sequence[Text] | None
     complete: Sequence[Text] | None
     count: int | None
     device: Text
+    direction: Sequence[Text] | None
+    direction_out: Text | None
     dry_run: bool
     duration: float | None
     force: bool
@@ -164,6 +167,7 @@ class Sample(TypedDict, total=False):
     no_metadata: bool
     offline: bool
     out: Text | None
+    project: Sequence[Text] | None
     prompts: Sequence[Text] | None
     quiet: bool
     rate: bool
@@ -173,6 +177,7 @@ class Sample(TypedDict, total=False):
     separate: bool
     size: Text | None
     skip_existing: bool
+    steps: int | None
     sweep: int | None
     temperature: float | None
     top_k: int | None
@@ -181,6 +186,7 @@ class Sample(TypedDict, total=False):
     upscale: Text | None
     upscaler: Text | None
     walk: bool
+    where: Sequence[Text] | None
 
 
 class Stylize(TypedDict, total=False):
@@ -234,6 +240,7 @@ class Train(TypedDict, total=False):
     accumulate: int
     as_json: bool
     balanced: bool
+    by_color: bool
     check: bool
     color: Literal["rgb", "ycbcr", "grey"]
     crop: Text
@@ -244,8 +251,13 @@ class Train(TypedDict, total=False):
     export: Literal["onnx"] | None
     filter: Literal["lanczos", "box"]
     flip: bool
+    inception: Text | None
+    init_from: Text | None
     keep: int
     masks: Text | None
+    metrics: Text
+    metrics_every: int
+    metrics_pictures: int
     offline: bool
     out: Text | None
     patience: int | None
@@ -257,6 +269,7 @@ class Train(TypedDict, total=False):
     seed: int
     settings: Sequence[Text] | None
     steps: int | None
+    table: Text | None
     time_limit: Text | None
     track: Sequence[Text] | None
     val_fraction: float | None

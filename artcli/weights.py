@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -363,18 +363,18 @@ def open_safetensors(path: Path) -> Any:
         raise _unreadable(path, error) from error
 
 
-def load_state(path: Path) -> dict[str, "Tensor"]:
+def load_state(path: Path, programs: Collection[str] = ()) -> dict[str, "Tensor"]:
     """The tensors of a `.safetensors` or PyTorch file, on the CPU; code that a pickle carries is never run.
 
     What training programs save around them and in front of their names is taken off, see `unwrap`.  A TorchScript
-    archive is a program, so it is opened only when its SHA-256 is in the table.
+    archive is a program, so it is opened only when its SHA-256 is in the table or among `programs`.
 
     Raises WeightsError: the file is missing, damaged, or holds something else than a state dict.
     """
     if path.suffix == ".safetensors":
         with open_safetensors(path) as file:
             return unwrap({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118  (a handle, not a dict)
-    state = _load_torchscript(path) if _is_torchscript(path) else _load_pickle(path)
+    state = _load_torchscript(path, programs) if _is_torchscript(path) else _load_pickle(path)
     if not isinstance(state, dict):
         raise WeightsError(f"{path} holds a {type(state).__name__} instead of named tensors.")
     tensors = unwrap(state)
@@ -411,12 +411,12 @@ def _is_torchscript(path: Path) -> bool:
         return False  # let the loader say what is wrong
 
 
-def _load_torchscript(path: Path) -> object:
+def _load_torchscript(path: Path, programs: Collection[str]) -> object:
     import warnings
 
     import torch
 
-    if sha256_of(path) not in {file.sha256 for weight in table().values() for file in weight.files}:
+    if sha256_of(path) not in {*programs, *(file.sha256 for weight in table().values() for file in weight.files)}:
         raise WeightsError(f"{path} is a TorchScript program, which is not run; save its state_dict as .safetensors.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch.jit is on its way out; these archives are not

@@ -41,9 +41,11 @@ def inputs_of(words):
     given = [
         word
         for before, word in zip(["", *words], words, strict=False)
-        if before not in ("-o", "--out", "--strokes-out")
+        if before not in ("-o", "--out", "--strokes-out", "--direction-out")
     ]
-    return [word.split(":")[0] for word in given if re.search(r"\w(\.\w{2,4}|/)(:\d+)?$|^runs/|^RUN", word)]
+    return [
+        word.split(":")[0] for word in given if re.search(r"\w(\.\w{2,4}|\.safetensors|/)(:[\d.]+)?$|^runs/|^RUN", word)
+    ]
 
 
 def make(name):

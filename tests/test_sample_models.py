@@ -22,26 +22,28 @@ CLASSES = ["cats", "dogs"]
 OF_LATENTS = [["--walk"], ["--sweep", 1], ["--interpolate"]]
 MIX = ["--mix", "coarse"]
 OF_SAMPLES = [[], ["--neighbours"], ["--rate"]]
-TO_AND_BACK, BETWEEN = ["--reconstruct", "data/cats/0.png"], ["--between", "data/*/[01].png"]
-EVERY = [TO_AND_BACK, BETWEEN, MIX, *OF_SAMPLES, *OF_LATENTS]
+TO_AND_BACK, BETWEEN = ["--reconstruct", "data/cats/0.png"], ["--between", "data/*/[01].png", "--steps", 2]
+PROJECT = ["--project", "data/cats/0.png", "--steps", 2]
+OF_GANS = [*OF_SAMPLES, *OF_LATENTS, BETWEEN, PROJECT]
+EVERY = [TO_AND_BACK, BETWEEN, PROJECT, MIX, *OF_SAMPLES, *OF_LATENTS]
 WAYS = {
     "adain": [TO_AND_BACK],
     "clip": [],
     "cyclegan": [],
-    "dcgan": OF_SAMPLES + OF_LATENTS,
+    "dcgan": OF_GANS,
     "diffusion": OF_SAMPLES + OF_LATENTS,
-    "gan": OF_SAMPLES + OF_LATENTS,
+    "gan": OF_GANS,
     "painter": [TO_AND_BACK],
     "pix2pix": [],
     "prior": [TO_AND_BACK, *OF_SAMPLES],
-    "stylegan": [MIX, *OF_SAMPLES, *OF_LATENTS],
+    "stylegan": [MIX, *OF_GANS],
     "upscaler": [TO_AND_BACK],
     "vgg-slim": [],
     "vqgan": [TO_AND_BACK, BETWEEN],
     "vqvae": [TO_AND_BACK, BETWEEN, *OF_SAMPLES],
     "vqvae2": [TO_AND_BACK, BETWEEN, *OF_SAMPLES],
-    "wgan-gp": OF_SAMPLES + OF_LATENTS,
-}  # all others go every way but the mixing of styles
+    "wgan-gp": OF_GANS,
+}  # all others go every way but the mixing of styles and the search for pictures
 CHANGES = {
     "adain": {"styles": "data/cats"},
     "dcgan": {"conditional": True},
@@ -99,13 +101,14 @@ def sample(invoke, runs):
 def test_every_way_a_model_can_go_and_no_other(sample, name):
     for flags in EVERY:
         film = ["--fps", 4, "--duration", 0.5] if flags in (["--walk"], ["--interpolate"]) else []
-        count = ["--count", 3] if flags not in (TO_AND_BACK, BETWEEN) else []
+        count = ["--count", 3] if flags not in (TO_AND_BACK, BETWEEN, PROJECT) else []
         still = ["--out", "b.png"] if flags == BETWEEN else []
-        possible = flags in WAYS.get(name, [way for way in EVERY if way != MIX])
+        possible = flags in WAYS.get(name, [way for way in EVERY if way not in (MIX, PROJECT)])
         result = sample(name, *flags, *film, *count, *still, "-q", "--force", code=0 if possible else 2)
         if possible:
-            (written,) = result.stdout.splitlines()
-            assert Path(written).stat().st_size > 100
+            written = result.stdout.splitlines()
+            assert len(written) == (2 if flags == PROJECT else 1)
+            assert all(Path(each).stat().st_size > 100 for each in written)
         else:
             assert name in one_error_line(result.stderr) and result.stdout == ""
 

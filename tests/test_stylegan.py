@@ -334,7 +334,7 @@ def test_lazy_regularisers_count_for_the_steps_without_them():
     assert_differ_by(*found, gradients(penalty, made.discriminator))
     made = model(r1=0.0, path=3.0, mixing=0.0)
     whole, net = batch(pictures(8, 16)), made.generator
-    made._new_styles(whole, None), made._noise(whole), whole.uniform(ada.UNIFORM), whole.normal(ada.NORMAL)
+    made._new_styles(whole, (None, None)), made._noise(whole), whole.uniform(ada.UNIFORM), whole.normal(ada.NORMAL)
     z, noise, change = whole.normal(CONFIG.latent), made._noise(whole), whole.normal(3, 16, 16)
     styles = net.mapping(z[::2])[:, None].repeat(1, net.styles, 1)
     lengths = nets.path_lengths(net.synthesis(styles, noise[::2]), styles, change[::2])

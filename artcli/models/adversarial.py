@@ -5,7 +5,7 @@ samples differ beside the data."""
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from torch import nn
 from artcli.errors import UsageError
 from artcli.nn import checks, likeness, statistics
 from artcli.nn.diffaugment import diffaugment, names
+from artcli.nn.facts import Facts
 from artcli.nn.inference import inference
 from artcli.nn.labels import forget, learned, one_hot, unknown
 from artcli.nn.latents import normal, slerp
@@ -52,11 +53,20 @@ class Settings:
         names(self.diffaugment)
 
 
+class Told(NamedTuple):
+    """What both nets are told of pictures.  labels: (B,).  facts: (B, F)."""
+
+    labels: torch.Tensor
+    facts: torch.Tensor
+
+
 class Adversarial(nn.Module):
     """Latents (B, D), standard normal, to pictures (B, C, H, W) in 0..1, which the discriminator cannot tell from real.
 
-    A subclass makes both nets.  classes: of the training pictures.  Where labels are asked for, `classes` or None
-    stands for an unknown class.  Raises UsageError when the model is to be conditional and there are no classes.
+    A subclass makes both nets.  classes: of the training pictures.  facts: numbers that columns say of each.  Where
+    labels are asked for, `classes` or None stands for an unknown class; where facts are, NaN or None for those that
+    are to fit the others, as in training pictures.  Raises UsageError when the model is to be conditional and there are
+    no classes.
     """
 
     training_only = ("discriminator",)
@@ -65,10 +75,12 @@ class Adversarial(nn.Module):
     generator: nn.Module
     discriminator: Any  # None in the running mean
 
-    def __init__(self, config: Any, classes: int = 0):
+    def __init__(self, config: Any, classes: int = 0, facts: int = 0):
         super().__init__()
         self.config = config
         self.classes = learned(config.conditional, classes)
+        self.told = self.classes + facts  # numbers, behind the latent
+        self.facts = Facts(facts) if facts else None
         self.average = config.ema
         self._changes = names(config.diffaugment)
         self._last: dict[str, float] = {}
@@ -78,27 +90,34 @@ class Adversarial(nn.Module):
     def _device(self) -> torch.device:
         return next(self.generator.parameters()).device
 
-    def _draw(self, codes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """Latents (B, D) and labels (B,) to pictures (B, C, H, W) in -1..1."""
+    def _draw(self, codes: torch.Tensor, known: Told) -> torch.Tensor:
+        """Latents (B, D) and what is told of each to pictures (B, C, H, W) in -1..1."""
         return full(self.generator(self._told(codes, known)))
 
-    def _told(self, codes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """What the generator sees: latents with the class behind them."""
-        return torch.cat((codes, one_hot(known, self.classes)), 1)
+    def _told(self, codes: torch.Tensor, known: Told) -> torch.Tensor:
+        """What the generator sees: latents with the class and the facts behind them."""
+        return torch.cat((codes, one_hot(known.labels, self.classes), known.facts), 1)
 
-    def _judged(self, images: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    def _judged(self, images: torch.Tensor, known: Told) -> torch.Tensor:
         """Pictures as `_changed` gives them to a number each, (B, 1), high for real."""
-        return full(self.discriminator(images, known))
+        return full(self.discriminator(images, *known))
 
     def _changed(self, images: torch.Tensor, batch: Batch) -> torch.Tensor:
         """What the discriminator sees of pictures, real or drawn."""
         changed = diffaugment(images, self._changes, batch.uniform)
         return changed.contiguous(memory_format=torch.channels_last)  # faster on CPUs
 
-    def _known(self, given: torch.Tensor | None, count: int) -> torch.Tensor:
+    def _labels(self, given: torch.Tensor | None, count: int) -> torch.Tensor:
         if given is None or not self.classes:
             return unknown(count, self.classes, self._device)
         return given
+
+    def _facts(self, given: torch.Tensor | None, seeds: Sequence[int]) -> torch.Tensor:
+        """(N, F), F of 0 where there are none."""
+        return self._no_facts(len(seeds)) if self.facts is None else self.facts(given, seeds)
+
+    def _no_facts(self, count: int) -> torch.Tensor:
+        return torch.zeros(count, 0, device=self._device)
 
     def _in_turn(self, count: int, classes: int) -> torch.Tensor:
         """Labels (count,)."""
@@ -109,6 +128,8 @@ class Adversarial(nn.Module):
     def study(self, data: Any) -> None:
         """Raises UsageError: there are too few pictures.  What to say of few ones is said with the first samples."""
         count = len(data.training)
+        if self.facts is not None:
+            self.facts.fit(torch.from_numpy(data.facts[data.training]))
         if count < FEWEST:
             raise UsageError(
                 f"{count} training pictures are too few for a GAN, which needs {FEWEST} at least and some hundreds for "
@@ -137,12 +158,12 @@ class Adversarial(nn.Module):
             loss = cross_entropy(self._judged(self._changed(drawn, batch), known), 1.0)
         yield "generator", loss
 
-    def _given(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Real pictures in -1..1, and labels of which some are unknown."""
-        known = self._known(batch.labels, len(batch))
+    def _given(self, batch: Batch) -> tuple[torch.Tensor, Told]:
+        """Real pictures in -1..1, and what is told of them: labels of which some are unknown, and facts."""
+        known = self._labels(batch.labels, len(batch))
         if self.classes:
             known = forget(known, batch.uniform(), self.classes)
-        return batch.images * 2 - 1, known
+        return batch.images * 2 - 1, Told(known, self._no_facts(len(batch)) if batch.facts is None else batch.facts)
 
     @contextmanager
     def _frozen(self) -> Iterator[None]:
@@ -163,7 +184,8 @@ class Adversarial(nn.Module):
         least, most = _SAMPLES
         count = min(most, max(least, len(batch)))
         with statistics.of_the_batch(self.generator):
-            images = self._draw(self.latents(range(count)), self._in_turn(count, max(1, self.classes))) / 2 + 0.5
+            known = Told(self._in_turn(count, max(1, self.classes)), self._facts(None, range(count)))
+            images = self._draw(self.latents(range(count)), known) / 2 + 0.5
         real, drawn = likeness.features(batch.images), likeness.features(images)
         found = {"loss": likeness.energy_score(real, drawn)}
         if len(batch) > 1:
@@ -179,9 +201,9 @@ class Adversarial(nn.Module):
         """Statistics of BatchNorm that fit the weights that draw; training pictures are not looked at."""
         count, size = _STANDING
         labels = self._in_turn(size, self.classes + 1)  # the last one is unknown
+        parts = [range(k * size, (k + 1) * size) for k in range(count)]
         statistics.standing(
-            self.generator,
-            (self._told(self.latents(range(k * size, (k + 1) * size)), labels) for k in range(count)),
+            self.generator, (self._told(self.latents(seeds), Told(labels, self._facts(None, seeds))) for seeds in parts)
         )
 
     def warnings(self) -> list[str]:
@@ -189,16 +211,36 @@ class Adversarial(nn.Module):
         said, self._advice = self._advice, []
         return said
 
+    def grown(self, name: str) -> str:
+        """The name of a tensor of a model of half the size: layers of other shapes are left out by these."""
+        return name
+
     # samples --------------------------------------------------------------------------------------------------------
 
-    def generate(self, seeds: Sequence[int], labels: torch.Tensor | None = None, truncation: float = 1.0):
-        """Pictures (N, C, H, W) in 0..1, of the classes `labels` (N,) where the model is conditional."""
-        return self.decode(self.latents(seeds, truncation), labels)
+    def generate(
+        self,
+        seeds: Sequence[int],
+        labels: torch.Tensor | None = None,
+        truncation: float = 1.0,
+        facts: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Pictures (N, C, H, W) in 0..1, of the classes `labels` (N,) and the facts (N, F) that the model knows."""
+        return self.decode(self.latents(seeds, truncation), labels, self._facts(facts, seeds))
 
     @inference
-    def decode(self, latents: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    def decode(
+        self, latents: torch.Tensor, labels: torch.Tensor | None = None, facts: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Latents (N, D) to (N, C, H, W) in 0..1."""
-        return self._draw(latents, self._known(labels, latents.shape[0])) / 2 + 0.5
+        return self.drawn(latents, labels, facts)
+
+    def drawn(
+        self, latents: torch.Tensor, labels: torch.Tensor | None = None, facts: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """What `decode` gives, with a gradient."""
+        count = latents.shape[0]
+        facts = self._no_facts(count) if self.facts is None else self.facts.usual(facts, count)
+        return self._draw(latents, Told(self._labels(labels, count), facts)) / 2 + 0.5
 
     def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> torch.Tensor:
         """Standard normal latents (N, D) times the truncation, row i from seeds[i] alone."""
@@ -209,8 +251,18 @@ class Adversarial(nn.Module):
         return slerp(start, end, part)
 
     def exports(self) -> dict[str, Exported]:
-        """A conditional model also takes labels, where the number of classes stands for an unknown one."""
-        labels = (Port("labels", (BATCH,), 0, self.classes, whole=True),) if self.classes else ()
-        inputs = (Port("latents", (BATCH, self.config.latent)), *labels)
+        """A conditional model also takes labels, where the number of classes stands for an unknown one, and facts."""
+        told = [Port("labels", (BATCH,), 0, self.classes, whole=True)] if self.classes else []
+        if self.facts is not None:
+            told.append(Port("facts", (BATCH, self.told - self.classes)))
+        inputs = (Port("latents", (BATCH, self.config.latent)), *told)
         images = pictures("images", self.config.channels, self.config.size, self.config.size)
-        return {"generator": Exported(self.decode, (self.generator,), inputs, (images,))}
+        return {"generator": Exported(self._exported, (self.generator,), inputs, (images,))}
+
+    @inference
+    def _exported(self, latents: torch.Tensor, *told: torch.Tensor) -> torch.Tensor:
+        """told: labels where there are classes, and facts, with no NaN in them, where there are such."""
+        count = latents.shape[0]
+        labels = told[0] if self.classes else self._labels(None, count)
+        facts = self._no_facts(count) if self.facts is None else told[-1]
+        return self._draw(latents, Told(labels, facts)) / 2 + 0.5

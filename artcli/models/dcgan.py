@@ -38,13 +38,24 @@ class Model(Adversarial):
 
     norm = "batch"  # of the discriminator
 
-    def __init__(self, config: Config, classes: int = 0):
-        super().__init__(config, classes)
+    def __init__(self, config: Config, classes: int = 0, facts: int = 0):
+        super().__init__(config, classes, facts)
         self.generator: nn.Module = generators.transposed(
-            config.latent + self.classes, config.width, config.channels, config.size
+            config.latent + self.told, config.width, config.channels, config.size
         )
         self.discriminator = Discriminator(
             config.channels, config.discriminator_width, config.size,
-            layers=generators.doublings(config.size), norm=self.norm, classes=self.classes,
+            layers=generators.doublings(config.size), norm=self.norm, classes=self.classes, facts=facts,
         )  # fmt: skip
         initialise.normal(self)
+
+    def grown(self, name: str) -> str:
+        """One more layer at the end of the generator, and one at the beginning of the discriminator: the layers of a
+        model of half the size, and of twice the width, are the others."""
+        *nets, number, part = name.split(".")
+        if not number.isdigit():
+            return name
+        if nets == ["generator"]:
+            last = 3 * generators.doublings(self.config.size) - 2  # theirs, which makes pictures
+            return name if int(number) < last else ""
+        return ".".join((*nets, str(int(number) + 3), part)) if int(number) else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from artcli.models.adversarial import Adversarial, Settings
+from artcli.models.adversarial import Adversarial, Settings, Told
 from artcli.nn import generators
 from artcli.nn.discriminator import DenseDiscriminator
 
@@ -36,11 +36,13 @@ PRESETS = {"mnist": Config()}
 class Model(Adversarial):
     """See Adversarial; pictures of any size."""
 
-    def __init__(self, config: Config, classes: int = 0):
-        super().__init__(config, classes)
+    def __init__(self, config: Config, classes: int = 0, facts: int = 0):
+        super().__init__(config, classes, facts)
         shape = config.channels, config.size
-        self.generator: nn.Module = generators.dense(config.latent + self.classes, config.widths, *shape)
-        self.discriminator = DenseDiscriminator(config.channels, config.discriminator_widths, config.size, self.classes)
+        self.generator: nn.Module = generators.dense(config.latent + self.told, config.widths, *shape)
+        self.discriminator = DenseDiscriminator(
+            config.channels, config.discriminator_widths, config.size, self.classes, facts
+        )
 
-    def _draw(self, codes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    def _draw(self, codes: torch.Tensor, known: Told) -> torch.Tensor:
         return super()._draw(codes, known) * 2 - 1  # this generator ends in 0..1

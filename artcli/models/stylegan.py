@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from torch import nn
 from artcli import weights
 from artcli.errors import UsageError
 from artcli.nn import ada, checks
+from artcli.nn.facts import Facts
 from artcli.nn.inference import inference
 from artcli.nn.initialise import take_over
 from artcli.nn.labels import learned
@@ -31,6 +33,7 @@ R1_EVERY, PATH_EVERY, ADAPT_EVERY = 16, 4, 4  # steps
 _LEAST = 16  # pixels of a side
 _FOR_AXES = 4096  # styles
 _MIDDLE_DECAY, _PATH_DECAY = 0.995, 0.99  # of the running means of w and of path lengths
+Told = tuple[torch.Tensor | None, torch.Tensor | None]  # labels (B,), facts (B, F)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ PRESETS = {
 
 
 class Model(nn.Module):
-    """classes: of the training pictures.
+    """classes: of the training pictures.  facts: numbers that columns say of each.  Where facts are asked for, NaN or
+    None stand for those that are to fit the others, as in training pictures.
 
     Raises UsageError when the model is to be conditional and there are none, and for a `start` of other sizes;
     WeightsError for one that is missing or damaged.
@@ -94,12 +98,13 @@ class Model(nn.Module):
 
     path_mean: torch.Tensor  # (), running mean of the path lengths
 
-    def __init__(self, config: Config, classes: int = 0):
+    def __init__(self, config: Config, classes: int = 0, facts: int = 0):
         super().__init__()
         self.config, self.average = config, config.ema
         self.classes = learned(config.conditional, classes)
+        self.facts = Facts(facts) if facts else None
         sizes = Sizes(
-            config.size, config.channels, config.latent, config.layers, config.width, config.most, self.classes
+            config.size, config.channels, config.latent, config.layers, config.width, config.most, self.classes, facts
         )
         self.generator, self.discriminator = Generator(sizes), Discriminator(sizes)
         self.parts_of_a_style = layers_of(sizes.styles, sizes.sides)
@@ -113,6 +118,15 @@ class Model(nn.Module):
 
     # training -------------------------------------------------------------------------------------------------------
 
+    def study(self, data: Any) -> None:
+        """The facts of training pictures, of which samples are drawn."""
+        if self.facts is not None:
+            self.facts.fit(torch.from_numpy(data.facts[data.training]))
+
+    def grown(self, name: str) -> str:
+        """The name of a tensor of a model of half the size: the layers of each side are called after it."""
+        return name
+
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Without the paper's correction of rate and betas for lazy regularisers: there they make steps of their own,
         here they are part of the step in which they are due."""
@@ -123,28 +137,28 @@ class Model(nn.Module):
         self._step = step
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
-        told = batch.labels if self.classes else None
+        told = batch.labels if self.classes else None, batch.facts
         self.discriminator.requires_grad_(False)  # no gradients for it in the generator's step
         drawn = self.generator.synthesis(self._new_styles(batch, told), self._noise(batch))
-        loss = F.softplus(-self.discriminator(self._seen(drawn, batch), told)).mean()
+        loss = F.softplus(-self.discriminator(self._seen(drawn, batch), *told)).mean()
         if self.config.path and self._step % PATH_EVERY == 0:
             loss = loss + _unseen(PATH_EVERY * self.config.path * self._path_penalty(batch, told))
         yield "generator", loss
         self.discriminator.requires_grad_(True)
-        fooled = F.softplus(self.discriminator(self._seen(drawn.detach(), batch), told)).mean()
+        fooled = F.softplus(self.discriminator(self._seen(drawn.detach(), batch), *told)).mean()
         yield "discriminator", fooled + self._judge_real(batch, told)
 
-    def _new_styles(self, batch: Batch, told: torch.Tensor | None) -> torch.Tensor:
+    def _new_styles(self, batch: Batch, told: Told) -> torch.Tensor:
         """Random styles (B, styles, D), a part of them mixed of two."""
         z, chance, count = batch.normal(2, self.config.latent), batch.uniform(2), self.generator.styles
-        w = self.generator.mapping(z[:, 0], told)
+        w = self.generator.mapping(z[:, 0], *told)
         seen = w.detach()
         self._styles.add(batch.first, len(batch), seen.sum(0), seen.new_tensor(len(batch)))
         if not self.config.mixing:
             return w[:, None].expand(-1, count, -1)
         first = 1 + (chance[:, 1] * (count - 1)).floor()
         first = torch.where(chance[:, 0] < self.config.mixing, first, count)
-        return mixed(w, self.generator.mapping(z[:, 1], told), first, count)
+        return mixed(w, self.generator.mapping(z[:, 1], *told), first, count)
 
     def _noise(self, batch: Batch) -> torch.Tensor:
         return batch.normal(self.generator.synthesis.noise_count)
@@ -153,7 +167,7 @@ class Model(nn.Module):
         """Pictures as the discriminator sees them."""
         return self.augment(images, batch.uniform(ada.UNIFORM), batch.normal(ada.NORMAL))
 
-    def _path_penalty(self, batch: Batch, told: torch.Tensor | None) -> torch.Tensor:
+    def _path_penalty(self, batch: Batch, told: Told) -> torch.Tensor:
         """Of every second picture, which halves the memory; those of the parts of a batch average to the whole's."""
         z, noise = batch.normal(self.config.latent), self._noise(batch)
         change = batch.normal(self.config.channels, self.config.size, self.config.size)
@@ -161,7 +175,7 @@ class Model(nn.Module):
         z, noise, change = z[chosen], noise[chosen], change[chosen]
         if not len(z):
             return z.sum()
-        w = self.generator.mapping(z, None if told is None else told[chosen])
+        w = self.generator.mapping(z, *(None if each is None else each[chosen] for each in told))
         styles = w[:, None].repeat(1, self.generator.styles, 1)
         lengths = path_lengths(self.generator.synthesis(styles, noise), styles, change)
         seen = lengths.detach()
@@ -170,11 +184,11 @@ class Model(nn.Module):
         share = batch.whole / len(batch) / -(-batch.whole // 2)
         return (lengths - self.path_mean).square().sum() * share
 
-    def _judge_real(self, batch: Batch, told: torch.Tensor | None) -> torch.Tensor:
+    def _judge_real(self, batch: Batch, told: Told) -> torch.Tensor:
         """The loss of real pictures, with the penalty of their slope where it is due."""
         due = bool(self.config.r1) and self._step % R1_EVERY == 0
         real = (batch.images * 2 - 1).requires_grad_(due)
-        judged = self.discriminator(self._seen(real, batch), told)
+        judged = self.discriminator(self._seen(real, batch), *told)
         signs = judged.detach().sign()
         self._signs.add(batch.first, len(batch), signs.sum(), signs.new_tensor(len(batch)))
         self._last |= {"sure": float(signs.mean()), "p": float(self.augment.p)}
@@ -199,7 +213,7 @@ class Model(nn.Module):
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
         """loss: how far the patches of as many samples are from those of held-out pictures."""
-        drawn = self.generate(range(batch.first, batch.first + len(batch)), batch.labels)
+        drawn = self.generate(range(batch.first, batch.first + len(batch)), batch.labels, facts=batch.facts)
         return {"loss": patch_distance(drawn, batch.images)}
 
     @property
@@ -213,24 +227,39 @@ class Model(nn.Module):
 
     # samples --------------------------------------------------------------------------------------------------------
 
-    def generate(self, seeds: Sequence[int], labels: torch.Tensor | None = None, truncation: float = 1.0):
-        """Pictures (N, C, H, W) in 0..1, of the classes `labels` (N,) where the model is conditional."""
-        return self.decode(self.latents(seeds, truncation, labels))
+    def generate(
+        self,
+        seeds: Sequence[int],
+        labels: torch.Tensor | None = None,
+        truncation: float = 1.0,
+        facts: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Pictures (N, C, H, W) in 0..1, of the classes `labels` (N,) and the facts (N, F) that the model knows."""
+        return self.decode(self.latents(seeds, truncation, labels, facts))
 
     @inference
     def latents(
-        self, seeds: Sequence[int], truncation: float = 1.0, labels: torch.Tensor | None = None
+        self,
+        seeds: Sequence[int],
+        truncation: float = 1.0,
+        labels: torch.Tensor | None = None,
+        facts: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Styles w (N, D), row i from seeds[i] alone; truncation scales the distance from the mean of all w."""
         mapping = self.generator.mapping
         if self.classes and labels is None:
             labels = torch.tensor([seed % self.classes for seed in seeds], device=self.path_mean.device)
-        w = mapping(normal(seeds, (self.config.latent,)).to(self.path_mean), labels)
+        known = None if self.facts is None else self.facts(facts, seeds)
+        w = mapping(normal(seeds, (self.config.latent,)).to(self.path_mean), labels, known)
         return lerp(mapping.w_avg, w, truncation)
 
     @inference
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Styles w (N, D), or of each layer (N, styles, D), to (N, C, H, W) in 0..1; the noise is always the same."""
+        return self.drawn(latents)
+
+    def drawn(self, latents: torch.Tensor) -> torch.Tensor:
+        """What `decode` gives, with a gradient."""
         styles = latents if latents.dim() == 3 else self._spread(latents)
         return (self.generator.synthesis(styles) / 2 + 0.5).clamp(0, 1)
 
@@ -244,11 +273,14 @@ class Model(nn.Module):
         return styles
 
     @inference
-    def axis(self, number: int, labels: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def axis(
+        self, number: int, labels: torch.Tensor | None = None, facts: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The direction (D,) in which styles vary most, the next one, and so on, of length 1, and their standard
-        deviation along it ("GANSpace", Härkönen et al., 2020).  labels: (1,), of a class; without, all in turn."""
-        told = None if labels is None else labels.expand(_FOR_AXES)
-        styles = self.latents(range(_FOR_AXES), labels=told).double()
+        deviation along it ("GANSpace", Härkönen et al., 2020).  labels, facts: (1,) and (1, F) of those that are meant;
+        without, of all."""
+        told = (None if each is None else each.expand(_FOR_AXES, *each.shape[1:]) for each in (labels, facts))
+        styles = self.latents(range(_FOR_AXES), 1.0, *told).double()
         _, lengths, axes = torch.linalg.svd(styles - styles.mean(0), full_matrices=False)
         axis = axes[number] * axes[number][axes[number].abs().argmax()].sign()
         return axis.to(self.path_mean), (lengths[number] / math.sqrt(len(styles) - 1)).to(self.path_mean)
@@ -261,9 +293,12 @@ class Model(nn.Module):
         """The mapping net gives a style for each layer, so that a program can mix and truncate them."""
         latent, count, size = self.config.latent, self.generator.styles, self.config.size
         labels = (Port("labels", (BATCH,), 0, self.classes - 1, whole=True),) if self.classes else ()
+        known = () if self.facts is None else (Port("facts", (BATCH, self.facts.rows.shape[1])),)
         styles, mapping = Port("styles", (BATCH, count, latent)), self.generator.mapping
         return {
-            "mapping": Exported(self._styles_of, (mapping,), (Port("latents", (BATCH, latent)), *labels), (styles,)),
+            "mapping": Exported(
+                self._styles_of, (mapping,), (Port("latents", (BATCH, latent)), *labels, *known), (styles,)
+            ),
             "synthesis": Exported(
                 self.decode,
                 (self.generator.synthesis,),
@@ -273,8 +308,9 @@ class Model(nn.Module):
         }
 
     @inference
-    def _styles_of(self, z: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        return self._spread(self.generator.mapping(z, labels))
+    def _styles_of(self, z: torch.Tensor, *told: torch.Tensor) -> torch.Tensor:
+        """told: labels where there are classes, facts where there are such."""
+        return self._spread(self.generator.mapping(z, *(told if self.classes else (None, *told))))
 
 
 def _unseen(penalty: torch.Tensor) -> torch.Tensor:

@@ -39,8 +39,8 @@ class Model(dcgan.Model):
     betas = (0.0, 0.9)
     judge = "critic"
 
-    def __init__(self, config: Config, classes: int = 0):
-        super().__init__(config, classes)
+    def __init__(self, config: Config, classes: int = 0, facts: int = 0):
+        super().__init__(config, classes, facts)
         self.step = 0
 
     def begin(self, step: int) -> None:

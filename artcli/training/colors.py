@@ -1,5 +1,7 @@
 """Colour words from pixels: what makes "red car" and "blue car" two different lessons."""
 
+import math
+
 import torch
 
 # The eleven basic colour terms (Berlin and Kay, 1969)
@@ -7,6 +9,13 @@ COLORS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", 
 
 # Upper hue bounds in degrees and the colour word below each; hue wraps round to red.
 _HUES = ((14, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (262, "blue"), (312, "purple"), (344, "pink"))
+
+# Of whole pictures: the middle hue of a word in degrees; lightness where the word says more than the hue.
+_MIDDLES = {
+    "red": 0, "orange": 28, "yellow": 55, "green": 115, "blue": 225, "purple": 285, "pink": 330, "brown": 25,
+}  # fmt: skip
+_LIGHT = {"pink": 0.75, "brown": 0.25}
+_GREYS = {"black": 0.0, "gray": 0.5, "white": 1.0}
 
 
 def hsv(rgb: torch.Tensor) -> torch.Tensor:
@@ -20,6 +29,27 @@ def hsv(rgb: torch.Tensor) -> torch.Tensor:
     )
     hue = torch.where(spread > 1e-6, sixths * 60, 0.0)
     return torch.stack((hue, spread / value.clamp_min(1e-6), value), 1)
+
+
+def content(rgb: torch.Tensor) -> torch.Tensor:
+    """Sine and cosine of the mean hue, mean saturation and mean lightness of pictures (B, 3, H, W) in 0..1, (B, 4).
+
+    Pixels weigh by how colourful they are in the mean hue: both are 0 for a grey picture, and small for a motley one.
+    """
+    hue, saturation, value = hsv(rgb).flatten(2).unbind(1)
+    chroma, angle = saturation * value, torch.deg2rad(hue)
+    whole = chroma.sum(1).clamp_min(1e-6)
+    means = [(chroma * each).sum(1) / whole for each in (angle.sin(), angle.cos())]
+    return torch.stack([*means, saturation.mean(1), (value - chroma / 2).mean(1)], 1)
+
+
+def wanted(word: str) -> dict[str, float]:
+    """What `content` is about of pictures of this colour, a word of COLORS, as far as the word says it."""
+    if word in _GREYS:
+        return {"saturation": 0.0, "lightness": _GREYS[word]}
+    hue = math.radians(_MIDDLES[word])
+    said = {"hue_sine": math.sin(hue), "hue_cosine": math.cos(hue), "saturation": 1.0}
+    return said | ({"lightness": _LIGHT[word]} if word in _LIGHT else {})
 
 
 def name_pixels(rgb: torch.Tensor) -> torch.Tensor:

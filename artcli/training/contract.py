@@ -19,8 +19,8 @@ class Batch:
     """One process's part, or one micro-batch, of the pictures of a step.
 
     images: (B, C, H, W) in 0..1.  labels: (B,), all 0 where the data has no classes.  texts: a caption per picture, ""
-    for a picture without one; () where the data has no captions.  The rows are `first` to
-    `first + B` of the `whole` batch of all processes.
+    for a picture without one; () where the data has no captions.  facts: (B, F), what columns say of each picture, see
+    `columns`; None without any.  The rows are `first` to `first + B` of the `whole` batch of all processes.
     """
 
     images: torch.Tensor
@@ -29,6 +29,7 @@ class Batch:
     whole: int
     rng: torch.Generator
     texts: tuple[str, ...] = field(default=(), kw_only=True)
+    facts: torch.Tensor | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -134,6 +135,9 @@ OF_A_MODEL = {
     "average": "float: decay of the running mean of the weights that samples are drawn from",
     "training_only": "names of modules that only training needs, such as discriminators: they are None in the running "
     "mean, and not in the weights that are exported",
+    "grown": '(name) -> the name that a tensor of a model of half the size has here, "" for one that has no place; a '
+    "model that has it can begin with the layers of another run (--init-from)",
+    "unready": "see Generator: until it is ready, --metrics measures nothing",
     "fit": "(batches): look at training pictures before samples are drawn (latent statistics)",
     "generate": "see Generator: a grid of samples",
     "reconstruct": "see Generator: held-out pictures above what they become, where there is no `show`",
@@ -159,6 +163,7 @@ OF_ITS_SETTINGS = {
 }
 OF_ITS_DATA = {  # besides `batch` and `validation`, see trainer.BatchSource
     "images": "(N, H, W, C) uint8: all pictures, which say how much samples can differ",
+    "labels": "(N,) int64: the class of each of `images`, for --metrics",
     "preparation": "data.Preparation: its colour space is that of the pictures that the model draws",
     "steps_per_epoch": "(batch) -> steps; without it there are no epochs",
     "opened": "data.Dataset or None: the folder of pictures that it draws on, to say what is odd in it",
@@ -186,8 +191,12 @@ class Generator(Protocol):
         """Latents (N, D) to (N, C, H, W) in 0..1."""
         ...
 
+    def drawn(self, latents: torch.Tensor) -> torch.Tensor:
+        """What `decode` gives, with a gradient: models that have no `encode` find the latents of a picture by it."""
+        ...
+
     def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> torch.Tensor:
-        """Random latents (N, D), row i from seeds[i] alone."""
+        """Random latents (N, D), row i from seeds[i] alone; `generate` decodes what this gives."""
         ...
 
     def unready(self) -> str:

@@ -27,7 +27,7 @@ from torch import nn
 from artcli import __version__
 from artcli.errors import UsageError
 from artcli.media import files
-from artcli.training import checkpoint, finished, renamed
+from artcli.training import checkpoint, columns, finished, renamed
 from artcli.training.registry import MODELS
 from artcli.training.spec import RunSpec
 
@@ -242,7 +242,7 @@ def load_generator(run: Path, device: torch.device, *, checkpoint_name: str | No
         raise UsageError(f"{path} is a model of the kind '{spec.model}'; this artgen knows: {', '.join(MODELS)}")
     backend = importlib.import_module(MODELS[spec.model])
     config = make_config(backend.Config, spec.config)
-    model = backend.Model(config, len(spec.data.classes))
+    model = build(backend, config, spec)
     try:
         finished.load(model, renamed.keys(spec.model, tensors))
     except RuntimeError as error:
@@ -251,6 +251,12 @@ def load_generator(run: Path, device: torch.device, *, checkpoint_name: str | No
     fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     model = model.eval().requires_grad_(False).to(device)
     return Loaded(model, config, spec, description.get("step"), fingerprint, path.parent)
+
+
+def build(backend: Any, config: Any, spec: RunSpec) -> Any:
+    """An untrained model, for what the data of the run say of pictures."""
+    facts = columns.width(spec.data.columns)
+    return backend.Model(config, len(spec.data.classes), **({"facts": facts} if facts else {}))
 
 
 def _weights_file(run: Path, checkpoint_name: str | None) -> Path:

@@ -1,5 +1,6 @@
 """Opens the data that a run's description names."""
 
+import inspect
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +29,7 @@ def open(
     A backend with data of its own kind opens it itself (`open_data`); all others
     learn from pictures.  One that is `DATA_FREE` may be given None.  Raises UsageError where data are missing.
     """
+    _refuse_facts(backend, spec)
     if spec.data.path == NO_DATA and not getattr(backend, "DATA_FREE", False):
         raise UsageError(f"{spec.model} learns from pictures: give a folder of them instead of {NO_DATA}")
     if spec.data.other is not None and not hasattr(backend, "SIDES"):
@@ -49,6 +51,18 @@ def open(
         tell("data: they have a part of their own for validation, which is held out instead of --val-fraction")
     _tell_odd(pictures, tell, warn, "run.toml in the run's folder" if hasattr(backend, "SIDES") else "--check")
     return pictures, replace(spec, data=replace(data, found=pictures.describe()))
+
+
+def _refuse_facts(backend: Any, spec: RunSpec) -> None:
+    """A table and colours are for models that can be told of them."""
+    asked = [option for option, given in (("--table", spec.data.table), ("--by-color", spec.data.by_color)) if given]
+    if asked and not takes_facts(backend):
+        raise UsageError(f"{spec.model} cannot be told what is known of pictures: leave {', '.join(asked)} out")
+
+
+def takes_facts(backend: Any) -> bool:
+    """Whether its model can be told what columns say of pictures."""
+    return "facts" in inspect.signature(backend.Model).parameters
 
 
 def _tell_odd(pictures: Any, tell: Tell, warn: Tell, everything: str) -> None:
@@ -86,8 +100,11 @@ def _refuse_preparation(spec: RunSpec) -> None:
 
 
 def reopen(backend: Any, config: Any, spec: RunSpec) -> Any:
-    """The pictures that a finished model was trained on, of two kinds the first.  Raises UsageError: they are gone."""
-    data = spec.data
+    """The pictures that a finished model was trained on, of two kinds the first.  Raises UsageError: they are gone.
+
+    Without a table: what the model was told of them it knows itself.
+    """
+    data = replace(spec.data, table=None, by_color=None)
     if not Path(data.path).exists():
         raise UsageError(f"the pictures it was trained on are gone: there is no {data.path}")
     own = _own(backend, config, spec)
@@ -116,7 +133,8 @@ def _dataset(
         "progress": _Reading(tell, check),
     }
     if data.sides is None:
-        return open_dataset(path, preparation, **how)
+        table = None if data.table is None else Path(data.table)
+        return open_dataset(path, preparation, table=table, by_color=bool(data.by_color), **how)
     from artcli.training.data.sides import open_sides
 
     other = None if data.other is None else Path(data.other)

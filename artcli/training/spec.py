@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from artcli.errors import UsageError
 from artcli.setting import RUN, Setting
 from artcli.training import renamed
+from artcli.training.columns import Column
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # torch's names for them
 
@@ -15,6 +16,7 @@ class DataSpec:
     """path: of the pictures, or source.NO_DATA.  other: of a second folder.  val_fraction: the part that is held out.
     held_out: the part that data of a model's own kind hold out, whatever val_fraction says; None where they decide.
 
+    table: of what is known of each picture.  by_color: so are its colours.
     preparation, augmentation: what data.Preparation and data.Augmentation are given.  sides: paired or unpaired, for
     models that learn from two kinds of pictures.  found: what the data said of themselves when they were opened
     (classes, counts, fingerprint, ...); empty before.
@@ -26,6 +28,8 @@ class DataSpec:
     val_fraction: float = 0.1
     held_out: float | None = None
     balanced: bool = False
+    table: str | None = None
+    by_color: bool | None = None  # like what there is not, False is not written down
     preparation: dict[str, Any] = field(default_factory=dict)
     augmentation: dict[str, Any] = field(default_factory=dict)
     sides: str | None = None
@@ -35,6 +39,11 @@ class DataSpec:
     def classes(self) -> list[str]:
         """Names by label."""
         return list(self.found.get("classes", []))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What is known of pictures."""
+        return tuple(map(Column.from_dict, self.found.get("columns", [])))
 
     def as_dict(self) -> dict[str, Any]:
         """One table: what was found stands beside what was asked for, and what there is not is left out."""
@@ -64,6 +73,7 @@ class TrainerSpec:
 @dataclass(frozen=True)
 class RunSpec:
     """model: a name of the registry.  steps, epochs: what was asked for, None for the model's own length.
+    init_from: the run whose layers it begins with.
 
     version, command: of the artgen that wrote it.  config: the model's settings by name; see runs.make_config.
     """
@@ -73,6 +83,7 @@ class RunSpec:
     seed: int = 0
     steps: int | None = None
     epochs: int | None = None
+    init_from: str | None = None
     version: str = ""
     command: str = ""
     config: dict[str, Any] = field(default_factory=dict)

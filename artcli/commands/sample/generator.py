@@ -1,15 +1,17 @@
 """A trained model as `artgen sample` sees it: asked in batches of bounded size, refusing what it cannot do."""
 
+import functools
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from artcli.commands.sample import given
+from artcli.commands.sample import given, kept, steer
 from artcli.commands.sample.request import ALL
 from artcli.commands.shared.finish import Chain
 from artcli.device import is_out_of_memory
@@ -33,6 +35,7 @@ ABILITIES: dict[str, tuple[tuple[str, ...], str]] = {
     "mix": (("latents", "decode", "mix"), "--mix"),
     "neighbours": (("generate",), "--neighbours"),
     "compare": ((), "--compare"),
+    "project": (("drawn", "latents", "decode", "blend"), "--project"),
     "rate": (("generate",), "--rate"),
     "score": (("generate",), "--score"),
 }
@@ -63,6 +66,8 @@ class Sampler:
         self.preparation = given.preparation_of(loaded)
         self.drawn = (self.side, self.side)
         self.told: str | None = None
+        self.offset: torch.Tensor | float = 0.0  # of all latents
+        self.steering: dict[str, torch.Tensor] = {}  # facts (F,), by what they are of; "" for all pictures
         self.told_in_words = bool(getattr(loaded.config, "texts", 0)) and self.can("samples")
         self.prompts: Sequence[str] = ()
         self.at_once = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // self.side**2))
@@ -83,6 +88,8 @@ class Sampler:
 
     def require(self, ability: str) -> None:
         """Raises UsageError, with what the model can do, when it cannot do this."""
+        if ability == "--between" and self.can("project"):  # pictures become latents by a search
+            return
         if not self.can(ability):
             there = ", ".join(asked for name, (needs, asked) in ABILITIES.items() if needs and self.can(name))
             raise UsageError(
@@ -156,10 +163,51 @@ class Sampler:
         texts = [*self.prompts, *self.model.drawing.negative] if self.told_in_words else []
         return [note for text in dict.fromkeys(texts) for note in self.model.tower.clip.unheard(text)]
 
+    def steer(self, wanted: Mapping[str, Sequence[str]]) -> list[str]:
+        """What pictures are to be by columns and colours, see `steer`; warnings.  Raises UsageError: it knows none."""
+        if not wanted:
+            return []
+        known = self.loaded.spec.data.columns
+        if not known:
+            asked = ", ".join("--color" if name == steer.COLOR else f"--where {name}" for name in wanted)
+            raise UsageError(f"{self.title} was told nothing of its pictures but the class: leave {asked} out.")
+        found = steer.steering(known, wanted)
+        self.steering = {name: torch.tensor(inputs, device=self.device) for name, inputs in found.inputs.items()}
+        return found.warnings
+
+    def move(self, directions: Sequence[tuple[Path, float]]) -> list[str]:
+        """Move all latents along the directions of files, by so many deviations; warnings.
+
+        Raises UsageError: a file is none of a direction among such latents.
+        """
+        if not directions:
+            return []
+        numbers, warnings = self.latents([0]).shape[1], []
+        for path, amount in directions:
+            found = kept.read(path, numbers, "direction", 1, "--sweep N --direction-out FILE")
+            tensors = found.tensors
+            self.offset = self.offset + (amount * tensors["deviation"] * tensors["direction"]).to(self.device)
+            if found.about.get("weights") != self.loaded.fingerprint:
+                warnings.append(f"{path} is a direction of other weights: it may mean something else in these")
+        plain = self.model.latents
+
+        @functools.wraps(plain)
+        def moved(*seeds: Any, **how: Any) -> torch.Tensor:
+            return plain(*seeds, **how) + self.offset
+
+        self.model.latents = moved  # which `generate` decodes, too
+        return warnings
+
+    def about(self) -> dict[str, str]:
+        """Which model a file belongs to."""
+        return {"model": self.loaded.name, "weights": self.loaded.fingerprint}
+
     def class_names(self, wanted: Sequence[str]) -> list[str]:
         """The classes that `--class` names, each once.  Raises UsageError: unknown, or a model without classes."""
         if self.told_in_words and not wanted:
             return list(self.prompts)
+        if not wanted and "" not in self.steering:
+            return list(self.steering)
         known = self.loaded.classes if getattr(self.model, "classes", 0) else []
         if wanted and not known:
             raise UsageError(f"{self.title} was not trained to tell classes apart: leave --class out.")
@@ -201,10 +249,18 @@ class Sampler:
         if self.told_in_words:
             words = named or [self.prompts[place % len(self.prompts)] for place in range(count)]
             return lambda rows: {"prompts": [words[row] for row in rows]}
+        if named and named[0] in self.steering:
+            return lambda rows: {"facts": torch.stack([self.steering[named[row]] for row in rows])}
         labels = [self.loaded.classes.index(name) for name in named]
         if not labels:
-            return lambda rows: {}
-        return lambda rows: {"labels": torch.tensor([labels[row] for row in rows], device=self.device)}
+            return lambda rows: self._steered(len(rows))
+        return lambda rows: {
+            "labels": torch.tensor([labels[row] for row in rows], device=self.device), **self._steered(len(rows))
+        }  # fmt: skip
+
+    def _steered(self, count: int) -> dict[str, torch.Tensor]:
+        """The facts of all pictures, where there are such."""
+        return {"facts": self.steering[""].expand(count, -1)} if "" in self.steering else {}
 
     def latents(self, seeds: Sequence[int], truncation: float | None = None) -> torch.Tensor:
         """Random latents, (N, D); of a model that is told in words, with the prompts in turn."""
@@ -212,21 +268,25 @@ class Sampler:
         if self.told_in_words:
             cut["prompts"] = [self.prompts[place % len(self.prompts)] for place in range(len(seeds))]
         with torch.inference_mode():
-            return self.model.latents(list(seeds), **cut, **self._class(len(seeds), "latents"))
+            return self.model.latents(list(seeds), **cut, **self._of_each(len(seeds), "latents"))
 
     def decode(self, total: int, latents: Callable[[int], torch.Tensor]) -> Iterator[torch.Tensor]:
         """Pictures of `total` latents; latents(i) gives the i-th, (D,)."""
 
         def call(rows: list[int]) -> torch.Tensor:
-            return self.model.decode(torch.stack([latents(row) for row in rows]), **self._class(len(rows), "decode"))
+            return self.model.decode(torch.stack([latents(row) for row in rows]), **self._of_each(len(rows), "decode"))
 
         return self._in_batches(total, call)
+
+    def with_gradient(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents (N, D) to pictures (N, C, H, W) in 0..1 on the device, with a gradient."""
+        return self.model.drawn(latents, **self._of_each(len(latents), "drawn"))
 
     def encode(self, pictures: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W), float in 0..1 or uint8, to latents (N, D)."""
 
         def call(rows: list[int]) -> torch.Tensor:
-            return self.model.encode(self._input(pictures[rows]), **self._class(len(rows), "encode"))
+            return self.model.encode(self._input(pictures[rows]), **self._of_each(len(rows), "encode"))
 
         return torch.stack(list(self._in_batches(len(pictures), call)))
 
@@ -244,12 +304,14 @@ class Sampler:
     def axis(self, number: int) -> tuple[torch.Tensor, torch.Tensor] | None:
         """The direction (D,) in which latents vary most, the next one, and so on, and their deviation along it; None
         where the model knows no directions."""
-        return self.model.axis(number, **self._class(1, "axis")) if hasattr(self.model, "axis") else None
+        return self.model.axis(number, **self._of_each(1, "axis")) if hasattr(self.model, "axis") else None
 
-    def _class(self, count: int, method: str) -> dict[str, torch.Tensor]:
+    def _of_each(self, count: int, method: str) -> dict[str, torch.Tensor]:
+        """The class and the facts of all pictures, as far as the method takes them."""
+        of_all = self._steered(count) if self.takes("facts", method) else {}
         if self.told is None or not self.takes("labels", method):
-            return {}
-        return {"labels": torch.full((count,), self.loaded.classes.index(self.told), device=self.device)}
+            return of_all
+        return {"labels": torch.full((count,), self.loaded.classes.index(self.told), device=self.device), **of_all}
 
     def _input(self, pictures: torch.Tensor) -> torch.Tensor:
         pictures = pictures.to(self.device)

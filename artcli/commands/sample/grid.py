@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from artcli import device
-from artcli.commands.sample import sheet
+from artcli.commands.sample import sheet, steer
 from artcli.commands.sample.request import SampleJob
 from artcli.commands.shared.jobs import tell_existing
 from artcli.console import counted
@@ -55,11 +55,19 @@ def _files(session: "Session") -> None:
 def _saved(session: "Session", job: SampleJob, pixels: sheet.Array) -> bool:
     """Whether the picture could be written; with a line that says why not."""
     of_class = {} if job.class_name is None else {"class": job.class_name}
-    kind = "prompts" if session.sampler.told_in_words else "classes"
-    recipe = session.recipe(seed=f"{job.seed}-{job.seed}", **({kind: [job.class_name]} if job.class_name else {}))
+    recipe = session.recipe(seed=f"{job.seed}-{job.seed}", **_named(session, job.class_name))
     try:
         session.save(job.path, pixels, recipe, seed=job.seed, **of_class)
     except ArtgenError as error:
         session.console.error(str(error))
         return False
     return True
+
+
+def _named(session: "Session", name: str | None) -> dict[str, list[str]]:
+    """The parameters of a call that draws only this."""
+    if name is None:
+        return {}
+    if session.request.varied:
+        return steer.alone(session.request.wanted, name)
+    return {"prompts" if session.sampler.told_in_words else "classes": [name]}

@@ -5,7 +5,7 @@ from typing import Any
 
 from artcli.commands.shared import verb
 
-LISTS = ("--reconstruct", "--complete", "--between", "--compare")
+LISTS = ("--reconstruct", "--complete", "--project", "--between", "--compare")
 
 
 class Command(verb.Command):

@@ -28,6 +28,7 @@ MODES = {
     "samples": Mode(36, PICTURES),
     "reconstruct": Mode(1, PICTURES),
     "complete": Mode(1, PICTURES),
+    "project": Mode(1, PICTURES),
     "interpolate": Mode(5, FILMS + PICTURES, ".mp4"),
     "walk": Mode(1, FILMS, ".mp4"),
     "sweep": Mode(6, PICTURES + FILMS),
@@ -38,14 +39,20 @@ MODES = {
     "score": Mode(1000, (".json",), ".json"),
 }
 OF_A_CLASS = 8  # pictures of each class in a grid
-NOT_RANDOM = ("reconstruct", "between")  # without a seed the same line gives the same bytes
+NOT_RANDOM = ("reconstruct", "between", "project")  # without a seed the same line gives the same bytes
 
 # Where an option means something; elsewhere it would be ignored, and nobody would notice.
 _RANDOM = ("samples", "interpolate", "walk", "sweep", "mix", "neighbours", "compare", "rate", "score")
 _TOLD, _CODES = (*_RANDOM, "complete"), ("samples", "complete", "neighbours", "compare", "rate", "score")
+_STEERED = ("samples", "project", "interpolate", "walk", "sweep", "mix", "neighbours", "rate", "score")
 _MEANT_FOR = {
-    "classes": ("samples", "complete", "interpolate", "between", "walk", "sweep", "mix", "neighbours", "rate", "score"),
+    "classes": (*_STEERED, "complete", "between"),
+    "where": _STEERED,
+    "direction_out": ("sweep",),
+    "direction": ("samples", "interpolate", "between", "walk", "sweep", "mix", "neighbours", "rate", "score"),
+    "color": _STEERED,
     "keep": ("complete",),
+    "steps": ("project", "between"),
     "inception": ("score",),
     "temperature": _CODES,
     "top_k": _CODES,
@@ -61,6 +68,7 @@ _MEANT_FOR = {
         "samples",
         "reconstruct",
         "complete",
+        "project",
         "interpolate",
         "between",
         "sweep",
@@ -77,6 +85,7 @@ def chosen(asked: "Options") -> str:
     wanted = {
         "reconstruct": bool(asked.reconstruct) and not asked.compare,
         "complete": bool(asked.complete),
+        "project": bool(asked.project),
         "interpolate": (asked.interpolate or bool(asked.between)) and not asked.compare,
         "walk": asked.walk,
         "sweep": asked.sweep is not None,
@@ -129,7 +138,7 @@ def seeds(mode: str, asked: "Options") -> tuple[int, ...]:
     text, found = asked.seed, options.seeds(asked.seed)
     if text is not None and "-" in text:
         return _enough(mode, found)
-    number = asked.count or _stops(mode, asked.prompts) or _usual(mode, bool(asked.classes or asked.prompts))
+    number = asked.count or _stops(mode, asked.prompts) or _usual(mode, _in_rows(asked))
     first = min(found[0], options.MAX_SEED + 1 - number)
     if text is not None and first != found[0]:
         raise UsageError(f"--seed {text}: {number} seeds from there on would pass {options.MAX_SEED}, the largest")
@@ -139,6 +148,11 @@ def seeds(mode: str, asked: "Options") -> tuple[int, ...]:
 def _stops(mode: str, prompts: Sequence[str]) -> int | None:
     """Of a way from prompt to prompt: each of them once."""
     return len(prompts) if mode == "interpolate" and len(prompts) > 1 else None
+
+
+def _in_rows(asked: "Options") -> bool:
+    """Whether pictures are of something, with a row for each where there are several."""
+    return bool(asked.classes or asked.prompts or asked.color or asked.where)
 
 
 def _usual(mode: str, of_class: bool) -> int:

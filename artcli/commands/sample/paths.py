@@ -71,6 +71,17 @@ def sweep(sampler: Sampler, seeds: Sequence[int], dimension: int, truncation: fl
     return at
 
 
+def direction(sampler: Sampler, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a sweep goes along: (D,), of length 1, and the deviation of latents along it, ()."""
+    found = sampler.axis(number)
+    if found is not None:
+        return found
+    _, deviation = sampler.moments()
+    along = torch.zeros_like(deviation)
+    along[number] = 1
+    return along, deviation[number]
+
+
 def render(sampler: Sampler, at: At, positions: Sequence[float]) -> Iterator[list[torch.Tensor]]:
     """The n pictures of every position."""
     with torch.inference_mode():

@@ -1,5 +1,6 @@
 """What one call of `artgen sample` asks for, in plain values; imports neither torch nor numpy."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -9,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, Self
 import typer
 
 from artcli import device, weights
-from artcli.commands.sample import keeping, modes
+from artcli.commands.sample import keeping, modes, steer
 from artcli.commands.shared import complete, naming, options, recipe, request
 from artcli.commands.shared.common import Enlarging, Making
 from artcli.commands.shared.enlarge import AS_IS
@@ -20,6 +21,8 @@ from artcli.setting import FILM, Setting
 
 ALL = "all"  # as a class: each of them
 STYLES = ("coarse", "middle", "fine")  # that --mix takes from other pictures
+_GIVEN = ("complete", "project")  # ways whose option names pictures
+LATENTS = ".safetensors"  # of projected pictures, beside the sheet of them
 DRAWING = ("vqgan", "diffusion")  # kinds of weights that need no run to be sampled from
 _WAYS, _WORDS = "Other than random samples", "Models that draw from words"
 
@@ -47,6 +50,14 @@ class Options(Enlarging, Making):
     ] = ()
     prompts: Annotated[
         tuple[str, ...], typer.Option("--prompt", metavar="TEXT", help="Draw what this says (repeatable).")
+    ] = ()
+    where: Annotated[
+        tuple[str, ...],
+        typer.Option("--where", metavar="COLUMN=VALUE", help="Of a model that was told a table (repeatable)."),
+    ] = ()
+    color: Annotated[
+        tuple[str, ...],
+        typer.Option("--color", metavar="WORD", help="Of one trained with --by-color: blue (repeatable)."),
     ] = ()
     truncation: Annotated[
         float | None, Setting("Below 1: more usual, less varied pictures.", min=0, max=2, metavar="T")
@@ -81,6 +92,20 @@ class Options(Enlarging, Making):
             rich_help_panel=_WAYS,
         ),
     ] = ()
+    project: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--project",
+            metavar="PICTURES...",
+            help="These, beside the nearest picture that a GAN can draw, and its latents.",
+            rich_help_panel=_WAYS,
+        ),
+    ] = ()
+    steps: Annotated[
+        int | None,
+        Setting("Of the search of --project, and of a GAN's --between.", min=1, metavar="N", default="500",
+                panel=_WAYS),
+    ] = None  # fmt: skip
     keep: Annotated[
         str | None,
         Setting("What --complete keeps: top, bottom, left, right, or a mask.", metavar="EDGE:PART|MASK",
@@ -102,6 +127,18 @@ class Options(Enlarging, Making):
         int | None,
         Setting("Latent or direction N from -3 to 3 deviations: sheet or film.", min=0, metavar="N", panel=_WAYS),
     ] = None
+    direction_out: Annotated[
+        Path | None, Setting("Also write the direction of --sweep to a file.", metavar="FILE", panel=_WAYS)
+    ] = None
+    direction: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--direction",
+            metavar="FILE:AMOUNT",
+            help="Move along it by so many deviations (repeatable).",
+            rich_help_panel=_WAYS,
+        ),
+    ] = ()
     mix: Annotated[
         str | None,
         Setting("Pictures of half of the seeds with styles of the others'.", choices=STYLES, panel=_WAYS),
@@ -162,8 +199,9 @@ class Request(request.Request[Options]):
     mode: a key of `modes.MODES`.  runs: the model's, and those it is compared with.  out: the file to write.
     seeds: consecutive; none where they decide nothing.
     separate: a file per picture, named after `out`.  size: (width, height) of every picture, None for the model's.
-    keep: what a completion starts from, None elsewhere.
-    pictures: to reconstruct or to complete.  between: to interpolate.
+    keep: what a completion starts from, None elsewhere.  wanted: of columns and colours, see steer.read.
+    directions: files, and by how many deviations to move along each.
+    pictures: to reconstruct, to complete or to project.  between: to interpolate.
     options: as asked for, but for those that mean nothing in this mode.
     """
 
@@ -179,6 +217,8 @@ class Request(request.Request[Options]):
     pictures: tuple[Path | files.Stdio, ...]
     between: tuple[Path, ...]
     keep: keeping.Keep | None
+    wanted: dict[str, tuple[str, ...]]
+    directions: tuple[tuple[Path, float], ...]
 
     @classmethod
     def of(cls, ctx: typer.Context, given: Options) -> Self:
@@ -201,15 +241,19 @@ class Request(request.Request[Options]):
             separate=separate,
             film=film,
             size=None if given.size is None else options.size(given.size),
-            pictures=tuple(files.expand_inputs(given.complete if mode == "complete" else given.reconstruct)),
+            pictures=tuple(files.expand_inputs(getattr(given, mode if mode in _GIVEN else "reconstruct"))),
             between=_between(mode, given.between),
             keep=keeping.read(given.keep or keeping.USUAL) if mode == "complete" else None,
+            wanted=steer.read(asked.where, asked.color),
+            directions=tuple(map(_direction, asked.direction)),
             options=asked,
             enlargement=AS_IS if film or asked.upscale is None else enlargement,
             recipe=None if given.no_metadata else _recorded(ctx),
             recorded_weights=given.recorded_weights(),
         )
         _check_runs(made.runs)
+        if made.varied and (made.classes or made.prompts):
+            raise UsageError("several values of --where or --color do not go with --class and --prompt: name one")
         if mode == "score":
             _check_score(asked)
         return made
@@ -231,8 +275,13 @@ class Request(request.Request[Options]):
 
     @property
     def named(self) -> tuple[str, ...]:
-        """What the pictures are of: classes, or prompts."""
-        return self.classes or self.prompts
+        """What the pictures are of: classes, prompts, or values of a column."""
+        return self.classes or self.prompts or self.varied
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The values of the column, or the colours, where there are several."""
+        return steer.varied(self.wanted)
 
     @property
     def seeds_text(self) -> str:
@@ -261,7 +310,12 @@ class Request(request.Request[Options]):
         ]
 
     def outputs(self, classes: Sequence[str]) -> list[Path]:
-        return [job.path for job in self.jobs(classes)] if self.separate else [self.out]
+        if self.separate:
+            return [job.path for job in self.jobs(classes)]
+        beside = self.options.direction_out if self.mode == "sweep" else None
+        if self.mode == "project" and str(self.out) != "-":
+            beside = self.out.with_suffix(LATENTS)
+        return [self.out] if beside is None else [self.out, beside]
 
     def check_outputs(self, classes: Sequence[str]) -> None:
         """Raises UsageError for what could not be written.
@@ -286,6 +340,20 @@ def _place(mode: str, run: Path, asked: Options) -> tuple[Path, bool]:
     if separate and str(target) == "-":
         raise UsageError("--out - takes one picture; --separate needs a folder or a name to number")
     return target, separate
+
+
+def _direction(text: str) -> tuple[Path, float]:
+    """`smile.safetensors:2.5`; without an amount, one deviation.  Raises UsageError: no such file."""
+    name, _, number = text.rpartition(":")
+    try:
+        path, amount = (Path(name), float(number)) if name else (Path(text), 1.0)
+    except ValueError:  # the colon is part of the name
+        path, amount = Path(text), 1.0
+    if not math.isfinite(amount):
+        raise UsageError(f"--direction {text}: the amount has to be a number of deviations, such as 2.5")
+    if files.kind(path) == "missing":
+        raise files.missing(path)
+    return path, amount
 
 
 def _between(mode: str, between: Sequence[str]) -> tuple[Path, ...]:

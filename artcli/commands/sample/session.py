@@ -9,7 +9,19 @@ import numpy as np
 import torch
 
 from artcli import device
-from artcli.commands.sample import compare, completion, films, grid, mix, neighbours, rate, reconstruct, score, travel
+from artcli.commands.sample import (
+    compare,
+    completion,
+    films,
+    grid,
+    mix,
+    neighbours,
+    project,
+    rate,
+    reconstruct,
+    score,
+    travel,
+)
 from artcli.commands.sample.generator import Sampler
 from artcli.commands.sample.request import Request
 from artcli.commands.shared import film, finish, recipe
@@ -20,7 +32,7 @@ from artcli.errors import Interrupted, UsageError
 from artcli.media import images
 
 Item = TypeVar("Item")
-_OF_LATENTS = ("interpolate", "walk", "sweep", "mix")
+_OF_LATENTS = ("interpolate", "walk", "sweep", "mix", "project")
 _TRYING = 2.0  # seconds that a dry run may take for a batch
 
 
@@ -35,6 +47,7 @@ WORK = {
     "samples": Work(grid.make, grid.count),
     "reconstruct": Work(reconstruct.make, reconstruct.count),
     "complete": Work(completion.make, completion.count),
+    "project": Work(project.make, project.count),
     "interpolate": Work(travel.interpolate, travel.count),
     "walk": Work(travel.walk, travel.count),
     "sweep": Work(travel.sweep, travel.count),
@@ -89,6 +102,10 @@ class Session:
         for note in unheard:
             console.warn(note)
         self.words = {"unheard": unheard} if unheard else {}  # for JSON
+        if request.directions:
+            self.sampler.require("sweep")
+        for line in [*self.sampler.steer(request.wanted), *self.sampler.move(request.directions)]:
+            console.warn(line)
         self.classes = self.sampler.class_names(request.classes)
         self._tell_class()
         self.weights = {str(run): s.loaded.fingerprint for run, s in zip(request.runs, self.samplers, strict=True)}
@@ -115,9 +132,12 @@ class Session:
         """Where pictures come from latents of a way, all of them are of one class."""
         if self.sampler.told_in_words or not self.classes or self.request.mode not in _OF_LATENTS:
             return
+        if self.request.varied:
+            raise UsageError(f"--{self.request.mode} takes one value of a column or a colour, not {len(self.classes)}")
         if len(self.classes) > 1:
             raise UsageError(f"--{self.request.mode} takes one --class, not {len(self.classes)}")
-        ways = (("decode", "encode"),) if self.request.between else (("decode",), ("latents",))
+        coded = self.request.between and self.sampler.can("--between")
+        ways = (("decode", "encode"),) if coded else (("decode",), ("latents",))
         if not any(self.sampler.takes("labels", *used) for used in ways):
             raise UsageError(f"{self.sampler.title} draws classes at random only: leave --class out.")
         self.sampler.told = self.classes[0]

@@ -1,10 +1,12 @@
 """Ways through the latent space as films and sheets: between seeds or pictures, on a walk, along one dimension."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from artcli.commands.sample import films, given, paths, sheet
+from artcli.commands.sample import films, given, kept, paths, project, sheet
+from artcli.commands.sample.request import LATENTS
 from artcli.console import counted
 from artcli.errors import UsageError
 
@@ -65,8 +67,19 @@ def _stops(session: "Session") -> torch.Tensor:
     request, sampler = session.request, session.sampler
     if not request.between:
         return sampler.latents(request.seeds, request.options.truncation)
+    if not sampler.can("--between"):
+        return torch.cat([_searched(session, path) for path in request.between]) + sampler.offset
     found = given.read_stops(request.between, sampler.preparation, session.console)
-    return sampler.encode(found.pictures).to(session.device)
+    return sampler.encode(found.pictures).to(session.device) + sampler.offset
+
+
+def _searched(session: "Session", path: Path) -> torch.Tensor:
+    """The latents of a picture, by a search, or those of a file that --project wrote."""
+    if path.suffix == LATENTS:
+        numbers = session.sampler.latents([0]).shape[1]
+        return kept.read(path, numbers, "latents", 2, "--project").tensors["latents"].to(session.device)
+    found = given.read_stops([path], session.sampler.preparation, session.console)
+    return project.latents_of(session, found.pictures)[0]
 
 
 # --- walks and sweeps ----------------------------------------------------------------------------------------------
@@ -91,6 +104,7 @@ def sweep(session: "Session") -> None:
         )
     recipe = session.recipe()
     at = paths.sweep(sampler, request.seeds, dimension, request.options.truncation)
+    _keep_direction(session, dimension)
     facts: Facts = {"seeds": list(request.seeds), "dimension": dimension}
     if request.film:
         _film(session, at, paths.to_and_fro(_frames(session, SWEEP_SECONDS)), recipe, facts)
@@ -98,6 +112,15 @@ def sweep(session: "Session") -> None:
     columns, rows = _columns(session), len(request.seeds)
     sheet.check(*sheet.size(rows * columns, columns, sampler.size))
     _sheet(session, at, paths.along(columns, closed=False), columns, recipe, facts)
+
+
+def _keep_direction(session: "Session", number: int) -> None:
+    """As a file, where one is asked for."""
+    path, sampler = session.request.options.direction_out, session.sampler
+    if path is not None:
+        direction, deviation = paths.direction(sampler, number)
+        kept.write(path, {"direction": direction, "deviation": deviation}, sampler.about() | {"number": number})
+        session.announce(path, dimension=number)
 
 
 # --- writing -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from artcli.commands.shared import complete, options, verb
 from artcli.commands.shared.common import Quiet
 from artcli.commands.train import second
 from artcli.errors import UsageError
+from artcli.media import files
 from artcli.setting import RUN, Setting
 from artcli.training.registry import MODELS, SECOND_STAGES
 from artcli.training.source import NO_DATA
@@ -65,6 +66,10 @@ class Options(Quiet):
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the model (repeatable)."),
     ] = ()
     seed: Annotated[int, Setting("Seed of the whole run.", min=0)] = 0
+    init_from: Annotated[
+        Path | None,
+        Setting("For GANs: begin with the layers of this run, of the same size or half of it.", metavar="RUN"),
+    ] = None
 
     check: Annotated[bool, Setting("Only look at the data and say what is in it.", panel=_DATA)] = False
     val_fraction: Annotated[
@@ -84,6 +89,11 @@ class Options(Quiet):
     zoom: Annotated[float, Setting("Zoom in or out by up to this part.", min=0, max=0.5, panel=_DATA)] = 0.0
     rotate: Annotated[float, Setting("Turn by up to this, in degrees.", min=0, max=180, panel=_DATA)] = 0.0
     balanced: Annotated[bool, Setting("Draw every class equally often.", panel=_DATA)] = False
+    table: Annotated[
+        Path | None,
+        Setting("CSV or JSON lines about the pictures: GANs are told what it says.", metavar="FILE", panel=_DATA),
+    ] = None
+    by_color: Annotated[bool, Setting("GANs are told the colours of each picture.", panel=_DATA)] = False
 
     time_limit: options.TimeLimit = None
     device: options.Device = "auto"
@@ -95,6 +105,21 @@ class Options(Quiet):
             "Finish with the best weights when N checkpoints brought no lower held-out loss.",
             min=1, metavar="N", panel=RUN,
         ),
+    ] = None  # fmt: skip
+    metrics: Annotated[
+        tuple[str, ...],
+        Setting("How near samples are to the data, at checkpoints.", choices=("kid", "fid"), panel=RUN),
+    ] = ()
+    metrics_every: Annotated[
+        int, Setting("Checkpoints from one --metrics to the next.", min=1, metavar="N", panel=RUN)
+    ] = 4
+    metrics_pictures: Annotated[int, Setting("Samples, and pictures, of --metrics.", min=8, metavar="N", panel=RUN)] = (
+        500
+    )
+    inception: Annotated[
+        Path | None,
+        Setting("The weights of Inception, for --metrics.", metavar="FILE", default="torch-fidelity's download",
+                panel=RUN),
     ] = None  # fmt: skip
     track: Annotated[
         tuple[str, ...],
@@ -157,6 +182,10 @@ class Request:
         for folder in made.folders:
             if not folder.exists():
                 raise UsageError(f"there is no folder {folder} to train on")
+        if asked.table is not None and not _table(asked.table, asked.data).is_file():
+            raise UsageError(f"there is no table {asked.table}, nor in {asked.data}: CSV or JSON lines")
+        if asked.inception is not None and not asked.inception.is_file():
+            raise files.missing(asked.inception)
         return made
 
     @property
@@ -180,6 +209,7 @@ class Request:
             seed=asked.seed,
             steps=asked.steps,
             epochs=asked.epochs,
+            init_from=None if asked.init_from is None else str(asked.init_from.resolve()),
             version=__version__,
             command=self.line or shlex.join(["artgen", *sys.argv[1:]]),
             config=dataclasses.asdict(config),
@@ -190,11 +220,18 @@ class Request:
                 val_fraction=DataSpec.val_fraction if asked.val_fraction is None else asked.val_fraction,
                 held_out=asked.val_fraction,
                 balanced=asked.balanced,
+                table=None if asked.table is None else str(_table(asked.table, asked.data).resolve()),
+                by_color=asked.by_color or None,
                 preparation=dict(self.preparation),
                 augmentation={"flip": asked.flip, "zoom": asked.zoom, "rotation": asked.rotate},
             ),
             trainer=asked.trainer,
         )
+
+
+def _table(path: Path, data: Path) -> Path:
+    """The file, or the one of this name among the data."""
+    return path if path.is_file() else data / path
 
 
 def _crop(how: str) -> dict[str, Any]:

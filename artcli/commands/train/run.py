@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from artcli import device as devices
 from artcli.commands.shared.loop import Stop, interruptible
-from artcli.commands.train import configure
+from artcli.commands.train import configure, metrics
 from artcli.commands.train.request import Request
 from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
@@ -20,6 +20,7 @@ from artcli.media import files
 from artcli.training import (
     checkpoint,
     finished,
+    inherit,
     parallel,
     renamed,
     report,
@@ -59,6 +60,7 @@ def carry_out(backend: Any, config: Any, request: Request, console: Console) -> 
     device = devices.choose(asked.device)
     parallel.start(device)
     console = console if parallel.rank() == 0 else Console(quiet=True)
+    measure = metrics.load(asked, backend, device) if not asked.dry_run and parallel.rank() == 0 else None
     check = _tried(time.monotonic()) if asked.dry_run else clock.check_reading
     try:
         pictures, spec = source.open(backend, config, spec, console.info, console.warn, check)
@@ -66,6 +68,8 @@ def carry_out(backend: Any, config: Any, request: Request, console: Console) -> 
         return console.info(f"dry run: {spec.model} on {spec.data.name}, {devices.describe(device)}; {found}")
     steps = source.steps(config, spec, pictures)
     run = runs.choose(asked.out, ROOT, spec, accept_changes=asked.accept_changes)
+    if not checkpoint.exists(run):
+        inherit.check(backend, config, spec)
     long = counted(steps, "step")
     console.info(f"train: {spec.model} on {spec.data.name}, {long}, seed {spec.seed}, to {run}")
     console.info(f"train: {devices.describe(device)}{_processes()}")
@@ -73,7 +77,7 @@ def carry_out(backend: Any, config: Any, request: Request, console: Console) -> 
     if asked.dry_run:
         return
     with _alone(run):
-        how: dict[str, Any] = {"clock": clock, "patience": asked.patience, "onnx": onnx}
+        how: dict[str, Any] = {"clock": clock, "patience": asked.patience, "onnx": onnx, "measure": measure}
         session = Session(backend, config, spec, pictures, plan, run, device, console, **how)
         tracks = list(asked.track) if parallel.rank() == 0 else []
         tracked = trackers.Trackers(tracks, run, spec.as_dict(), step=session.trainer.step)
@@ -142,14 +146,17 @@ class Session:
 
     def __init__(
         self, backend, config, spec: RunSpec, pictures, plan: Plan, run: Path, device, console: Console,
-        *, clock: Clock, patience: int | None = None, onnx: bool = False,
+        *, clock: Clock, patience: int | None = None, onnx: bool = False, measure: metrics.Metrics | None = None,
     ):  # fmt: skip
         self.spec, self.pictures, self.run, self.console, self.onnx = spec, pictures, run, console, onnx
-        self.patience = patience
+        self.patience, self.measure = patience, measure
+        metrics.check(measure, pictures)
         self.classes = spec.data.classes
         self.device = device
         torch.manual_seed(plan.seed)
-        model = backend.Model(config, len(self.classes))
+        model = runs.build(backend, config, spec)
+        if spec.init_from is not None and not checkpoint.exists(run):
+            console.info(f"train: {inherit.take_over(model, spec)}")
         if hasattr(model, "study"):
             model.study(pictures)
         self.trainer = Trainer(model.to(device), pictures, plan, device)
@@ -258,12 +265,12 @@ class Session:
             if number == 2:
                 self.console.info(f"train: about {duration(pace.left(now.step))} to go")
             save = self._saves(now.step, now.total)
-            validation = {}
+            validation, score = {}, {}
             if save:
                 with self.clock.look():
-                    validation = self._look(stop)
+                    validation, score = self._look(stop), self._measure(stop)
             if save or now.step % log_every == 0:
-                self._log(now.step, recent, pace, validation)
+                self._log(now.step, recent, pace, validation, score)
                 recent = []
             if save:
                 self.save(validation)
@@ -284,7 +291,14 @@ class Session:
 
     # --- what is written --------------------------------------------------------------------------------------------
 
-    def _log(self, step: int, recent: list[dict[str, float]], pace: Speed, validation: dict[str, float]) -> None:
+    def _log(
+        self,
+        step: int,
+        recent: list[dict[str, float]],
+        pace: Speed,
+        validation: dict[str, float],
+        score: dict[str, float],
+    ) -> None:
         if parallel.rank() != 0:
             return
         train = {name: fmean([r[name] for r in recent if name in r]) for name in recent[-1]}
@@ -297,9 +311,9 @@ class Session:
             "train": train,
             "val": validation,
             "rate": rates,
-        }
+        } | ({"score": score} if score else {})
         runs.log(self.run, row)
-        for line in self.tracked.log({"train": train, "val": validation, "rate": rates}, step):
+        for line in self.tracked.log({"train": train, "val": validation, "score": score, "rate": rates}, step):
             self.console.warn(line)
         if validation:
             figures = train | _held(validation)
@@ -330,6 +344,19 @@ class Session:
             for advice in advise() if advise else ():
                 self.console.warn(advice)
         return validation
+
+    def _measure(self, stop: Stop) -> dict[str, float]:
+        """What --metrics asks for, where it is due; empty where the user or the clock does not wait for it."""
+        step, total = self.trainer.step, self.trainer.plan.steps
+        if self.measure is None or not self.measure.due(step, self.spec.trainer.save_every, total):
+            return {}
+        found, line = self.measure.look(
+            self.trainer.shown, self.pictures, len(self.classes), self.device,
+            lambda: stop.requested or self.clock.overdue(),
+        )  # fmt: skip
+        if found:
+            self.console.info(f"train: step {step}: {line}")
+        return found
 
     def save(self, validation: dict[str, float] | None = None) -> None:
         """A checkpoint, the weights for sampling, and the report.  Raises ArtgenError when the disk is full.

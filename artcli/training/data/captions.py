@@ -89,6 +89,8 @@ def _lines(path: Path) -> dict[str, tuple[str, ...]]:
         if not line.strip():
             continue
         row = _json(line, f"{path}, line {number},")
+        if isinstance(row, dict) and "file_name" in row and "text" not in row and len(row) > 1:
+            continue  # it says other things, see `table`
         if not isinstance(row, dict) or "file_name" not in row or "text" not in row:
             raise UsageError(f'{path}, line {number}, has to be {{"file_name": ..., "text": ...}}')
         found[str(row["file_name"])] = _several(row["text"])

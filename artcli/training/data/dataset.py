@@ -15,8 +15,9 @@ import torch
 from artcli.errors import UsageError
 from artcli.training import words as wording
 from artcli.training.colors import dominant_color
+from artcli.training.columns import Column
 from artcli.training.contract import Batch
-from artcli.training.data import augment, cache, order
+from artcli.training.data import augment, cache, known, order
 from artcli.training.data.augment import Augmentation
 from artcli.training.data.items import Array, Skipped
 from artcli.training.data.layout import Layout, read_layout
@@ -33,7 +34,8 @@ class Dataset:
     first_of_several: pictures that are the first of several frames or pages.  divided: they came with a part for
     validation.
     texts: captions of each row, () without any.  worded: batches say in words what they show.
-    fingerprint: the same for the same pictures, captions, labels and preparation, wherever they lie on the disk.
+    facts: (N, F) float32, the inputs that `columns` make of what is known of each row; None without any.
+    fingerprint: the same for the same pictures, captions, labels, facts and preparation, wherever they lie on the disk.
     """
 
     images: Array
@@ -54,6 +56,8 @@ class Dataset:
     worded: bool = False
     first_of_several: int = 0
     divided: bool = False
+    facts: Array | None = None
+    columns: tuple[Column, ...] = ()
     _order: order.Shuffled | order.Balanced = field(init=False, repr=False)
     _pixels: torch.Tensor = field(init=False, repr=False)
     _labels: torch.Tensor = field(init=False, repr=False)
@@ -89,8 +93,9 @@ class Dataset:
         chances = order.stream(self.seed, order.WORDS, step).random((size, wording.CHANCES))[first : first + count]
         words = self._words(rows, images, chances)
         return Batch(
-            images, self._labels_of(rows, device), first, size, self._rng(order.NOISE, step, device), texts=words
-        )
+            images, self._labels_of(rows, device), first, size, self._rng(order.NOISE, step, device),
+            texts=words, facts=self._facts_of(rows, device),
+        )  # fmt: skip
 
     def validation(self, size: int, limit: int | None = None, *, device: torch.device | str = "cpu") -> Iterator[Batch]:
         """The held-out pictures, at most `limit` spread over all of them, in batches of at most `size`.
@@ -128,7 +133,7 @@ class Dataset:
             "skipped": [entry._asdict() for entry in self.skipped],
             "notes": list(self.notes),
             "fingerprint": self.fingerprint,
-        }
+        } | ({"columns": [column.as_dict() for column in self.columns]} if self.columns else {})
 
     def _in_turn(self, rows: Array, size: int, device: torch.device | str) -> Iterator[Batch]:
         for number, start in enumerate(range(0, len(rows), size)):
@@ -136,7 +141,8 @@ class Dataset:
             images = augment.to_float(self._gather(part).to(device))
             rng = self._rng(order.VALIDATION, number, device)
             words = self._words(part, images, np.tile(wording.PLAINEST, (len(part), 1)))
-            yield Batch(images, self._labels_of(part, device), 0, len(part), rng, texts=words)
+            facts = self._facts_of(part, device)
+            yield Batch(images, self._labels_of(part, device), 0, len(part), rng, texts=words, facts=facts)
 
     def _gather(self, rows: Array) -> torch.Tensor:
         """A copy of these rows, uint8 (B, H, W, C)."""
@@ -144,6 +150,9 @@ class Dataset:
 
     def _labels_of(self, rows: Array, device: torch.device | str) -> torch.Tensor:
         return self._labels[torch.from_numpy(rows)].to(device)
+
+    def _facts_of(self, rows: Array, device: torch.device | str) -> torch.Tensor | None:
+        return None if self.facts is None else torch.from_numpy(self.facts[rows]).to(device)
 
     def _words(self, rows: Array, images: torch.Tensor, chances: Array) -> tuple[str, ...]:
         """A caption of each picture, or a phrase with the name of its class; () where there is neither."""
@@ -175,14 +184,18 @@ def open_dataset(
     augment: Augmentation = Augmentation(),
     seed: int = 0,
     words: bool = False,
+    table: Path | None = None,
+    by_color: bool = False,
     progress: PicturesDone | None = None,
 ) -> Dataset:
     """The pictures at `path`, prepared, cached and divided.
 
     val_fraction: the part held out, 0..0.9.  Where the data set has its own validation or test part, that is held out
     instead; with 0 it is left out.  balanced: draw every class equally often.  words: batches say in words what they
-    show, from captions or the names of classes.  progress: see cache.open_cache.
-    Raises UsageError: no usable pictures, or no classes to balance.  ArtgenError: no space for the cache.
+    show, from captions or the names of classes.  table, by_color: what is known of pictures, see data.known.  progress:
+    see cache.open_cache.
+    Raises UsageError: no usable pictures, no classes to balance, or a table of no use.  ArtgenError: no
+    space for the cache.
     """
     if not 0 <= val_fraction <= 0.9:
         raise UsageError(f"{val_fraction:g} of the pictures cannot be held out: choose 0 to 0.9.")
@@ -197,6 +210,7 @@ def open_dataset(
     labels = np.array([item.label for item in items], np.int64)
     names = [item.name for item in items]
     texts = tuple(item.texts for item in items) if any(item.texts for item in items) else ()
+    told = known.gather(table, by_color, names, cached.images, preparation.color)
     return Dataset(
         images=cached.images,
         labels=labels,
@@ -206,8 +220,8 @@ def open_dataset(
         held_out=np.flatnonzero(held if val_fraction else np.zeros_like(held)),
         skipped=(*layout.problems, *cached.skipped),
         layout=layout.describe(),
-        notes=layout.notes,
-        fingerprint=_fingerprint(names, labels, cached.digests, preparation, texts if words else ()),
+        notes=(*layout.notes, *told.notes),
+        fingerprint=_fingerprint(names, labels, cached.digests, preparation, texts if words else (), told.facts),
         preparation=preparation,
         augmentation=augment,
         seed=seed,
@@ -216,6 +230,8 @@ def open_dataset(
         worded=words,
         first_of_several=cached.first_of_several,
         divided=bool(official),
+        facts=told.facts,
+        columns=told.columns,
     )
 
 
@@ -228,8 +244,10 @@ def require_classes(layout: Layout) -> None:
 
 
 def _fingerprint(
-    names: list[str], labels: Array, digests: Array, preparation: Preparation, texts: tuple[tuple[str, ...], ...] = ()
-) -> str:
+    names: list[str], labels: Array, digests: Array, preparation: Preparation, texts: tuple[tuple[str, ...], ...],
+    facts: Array | None,
+) -> str:  # fmt: skip
     options = preparation.as_dict() | {"masks": preparation.masks is not None, "maskrcnn": None}  # not where they lie
     content = [names, labels.tolist(), digests.tolist(), options, *([texts] if texts else [])]
+    content += [] if facts is None else [facts.tolist()]
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()

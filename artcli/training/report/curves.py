@@ -16,7 +16,7 @@ SHORT_FORMS = {"kl", "mse", "bce", "fid", "kid", "ssim", "psnr", "gp", "lpips", 
 def charts(run: Run) -> list[Chart]:
     """Every chart of the run; those without any value are left out."""
     trained, held_out = losses(run)
-    names = [*run.names("train"), *run.names("val")]
+    names = [*run.names("train"), *run.names("val"), *run.names("score")]
     found = [_loss(run, trained, held_out)] if trained or held_out else []
     for heading, group in _groups(name for name in names if name not in (trained, held_out)):
         found += _metrics(run, heading, group)
@@ -80,6 +80,8 @@ def _metrics(run: Run, heading: str, names: list[str]) -> list[Chart]:
         if held_out.points or held_out.lost:
             label = "Validation" if alone else f"{what} (validation)"
             series.append(Series(label, held_out, 1 if alone else colour, dashed=not alone))
+        if (score := run.curve("score", name)).points:
+            series.append(Series("Samples beside the data" if alone else what, score, colour))
     return [Chart(heading, series, " ".join(_lost(series)))] if series else []
 
 
