@@ -292,7 +292,7 @@ def test_a_pair_of_upstream_checkpoints_is_a_folder(tmp_path):
 def test_our_own_files(tmp_path):
     sizes = replace(SMALL, depthwise=True, resize=True)
     made = net(sizes)
-    translator_files.save(tmp_path / "b-to-a.safetensors", made, direction="BtoA", default="BtoA", size=64)
+    translator_files.save(tmp_path / "b-to-a.safetensors", made, direction="BtoA", default="BtoA", size=64, scale=96)
     loaded = load(tmp_path)
     assert (loaded.direction, loaded.net.sizes) == ("BtoA", sizes)
     image = torch.rand(3, 16, 16)
@@ -397,7 +397,9 @@ def test_a_unet_drops_where_its_file_says_so_or_is_pix2pixs(tmp_path):
         assert translators.drops(loaded) == loaded.sizes.dropout == dropout
         for said in (True, False):
             made = net(replace(sizes, dropout=said))
-            translator_files.save(tmp_path / "a-to-b.safetensors", made, direction="AtoB", default="AtoB", size=64)
+            translator_files.save(
+                tmp_path / "a-to-b.safetensors", made, direction="AtoB", default="AtoB", size=64, scale=96
+            )
             assert load(tmp_path / "a-to-b.safetensors").net.sizes.dropout == said
 
 
