@@ -144,13 +144,22 @@ def test_the_net_works_at_a_size_and_the_picture_keeps_its_own(cyclegan, tiny_tr
 
 
 @pytest.fixture
-def own_translator(folder, tiny_translator):
-    """A file of ours that has learned from pictures of 32 pixels."""
-    made = Translator(Sizes(width=4, blocks=1))
-    made.load_state_dict(torch.load(tiny_translator))
-    path = folder / "a-to-b.safetensors"
-    translator_files.save(path, made, direction="AtoB", default="AtoB", size=24, scale=32)
-    return path
+def ours(folder, tiny_translator):
+    """A file of ours that has learned from pictures of so many pixels."""
+
+    def learned_from(scale):
+        made = Translator(Sizes(width=4, blocks=1))
+        made.load_state_dict(torch.load(tiny_translator))
+        path = folder / "a-to-b.safetensors"
+        translator_files.save(path, made, direction="AtoB", default="AtoB", size=scale, scale=scale)
+        return path
+
+    return learned_from
+
+
+@pytest.fixture
+def own_translator(ours):
+    return ours(32)
 
 
 def test_ours_work_at_the_size_they_have_learned_from(cyclegan, own_translator):
@@ -358,6 +367,19 @@ def test_films_keep_their_sound_and_length(cyclegan, film, more):
     assert video.has_sound(made) and video.probe(made).size == (48, 32)
     assert len(list(video.read_frames(made))) == 10 == video.frame_count(made, video.probe(made))
     assert record.read(made)["parameters"]["inputs"] == ["film.mp4"]
+
+
+def test_films_are_drawn_at_the_translators_size_too(cyclegan, film, ours, monkeypatch):
+    seen, real = [], translate.translate
+    monkeypatch.setattr(translate, "translate", lambda image, *how: seen.append(image.shape[1:]) or real(image, *how))
+    cyclegan("film.mp4", model=ours(16))
+    assert set(seen) == {(16, 24)} and video.probe(Path("film-cyclegan.mp4")).size == (48, 32)
+
+
+def test_alpha_stays_where_the_net_works_smaller(cyclegan, folder, ours):
+    photograph(folder / "clear.png", (60, 48), alpha=True)
+    cyclegan("clear.png", model=ours(16))
+    assert np.array_equal(pixels("clear-cyclegan.png", "RGBA")[..., 3], pixels("clear.png", "RGBA")[..., 3])
 
 
 def test_an_unchanged_film_does_not_flicker_more(cyclegan, film):
