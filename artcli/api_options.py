@@ -12,6 +12,7 @@ Text = str | float | Path  # a number or a path is as good as its text
 
 class Cyclegan(TypedDict, total=False):
     as_json: bool
+    detail: float
     device: Text
     direction: Text | None
     dropout_seed: int

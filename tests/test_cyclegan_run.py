@@ -14,6 +14,7 @@ from PIL import Image
 from artcli.backends import translate, upscale
 from artcli.media import ffmpeg, images, record, video
 from artcli.nn.translators import Sizes, Translator
+from artcli.pretrained import translators as translator_files
 from artcli.pretrained import upscaler
 from tests.batches import seeded
 from tests.conftest import one_error_line, photograph, snapshot
@@ -122,10 +123,10 @@ def test_strength(cyclegan):
 def test_the_net_works_at_a_size_and_the_picture_keeps_its_own(cyclegan, tiny_translator, monkeypatch):
     seen, real = [], translate.translate
     monkeypatch.setattr(translate, "translate", lambda image, *how: seen.append(image.shape[1:]) or real(image, *how))
-    for name, size in (("half", 50), ("own", 100), ("double", 200)):
+    for name, size in (("half", 35), ("own", 70), ("double", 140)):
         said = cyclegan("photo.png", "--size", size, "-n").stderr
-        assert (f"drawn at {size}x{size * 7 // 10}" in said) == (size != 100)
-        cyclegan("photo.png", "--size", size, "-o", f"{name}.png")
+        assert (f"drawn at {size * 10 // 7}x{size}" in said) == (size != 70)
+        cyclegan("photo.png", "--size", size, "--detail", 0, "-o", f"{name}.png")
         assert Image.open(f"{name}.png").size == (100, 70)
     assert seen == [(35, 50), (70, 100), (140, 200)]
     cyclegan("photo.png", "-o", "plain.png")
@@ -140,6 +141,72 @@ def test_the_net_works_at_a_size_and_the_picture_keeps_its_own(cyclegan, tiny_tr
     cyclegan("--from", "half.png", "-o", "again.png", model=None)
     assert Path("again.png").read_bytes() == Path("half.png").read_bytes()
     assert "upscaler" in record.read(Path("half.png"))["weights"]
+
+
+@pytest.fixture
+def ours(folder, tiny_translator):
+    """A file of ours that has learned from pictures of so many pixels."""
+
+    def learned_from(scale):
+        made = Translator(Sizes(width=4, blocks=1))
+        made.load_state_dict(torch.load(tiny_translator))
+        path = folder / "a-to-b.safetensors"
+        translator_files.save(path, made, direction="AtoB", default="AtoB", size=scale, scale=scale)
+        return path
+
+    return learned_from
+
+
+@pytest.fixture
+def own_translator(ours):
+    return ours(32)
+
+
+def test_ours_work_at_the_size_they_have_learned_from(cyclegan, own_translator):
+    """So that strokes have a size in the picture; what is smaller is not enlarged."""
+    assert "drawn at 46x32" in cyclegan("photo.png", "-n", model=own_translator).stderr
+    Image.open("photo.png").resize((30, 24)).save("small.png")
+    assert "drawn at" not in cyclegan("small.png", "-n", model=own_translator).stderr
+    cyclegan("photo.png", "-o", "a.png", model=own_translator)
+    cyclegan("photo.png", "--size", 32, "-o", "b.png", model=own_translator)
+    assert np.array_equal(pixels("a.png"), pixels("b.png"))
+    cyclegan("--from", "a.png", "-o", "again.png", model=None)
+    assert Path("again.png").read_bytes() == Path("a.png").read_bytes()
+
+
+def test_a_small_photo_and_a_large_one_become_the_same_painting(cyclegan, own_translator, folder):
+    large = photograph(folder / "large.png", (400, 280))
+    Image.open(large).resize((50, 35), Image.Resampling.LANCZOS).save("small.png")
+
+    def apart(*more, **how):
+        """Of the paintings, in how far the small photo is from its own."""
+        for name in ("small", "large"):
+            cyclegan(f"{name}.png", "-o", f"{name}-out.png", "--force", *more, **how)
+        shrunk = np.asarray(Image.open("large-out.png").resize((50, 35), Image.Resampling.LANCZOS)).astype(int)
+        painted = pixels("small-out.png")
+        return np.abs(shrunk - painted).mean() / np.abs(painted - pixels("small.png")).mean()
+
+    assert apart(model=own_translator) < 0.4
+    assert apart("--detail", 1, model=own_translator) < 0.4
+
+
+def test_edges_of_the_photo_come_back_as_far_as_asked(cyclegan, folder):
+    plain = pixels(photograph(folder / "large.png", (200, 140)))
+    grainy = plain + np.random.default_rng(1).integers(-40, 41, (140, 200, 1))
+    Image.fromarray(grainy.clip(0, 255).astype(np.uint8)).save("large.png")
+    for detail in (0, 0.5, 1):
+        cyclegan("large.png", "--size", 35, "--detail", detail, "-o", f"{detail}.png")
+    none, half, all_of_it = (pixels(f"{detail}.png") for detail in (0, 0.5, 1))
+    inside = ((all_of_it > 0) & (all_of_it < 255)).all(2)
+    assert np.abs(2 * half - none - all_of_it)[inside].max() <= 2
+    assert 0.5 < np.abs(all_of_it - none).mean() < 30
+    spread = np.ptp((all_of_it - none)[inside], axis=1)
+    assert spread.max() <= 2, "colours stay the painting's"
+
+
+def test_a_strip_is_not_enlarged_beyond_all_bounds(cyclegan):
+    Image.new("RGB", (1000, 1), "red").save("strip.png")
+    assert "drawn at 8192x8" in cyclegan("strip.png", "--size", 256, "-n").stderr
 
 
 def test_strength_and_colours_are_the_whole_photos_at_any_working_size(cyclegan):
@@ -292,7 +359,7 @@ def film(folder):
     return path
 
 
-@pytest.mark.parametrize("more", [[], ["--size", 32]])
+@pytest.mark.parametrize("more", [[], ["--size", 64]])
 def test_films_keep_their_sound_and_length(cyclegan, film, more):
     facts = json.loads(cyclegan("film.mp4", "--json", *more).stdout)
     made = Path("film-cyclegan.mp4")
@@ -300,6 +367,19 @@ def test_films_keep_their_sound_and_length(cyclegan, film, more):
     assert video.has_sound(made) and video.probe(made).size == (48, 32)
     assert len(list(video.read_frames(made))) == 10 == video.frame_count(made, video.probe(made))
     assert record.read(made)["parameters"]["inputs"] == ["film.mp4"]
+
+
+def test_films_are_drawn_at_the_translators_size_too(cyclegan, film, ours, monkeypatch):
+    seen, real = [], translate.translate
+    monkeypatch.setattr(translate, "translate", lambda image, *how: seen.append(image.shape[1:]) or real(image, *how))
+    cyclegan("film.mp4", model=ours(16))
+    assert set(seen) == {(16, 24)} and video.probe(Path("film-cyclegan.mp4")).size == (48, 32)
+
+
+def test_alpha_stays_where_the_net_works_smaller(cyclegan, folder, ours):
+    photograph(folder / "clear.png", (60, 48), alpha=True)
+    cyclegan("clear.png", model=ours(16))
+    assert np.array_equal(pixels("clear-cyclegan.png", "RGBA")[..., 3], pixels("clear.png", "RGBA")[..., 3])
 
 
 def test_an_unchanged_film_does_not_flicker_more(cyclegan, film):

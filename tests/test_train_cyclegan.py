@@ -563,7 +563,7 @@ def test_weights_of_an_unfinished_run_are_used(invoke, sides):
     line = ["train", *LINES["cyclegan"], "--steps", 900, "-q", "--out", "run", "--time-limit", "0.001s"]
     assert invoke(*line).exit_code == 0 and not Path("run/model").exists()
     there, back = (translator_files.load("run", CPU, direction=way) for way in ("AtoB", "BtoA"))
-    assert there.size == back.size == 32 and there.fingerprint != back.fingerprint
+    assert there.size == back.size == 32 and there.scale == back.scale == 36 and there.fingerprint != back.fingerprint
     state = tensors("run")
     assert torch.equal(there.net.state_dict()["model.1.weight"], state["translators.AtoB.model.1.weight"])
 

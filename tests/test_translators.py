@@ -292,9 +292,9 @@ def test_a_pair_of_upstream_checkpoints_is_a_folder(tmp_path):
 def test_our_own_files(tmp_path):
     sizes = replace(SMALL, depthwise=True, resize=True)
     made = net(sizes)
-    translator_files.save(tmp_path / "b-to-a.safetensors", made, direction="BtoA", default="BtoA", size=64)
+    translator_files.save(tmp_path / "b-to-a.safetensors", made, direction="BtoA", default="BtoA", size=64, scale=96)
     loaded = load(tmp_path)
-    assert (loaded.direction, loaded.net.sizes) == ("BtoA", sizes)
+    assert (loaded.direction, loaded.net.sizes, loaded.size, loaded.scale) == ("BtoA", sizes, 64, 96)
     image = torch.rand(3, 16, 16)
     wanted = translators.draw(made, image[None])[0]
     torch.testing.assert_close(translate.whole(image, loaded.net), wanted, atol=5e-3, rtol=0)
@@ -302,6 +302,33 @@ def test_our_own_files(tmp_path):
         load(tmp_path, direction="AtoB")
     with pytest.raises(UsageError, match="BtoA, not AtoB"):
         load(tmp_path / "b-to-a.safetensors", direction="AtoB")
+
+
+def test_the_pictures_that_a_translator_has_learned_from(tmp_path):
+    """What older files of ours do not say is 256; of upstream's nothing is known."""
+    assert load("monet-mini").scale == load("monet-mini", direction="BtoA").scale == 256
+    torch.save(net(SMALL).state_dict(), tmp_path / "latest_net_G.pth")
+    assert load(tmp_path).scale is None
+
+
+# --- edges of the photo ----------------------------------------------------------------------------------------------
+
+
+def edges_back(slope, detail=1.0):
+    """How much of a photo's finer brightness comes back over a drawing of a slope, and the photo's."""
+    fine = 0.05 * (torch.arange(64) % 2 * 2 - 1.0).expand(3, 64, 64)
+    small = photo(32, 32)
+    whole = F.interpolate(small[None], (64, 64), mode="bicubic", align_corners=False)[0]
+    drawn, large = slope * (small - 0.5) + 0.5, torch.full((3, 64, 64), 0.5)
+    return translate.with_edges(large, whole + fine, drawn, small, detail) - large, fine
+
+
+def test_edges_come_back_where_the_drawing_follows_the_photo():
+    found, fine = edges_back(1.0)
+    assert (found[:, 8:-8, 8:-8] / fine[:, 8:-8, 8:-8]).median() > 0.7
+    assert edges_back(0.0)[0].abs().max() < 1e-6, "nothing over what is flat"
+    assert edges_back(-1.0)[0].abs().max() < 1e-6, "nor over strokes of their own"
+    torch.testing.assert_close(edges_back(1.0, 0.25)[0], found / 4)
 
 
 OTHERS = {
@@ -397,7 +424,9 @@ def test_a_unet_drops_where_its_file_says_so_or_is_pix2pixs(tmp_path):
         assert translators.drops(loaded) == loaded.sizes.dropout == dropout
         for said in (True, False):
             made = net(replace(sizes, dropout=said))
-            translator_files.save(tmp_path / "a-to-b.safetensors", made, direction="AtoB", default="AtoB", size=64)
+            translator_files.save(
+                tmp_path / "a-to-b.safetensors", made, direction="AtoB", default="AtoB", size=64, scale=96
+            )
             assert load(tmp_path / "a-to-b.safetensors").net.sizes.dropout == said
 
 

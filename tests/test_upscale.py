@@ -147,6 +147,22 @@ def test_any_picture_with_its_alpha(run_folder, enlarged, height, width, factor,
     assert (np.asarray(Image.open(written))[..., :3] == small).all()
 
 
+@pytest.mark.parametrize(
+    "small, large, times",
+    [(8, 8, 0), (8, 4, 0), (8, 11, 0), (8, 12, 1), (8, 16, 1), (8, 22, 1), (8, 23, 2), (8, 64, 3)],
+)
+def test_any_size_is_reached_by_doubling_as_often_as_it_pays(run_folder, small, large, times):
+    net = finished_upscaler.load(str(run_folder), torch.device("cpu"))
+    picture = torch.rand(3, small, small + 1)
+    assert upscale.doublings((small, small), (large, large)) == times
+    made = upscale.to_size(picture, net, (large + 3, large))
+    assert made.shape == (3, large, large + 3)
+    if large == 2 * small:
+        torch.testing.assert_close(
+            upscale.to_size(picture, net, (2 * small + 2, large)), upscale.upscale(picture, net, 2)
+        )
+
+
 @pytest.mark.parametrize("verb", ["dream", "stylize", "fast", "cyclegan"])
 def test_transparency_is_enlarged_too(call, lines, folder, run_folder, verb):
     photograph(folder / "photo.png", (40, 28), alpha=True)

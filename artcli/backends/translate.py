@@ -19,6 +19,7 @@ WHOLE = 4  # tiles' pixels in a picture that is drawn in one piece
 _PART = 256  # side of the parts that the shared moments are taken from
 _STUDIED = 16 * (_PART + OVERLAP) ** 2  # pixels of all of them, with what surrounds them
 _LUMA = (0.299, 0.587, 0.114)
+_NEAR, _FLAT = 3, 1e-3  # pixels around one whose brightnesses are compared, and the variance of a flat place
 
 
 class Step(NamedTuple):
@@ -164,6 +165,38 @@ def luma(images: torch.Tensor) -> torch.Tensor:
     """(..., 3, H, W) to (..., 1, H, W)."""
     weights = torch.tensor(_LUMA, device=images.device).view(3, 1, 1)
     return (images * weights).sum(-3, keepdim=True)
+
+
+def with_edges(
+    large: torch.Tensor, photo: torch.Tensor, drawn: torch.Tensor, small: torch.Tensor, detail: float
+) -> torch.Tensor:
+    """`large` with edges of the photo that are finer than what was drawn, where the painting follows the photo.
+
+    large, photo: (3, H, W) in 0..1, the same smaller: drawn, small, (3, h, w).  detail: 0..1.
+    How much of the photo's finer brightness comes back is the slope of the drawn brightness over the photo's nearby, as
+    in "Guided Image Filtering" (He et al., 2010): strokes that go their own way stay as they are.
+    """
+    size = photo.shape[1:]
+    fine = luma(photo) - _to_size(luma(small), size)
+    followed = _to_size(_followed(luma(small), luma(drawn)), size)
+    return (large + fine.mul_(followed.mul_(detail))).clamp_(0, 1)
+
+
+def _followed(photo: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+    """How much of the photo's contrast near each place is drawn, 0..1, all (1, h, w)."""
+    own, mean = _mean(photo), _mean(drawn)
+    slope = (_mean(photo * drawn) - own * mean) / (_mean(photo.square()) - own.square() + _FLAT)
+    return slope.clamp(0, 1)
+
+
+def _mean(image: torch.Tensor) -> torch.Tensor:
+    """Of the square around every pixel of (1, h, w)."""
+    return F.avg_pool2d(F.pad(image[None], (_NEAR,) * 4, mode="replicate"), 2 * _NEAR + 1, stride=1)[0]
+
+
+def _to_size(image: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """(1, h, w) to (1, H, W)."""
+    return F.interpolate(image[None], tuple(size), mode="bicubic", align_corners=False)[0]
 
 
 def keep_color(photo: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:

@@ -335,7 +335,8 @@ def export(translators: nn.ModuleDict, config: Any, folder: Path) -> None:
     for way, net in translators.items():
         assert isinstance(net, Translator)
         path = folder / translator_files.NAMES[way]
-        translator_files.save(path, net, direction=way, default=config.direction, size=config.crop)
+        seen = {"size": config.crop, "scale": config.size}
+        translator_files.save(path, net, direction=way, default=config.direction, **seen)
 
 
 def exports(translators: nn.ModuleDict, config: Any) -> dict[str, Exported]:

@@ -19,6 +19,7 @@ from artcli.pretrained.find import DIRECTIONS
 MODELS = ("cyclegan", "pix2pix")
 NAMES = {"AtoB": "a-to-b.safetensors", "BtoA": "b-to-a.safetensors"}  # in a folder of our own
 PREFIX = "translators.{}."  # of a direction in the weights of a run
+_SCALE = 256  # of the pictures behind our files that do not say it
 _UPSTREAM = {"AtoB": ("*_net_G_A.pth", "*_net_G.pth"), "BtoA": ("*_net_G_B.pth",)}
 _RUNNING = ("running_mean", "running_var", "num_batches_tracked")  # which instance normalisation once had too
 _OTHERS = {  # tensors that identify other kinds of models
@@ -34,7 +35,8 @@ _OTHERS = {  # tensors that identify other kinds of models
 class Loaded:
     """A translator in evaluation mode.
 
-    direction: one of DIRECTIONS, None where the file does not say.  size: side of the pictures it has learned from.
+    direction: one of DIRECTIONS, None where the file does not say.  size: side of the crops that it has learned from;
+    scale: shorter side of the pictures that these were cut from, at which strokes have the size that it has learned.
     """
 
     net: Translator
@@ -42,6 +44,7 @@ class Loaded:
     direction: str | None
     fingerprint: str
     size: int | None = None
+    scale: int | None = None
 
 
 def load(
@@ -74,16 +77,16 @@ def load(
         translators.as_in_training(net, dropout)
     net = net.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
     name = spec if found.is_dir() or spec in weights.table() else found.name
-    return Loaded(net, name, there, weights.fingerprint(net), record.get("size"))
+    return Loaded(net, name, there, weights.fingerprint(net), record.get("size"), record.get("pictures"))
 
 
-def save(path: Path, net: Translator, *, direction: str, default: str, size: int) -> None:
+def save(path: Path, net: Translator, *, direction: str, default: str, size: int, scale: int) -> None:
     """Write fp16 safetensors that say what they are.
 
-    default: the direction to use when none is asked for.  size: side of the pictures learned from.
+    default: the direction to use when none is asked for.  size, scale: as `Loaded` has them.
     """
     half = {name: _small(name, tensor.detach()).cpu().contiguous() for name, tensor in net.state_dict().items()}
-    record = {"direction": direction, "default": default, "size": size, "sizes": asdict(net.sizes)}
+    record = {"direction": direction, "default": default, "size": size, "pictures": scale, "sizes": asdict(net.sizes)}
     with files.atomic(path) as temporary:
         temporary.write_bytes(to_bytes(half, metadata={"translator": json.dumps(record)}))
 
@@ -139,7 +142,8 @@ def _metadata(path: Path) -> dict[str, str]:
 
 def _record(path: Path) -> dict:
     """What our own files say of themselves."""
-    return json.loads(_metadata(path).get("translator", "{}"))
+    text = _metadata(path).get("translator")
+    return {} if text is None else {"pictures": _SCALE, **json.loads(text)}
 
 
 def _read(path: Path, direction: str | None) -> tuple[dict[str, torch.Tensor], dict]:
@@ -160,7 +164,8 @@ def _of_run(path: Path, description: dict, direction: str | None) -> tuple[dict[
     prefix = PREFIX.format(chosen)
     mine = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     config = description["config"]
-    return mine, {"direction": chosen, "size": config["crop"], "sizes": {"dropout": config.get("dropout")}}
+    seen = {"size": config["crop"], "pictures": config["size"]}
+    return mine, {"direction": chosen, **seen, "sizes": {"dropout": config.get("dropout")}}
 
 
 def _assemble(path: Path, state: dict[str, torch.Tensor], dropout: bool | None) -> Translator:

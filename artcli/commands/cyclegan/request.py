@@ -15,6 +15,8 @@ from artcli.media import files
 from artcli.pretrained import find
 from artcli.setting import Setting
 
+LARGEST = 8192  # pixels of a side of what is enlarged for the net
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Enlarging, Common, Inputs):
@@ -39,12 +41,16 @@ class Options(Enlarging, Common, Inputs):
     size: Annotated[
         int | None,
         Setting(
-            "Longer side at which the net works: small gives large strokes. The result keeps the picture's size.",
+            "Shorter side at which the net works: small gives large strokes. The result keeps the picture's size.",
             min=32,
-            max=8192,
+            max=LARGEST,
             metavar="S",
+            default="that of the pictures it was trained on",
         ),
     ] = None
+    detail: Annotated[
+        float, Setting("How much of the photo's finer edges comes back over strokes drawn smaller.", min=0, max=1)
+    ] = 0.3
     keep_color: Annotated[bool, Setting("Only brightness changes, colours stay the photo's.")] = False
     tile: Annotated[
         int, Setting("Large pictures in parts; smaller need less memory.", min=128, max=8192, metavar="PX")

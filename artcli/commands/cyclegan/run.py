@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from artcli.commands.cyclegan.request import CycleganJob, Request
+from artcli.commands.cyclegan.request import LARGEST, CycleganJob, Request
 from artcli.commands.shared import enlarge, finish, studio
 from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted
@@ -34,7 +34,7 @@ class Studio(studio.Studio):
         self.net = self.translator.net
         self.weights = {self.translator.name: self.translator.fingerprint}
         self.back: enlarge.Enlarger | None = None
-        if asked.size is not None:  # which pictures come back from by the upscaler, so that strokes stay sharp
+        if asked.size or self.translator.scale:  # from which pictures come back by the upscaler: strokes stay sharp
             self.back = enlarge.load(enlarge.Enlargement(2, self.request.enlargement.net), self.device, **self.where)
             self.weights |= self.back.weights
         way = f" {self.translator.direction}" if self.translator.direction else ""
@@ -90,24 +90,27 @@ class Studio(studio.Studio):
         from artcli.commands.shared.loop import Hooks, follow
         from artcli.media import images
 
-        steps = self._steps(image)
+        small = self._worked_on(image)
+        steps = self._steps(small)
         first = next(steps)
         frames = (Frame(step.done, step.total, step.image, {}, dict) for step in itertools.chain([first], steps))
-        to_pixels = lambda drawn: images.from_tensor(self._mixed(image, drawn))  # noqa: E731
+        to_pixels = lambda drawn: images.from_tensor(self._mixed(image, drawn, small))  # noqa: E731
         outcome = follow(frames, Hooks(self.console, self.label, first.total, to_pixels), self.stop)
         if outcome.stopped is not None:
             part = f"part {outcome.step} of {first.total} of {name}"
             raise Interrupted(f"interrupted at {part}; it was not written")
         return outcome.pixels
 
-    def _steps(self, image: "torch.Tensor") -> "Iterator[Step]":
+    def _steps(self, small: "torch.Tensor") -> "Iterator[Step]":
         from artcli.backends import translate
 
-        return translate.translate(self._worked_on(image), self.net, self.asked.tile, self.asked.dropout_seed)
+        return translate.translate(small, self.net, self.asked.tile, self.asked.dropout_seed)
 
     def _working(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) at which the net works on a picture of this size."""
-        factor = (self.asked.size or max(width, height)) / max(width, height)
+        """(width, height) at which the net works on a picture of this size; not enlarged unless asked."""
+        shorter, longer = sorted((width, height))
+        wanted = self.asked.size or min(shorter, self.translator.scale or shorter)
+        factor = min(wanted / shorter, max(1, LARGEST / longer))
         return max(1, round(width * factor)), max(1, round(height * factor))
 
     def _worked_on(self, image: "torch.Tensor") -> "torch.Tensor":
@@ -117,20 +120,22 @@ class Studio(studio.Studio):
         size = self._working(image.shape[2], image.shape[1])
         return image if size == (image.shape[2], image.shape[1]) else images.resize(image, size)
 
-    def _brought_back(self, drawn: "torch.Tensor", width: int, height: int) -> "torch.Tensor":
-        """What was drawn, (3, h, w) in 0..1, at the picture's size."""
-        from artcli.backends import upscale
-        from artcli.media import images
+    def _brought_back(self, drawn: "torch.Tensor", image: "torch.Tensor", small: "torch.Tensor") -> "torch.Tensor":
+        """What was drawn of `small` at the picture's size, with its edges; all (3, h, w) in 0..1."""
+        from artcli.backends import translate, upscale
 
-        while self.back is not None and max(drawn.shape[1:]) < max(width, height):
-            drawn = upscale.upscale(drawn, self.back.net, self.back.factor)
-        return drawn if drawn.shape[1:] == (height, width) else images.resize(drawn, (width, height))
+        if self.back is None or drawn.shape == image.shape:
+            return drawn
+        large = upscale.to_size(drawn, self.back.net, (image.shape[2], image.shape[1]))
+        if not self.asked.detail or drawn.shape[1] > image.shape[1]:
+            return large
+        return translate.with_edges(large, image, drawn, small, self.asked.detail)
 
-    def _mixed(self, image: "torch.Tensor", drawn: "torch.Tensor") -> "torch.Tensor":
-        """Both (3, H, W) in 0..1, `drawn` as large as the net worked on it."""
+    def _mixed(self, image: "torch.Tensor", drawn: "torch.Tensor", small: "torch.Tensor") -> "torch.Tensor":
+        """The picture (3, H, W) in 0..1, and what was drawn of it where it was `small`."""
         from artcli.backends import translate
 
-        drawn = self._brought_back(drawn, image.shape[2], image.shape[1])
+        drawn = self._brought_back(drawn, image, small)
         if self.asked.keep_color:
             drawn = translate.keep_color(image, drawn)
         return drawn if self.asked.strength == 1 else image.lerp(drawn, self.asked.strength)
@@ -145,8 +150,9 @@ class Studio(studio.Studio):
         flicker = Flicker()
 
         def draw(frame: "torch.Tensor") -> "np.ndarray":
-            *_, step = self._steps(frame)
-            made = self._mixed(frame, step.image())
+            small = self._worked_on(frame)
+            *_, step = self._steps(small)
+            made = self._mixed(frame, step.image(), small)
             flicker.see(frame, made)
             return images.from_tensor(made)
 
@@ -165,7 +171,7 @@ class Studio(studio.Studio):
         """Time a part and say what the whole would cost."""
         import torch
 
-        from artcli.backends import translate
+        from artcli.backends import translate, upscale
         from artcli.media import decode, video
 
         if job.moving:
@@ -182,8 +188,9 @@ class Studio(studio.Studio):
         whole = work[0] * work[1] <= translate.WHOLE * self.asked.tile**2
         seconds *= 1.0 if whole else 1.4  # tiles overlap
         seconds += chain.seconds(width, height)
-        if self.back is not None and max(work) < max(width, height):
-            seconds += self.back.seconds(width, height) * frames / 2
+        if self.back is not None:
+            doubled = sum(4**times for times in range(upscale.doublings(work, (width, height))))
+            seconds += self.back.seconds(*work) * doubled * frames
         across, down = chain.size(width, height)
         what = f"{counted(frames, 'frame') + ' of ' if job.moving else ''}{width}x{height}{chain.note}"
         what += f", drawn at {work[0]}x{work[1]}" if work != (width, height) else ""
