@@ -1,5 +1,6 @@
 """Where the work runs, and in which number format it is fastest there."""
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,20 @@ def yield_cores() -> None:
     """
     if not any(name in os.environ for name in (*_WAITING, "KMP_BLOCKTIME")):
         os.environ.update(_WAITING)
+
+
+def import_torch() -> None:
+    """Before anything else imports it: Python does not look for garbage meanwhile.
+
+    Of a million new objects nearly all stay; to go through them time and again takes a tenth of the import.
+    """
+    looks = gc.isenabled()
+    gc.disable()
+    try:
+        import torch  # noqa: F401
+    finally:
+        if looks:
+            gc.enable()
 
 
 def my_share(jobs: Sequence[Item]) -> list[Item]:

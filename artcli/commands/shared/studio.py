@@ -251,6 +251,8 @@ def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: t
     studio.before_loading(request, mine, console)
     with interruptible() as stop:
         with stop.at_once():
+            if not all(getattr(job, "replays", False) for job in mine):
+                device.import_torch()
             made = studio(request, console, stop)
             if request.options.dry_run:
                 return one_by_one(mine, made.estimate, console, batch=batch)
