@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -235,6 +235,13 @@ def find(
         return get(weight, progress=progress)
     check(weight, place)
     return place.path_of(weight)
+
+
+def refuse_unknown(names: Iterable[str], weights_dirs: Sequence[Path] = ()) -> None:
+    """Raises UsageError where nothing has one of these names, as `find` does, which may download first."""
+    for name in names:
+        if name not in table() and _find_path(name, weights_dirs) is None:
+            raise _unknown(name, list(table()))
 
 
 def _find_path(name: str, weights_dirs: Sequence[Path]) -> Path | None:

@@ -96,7 +96,7 @@ def test_no_verb_imports_the_compiler(folder):
         ["cyclegan", "photo.png", "--model", "monet-mini", "--upscale", 2, "-o", "2.png"],
         ["stylize", "photo.png", "photo.png", "--fast", "--size", 32, "-o", "3.png"],
         ["stylize", "photo.png", "photo.png", "--size", 32, "--steps", 2, "-o", "4.png"],
-        ["dream", "red car", "--size", 32, "--steps", 2, "--cutouts", 2, "--start", "sketch", "-o", "5.png"],
+        ["dream", "red car", "--size", 32, "--steps", 2, "--cutouts", 2, "--candidates", 1, "-o", "5.png"],
     )
     assert all((folder / f"{n}.png").exists() for n in range(1, 6)), said
     assert "torch" in modules and not {name for name in modules if name.startswith("torch._dynamo")}

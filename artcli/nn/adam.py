@@ -48,7 +48,7 @@ class Adam:
             if parameter not in self.state:
                 self.state[parameter] = self._fresh(parameter)
         steps, means, squares = ([self.state[p][name] for p in moved] for name in ("step", *_MEANS))
-        gradients = [parameter.grad for parameter in moved]
+        gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
         how = {
             "lr": self.param_groups[0]["lr"], "beta1": self.betas[0], "beta2": self.betas[1], "eps": self.eps,
             "weight_decay": _DECAY[self.kind],

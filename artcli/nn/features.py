@@ -13,6 +13,7 @@ from torch import nn
 
 from artcli.nn.precision import full
 from artcli.nn.unfilled import unfilled
+from artcli.uncompiled import uncompiled
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which all these nets expect
 TORCHVISION = ("vgg19", "vgg16", "squeezenet1_1", "mobilenet_v2")
@@ -79,12 +80,13 @@ def recognise(state: Mapping[str, torch.Tensor]) -> tuple[str, nn.Sequential] | 
 
 def _candidates(found: Mapping[str, torch.Tensor]):
     """Names and layers of the nets to compare with; a slim net gets the widths of the tensors."""
-    import torchvision
+    if len(widths := found_widths(found)) == len(_PLACES):
+        yield "vgg-slim", slim_layers(widths)
+    with uncompiled():
+        import torchvision
 
     for name in TORCHVISION:
         yield name, getattr(torchvision.models, name)(weights=None).features
-    if len(widths := found_widths(found)) == len(_PLACES):
-        yield "vgg-slim", slim_layers(widths)
 
 
 def _shape(state: Mapping[str, torch.Tensor], name: str) -> tuple[int, ...] | None:

@@ -13,7 +13,6 @@ from artcli.device import fast_dtype
 from artcli.errors import WeightsError
 from artcli.media.strokes import Outline
 from artcli.nn.stroke_predictor import HEADS, Predictor, Sizes
-from artcli.nn.unfilled import unfilled
 from artcli.pretrained import find
 
 Array = np.ndarray[Any, Any]
@@ -38,10 +37,9 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
 
 def from_state(state: dict[str, torch.Tensor], source: Path) -> Predictor:
     """A predictor of the sizes that its tensors have.  Raises WeightsError when they are another model's."""
-    with unfilled():
-        net = Predictor(sizes_of(state, source))
+    net = Predictor(sizes_of(state, source))
     try:
-        net.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()}, assign=True)
+        net.load_state_dict(state)
     except RuntimeError as error:
         raise WeightsError(
             f"{source} does not fit a stroke predictor ({' '.join(str(error).split())[:160]})"

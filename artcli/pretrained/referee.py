@@ -56,6 +56,6 @@ def _assemble(told: dict[str, Any], first: Any, visual: dict[str, torch.Tensor])
     state = {**texts, **{f"visual.{name}": tensor for name, tensor in visual.items()}}
     state["logit_scale"] = torch.tensor(float(told["logit_scale"]), device=first.logit_scale.device)
     model.load_state_dict(state, assign=True)
-    model.attn_mask = first.attn_mask
+    model.attn_mask = first.attn_mask  # which no file has
     model.visual.preprocess_cfg = told["preprocess_cfg"]
     return model
