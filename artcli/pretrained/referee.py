@@ -50,7 +50,7 @@ def export(folder: Path, visual: nn.Module, scale: float, model_cfg: dict, prepr
 def _assemble(told: dict[str, Any], first: Any, visual: dict[str, torch.Tensor]) -> Any:
     """told: open_clip's `model_cfg` and `preprocess_cfg`, and `logit_scale`."""
     open_clip = library()
-    with unfilled():  # the files' tensors become the weights; there is nothing to initialise
+    with unfilled("cpu"):  # the files' tensors become the weights; there is nothing to initialise
         model = open_clip.model.CLIP(**told["model_cfg"])
     texts = {name: tensor for name, tensor in first.state_dict().items() if not name.startswith("visual.")}
     state = {**texts, **{f"visual.{name}": tensor for name, tensor in visual.items()}}
