@@ -33,7 +33,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def main() -> None:
     end = _Exit()
     signal.signal(signal.SIGTERM, _interrupt)
+    from artcli import device
     from artcli.cli import app
+
+    device.yield_cores()
 
     try:
         app()

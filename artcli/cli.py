@@ -2,32 +2,92 @@
 
 import re
 import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from artcli import __version__, config
-from artcli.commands import doctor, models, weights
-from artcli.commands.batch import command as batch
-from artcli.commands.cyclegan import command as cyclegan
-from artcli.commands.dream import command as dream
-from artcli.commands.gallery import command as gallery
-from artcli.commands.paint import command as paint
-from artcli.commands.sample import command as sample
-from artcli.commands.sample import lists
-from artcli.commands.shared.verb import Command
-from artcli.commands.stylize import command as stylize
-from artcli.commands.train import command as train
 from artcli.errors import ArtgenError
 from artcli.media import claims
 
 # Typer carries its own Click; this is the base of its usage errors, reached through what Typer exports.
 _UsageProblem: type[Any] = typer.BadParameter.__mro__[2]
+_ROOM = "artcli.commands."
+_WHERE = {  # in the order of the help
+    "dream": "dream.command",
+    "paint": "paint.command",
+    "stylize": "stylize.command",
+    "cyclegan": "cyclegan.command",
+    "train": "train.command",
+    "sample": "sample.command",
+    "gallery": "gallery.command",
+    "batch": "batch.command",
+    "models": "models",
+    "doctor": "doctor",
+    "weights": "weights",
+}
+
+
+class Commands(Mapping[str, Any]):
+    """The commands by name.  Each is imported and built when it is asked for: a call waits for its own only."""
+
+    def __getitem__(self, name: str) -> Any:
+        return _command(name, _WHERE[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_WHERE)
+
+    def __len__(self) -> int:
+        return len(_WHERE)
+
+
+@cache
+def _command(name: str, where: str) -> Any:
+    """As Typer has it; of a verb, or of a group such as `artgen weights`."""
+    module = import_module(_ROOM + where)
+    group = getattr(module, "app", None)
+    if group is None:
+        group = typer.Typer(add_completion=False, rich_markup_mode=None)
+        group.command(name, cls=_class(name, where))(getattr(module, name))
+    made = typer.main.get_command(group)
+    made.name = name
+    return made
+
+
+def _class(name: str, where: str) -> Any:
+    """How a command reads its line and shows its help."""
+    if "." not in where:  # Typer's own
+        return None
+    return import_module(_ROOM + ("sample.lists" if name == "sample" else "shared.verb")).Command
+
+
+class Settings(Mapping[str, Mapping[str, str]]):
+    """What a settings file may set, by command: {option without dashes: parameter}."""
+
+    def __init__(self, commands: Mapping[str, Any]):
+        self.commands = commands
+
+    def __getitem__(self, name: str) -> dict[str, str]:
+        options = [(max(p.opts, key=len), p.name) for p in self.commands[name].params]
+        return {option[2:]: parameter for option, parameter in options if option.startswith("--")}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.commands)
+
+    def __len__(self) -> int:
+        return len(self.commands)
 
 
 class Group(TyperGroup):
     """Turns expected errors into one line on stderr and an exit code; anything else keeps its traceback."""
+
+    def __init__(self, **how: Any):
+        super().__init__(**how)
+        self.commands = Commands()  # type: ignore[assignment]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Options in front of the verb; without any arguments typer shows the help."""
@@ -43,7 +103,8 @@ class Group(TyperGroup):
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may hold bytes that are no text
         try:
-            ctx.default_map = config.load(_settings(self))
+            called = getattr(ctx, "_protected_args", ["batch"])  # which has defaults for jobs of all verbs
+            ctx.default_map = config.load(Settings(self.commands), None if "batch" in called else called)
             return super().invoke(ctx)
         except ArtgenError as error:
             _fail(str(error), error.exit_code)
@@ -68,14 +129,6 @@ def _unquoted(error: Any) -> str:
 def _fail(message: str, code: int) -> NoReturn:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     raise typer.Exit(code)
-
-
-def _settings(group: Any) -> dict[str, dict[str, str]]:
-    """What a settings file may set, by command: {option without dashes: parameter}."""
-    return {
-        name: {max(p.opts, key=len)[2:]: p.name for p in command.params if max(p.opts, key=len).startswith("--")}
-        for name, command in group.commands.items()
-    }
 
 
 app = typer.Typer(
@@ -104,16 +157,3 @@ def main(
 
     Exit codes: 0 done; 1 failed, or any item of a batch failed; 2 usage; 3 weights missing or corrupt; 130 interrupted.
     """
-
-
-app.command("dream", cls=Command)(dream.dream)
-app.command("paint", cls=Command)(paint.paint)
-app.command("stylize", cls=Command)(stylize.stylize)
-app.command("cyclegan", cls=Command)(cyclegan.cyclegan)
-app.command("train", cls=Command)(train.train)
-app.command("sample", cls=lists.Command)(sample.sample)
-app.command("gallery", cls=Command)(gallery.gallery)
-app.command("batch", cls=Command)(batch.batch)
-app.command("models")(models.models)
-app.add_typer(weights.app, name="weights")
-app.command("doctor")(doctor.doctor)

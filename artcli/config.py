@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,19 @@ def project_file(start: Path | None = None) -> Path | None:
 Known = Mapping[str, Mapping[str, str]]  # command: {setting: parameter}; a setting is the option without its dashes
 
 
-def load(known: Known) -> dict[str, dict[str, Any]]:
+def load(known: Known, wanted: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
     """Defaults for every command: {command: {parameter: value}}.
 
+    wanted: the commands whose defaults are, None for all; where there is no file, `known` is asked for these only.
     A key at the top of a file counts for every command that has it, a table `[dream]` for one; so do ARTGEN_STEPS and
     ARTGEN_DREAM_STEPS.  Raises UsageError for unknown keys (with a suggestion) and unreadable files.
     """
+    wanted = [command for command in known if wanted is None or command in wanted]
     merged: dict[str, dict[str, Any]] = {command: {} for command in known}
     for path in (user_file(), project_file()):
         if path is not None and path.is_file():
             _merge(merged, _read(path, known))
-    _merge(merged, {command: _environment(command, settings) for command, settings in known.items()})
+    _merge(merged, {command: _environment(command, known[command]) for command in wanted})
     return merged
 
 

@@ -1,5 +1,6 @@
 """Where the work runs, and in which number format it is fastest there."""
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,34 @@ def choose(name: str = "auto") -> "torch.device":
     if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise UsageError(f"there is no {name}; this machine has {torch.cuda.device_count()} CUDA device(s)")
     return torch.device(name)
+
+
+_WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+
+
+def yield_cores() -> None:
+    """Let threads that wait for others of this process sleep after some microseconds instead of milliseconds.
+
+    While they spin they keep the core from the thread that they wait for where another program wants one, too: two
+    programs took many times as long together as one after the other.  It has to come before torch, whose OpenMP reads
+    this when it is loaded; what the user has set stays.
+    """
+    if not any(name in os.environ for name in (*_WAITING, "KMP_BLOCKTIME")):
+        os.environ.update(_WAITING)
+
+
+def import_torch() -> None:
+    """Before anything else imports it: Python does not look for garbage meanwhile.
+
+    Of a million new objects nearly all stay; to go through them time and again takes a tenth of the import.
+    """
+    looks = gc.isenabled()
+    gc.disable()
+    try:
+        import torch  # noqa: F401
+    finally:
+        if looks:
+            gc.enable()
 
 
 def my_share(jobs: Sequence[Item]) -> list[Item]:

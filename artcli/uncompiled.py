@@ -1,7 +1,7 @@
 """Imports without torch's compiler: it takes a second and a half to import, and what artgen runs is not compiled.
 
-Torchvision and timm ask for it when they are imported.  The first optimizer of a process does too, but by then there is
-something to see.
+Torchvision and timm ask for it when they are imported.  So do the first of torch's optimizers in a process, and random
+numbers that are drawn for nets without any: see artcli/nn/adam.py and artcli/nn/unfilled.py.
 """
 
 import contextlib

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from platformdirs import user_cache_path
 
 from artcli import network
 from artcli.errors import UsageError, WeightsError, did_you_mean
-from artcli.fetch import BytesDone, download, sha256_of
 from artcli.unwrap import unwrap
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+
+    from artcli.fetch import BytesDone
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def find(
     weights_dirs: Sequence[Path] = (),
     offline: bool = False,
     fetch: bool = True,
-    progress: BytesDone | None = None,
+    progress: "BytesDone | None" = None,
 ) -> Path:
     """The local file (or the folder, where a model is several files) of `name`, downloaded if it has to be.
 
@@ -234,6 +235,13 @@ def find(
         return get(weight, progress=progress)
     check(weight, place)
     return place.path_of(weight)
+
+
+def refuse_unknown(names: Iterable[str], weights_dirs: Sequence[Path] = ()) -> None:
+    """Raises UsageError where nothing has one of these names, as `find` does, which may download first."""
+    for name in names:
+        if name not in table() and _find_path(name, weights_dirs) is None:
+            raise _unknown(name, list(table()))
 
 
 def _find_path(name: str, weights_dirs: Sequence[Path]) -> Path | None:
@@ -268,11 +276,13 @@ def _missing(weight: Weight, weights_dirs: Sequence[Path], offline: bool) -> str
     return message + f"Run `artgen weights get {weight.name}` ({human(weight.bytes)}) while online, or {ways}."
 
 
-def get(weight: Weight, *, force: bool = False, progress: BytesDone | None = None) -> Path:
+def get(weight: Weight, *, force: bool = False, progress: "BytesDone | None" = None) -> Path:
     """Download `weight` to the cache; files of the right size are kept, unless `force`.
 
     Raises WeightsError: no URL, no mirror works, no space.
     """
+    from artcli.fetch import download  # which imports all that speaks HTTPS
+
     for file in weight.files:
         download(
             file.urls,
@@ -294,8 +304,14 @@ def check(weight: Weight, place: Place, *, hashes: bool = False) -> None:
         if file.bytes is not None and size != file.bytes:
             raise _damaged(weight, place, f"{path} is damaged: {size} bytes instead of {file.bytes}")
         expected = file.sha256 or file.sha256_prefix
-        if hashes and expected and not sha256_of(path).startswith(expected):
+        if hashes and expected and not _sha256(path).startswith(expected):
             raise _damaged(weight, place, f"{path} is damaged: its sha256 is not {expected[:12]}...")
+
+
+def _sha256(path: Path) -> str:
+    from artcli.fetch import sha256_of
+
+    return sha256_of(path)
 
 
 def _damaged(weight: Weight, place: Place, what: str) -> WeightsError:
@@ -324,7 +340,7 @@ def describe(*paths: Path, root: Path | None = None) -> dict[str, dict[str, int 
     root = (root or bundled_dir()).resolve()
     inside = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
     return {
-        file.relative_to(root).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
+        file.relative_to(root).as_posix(): {"bytes": file.stat().st_size, "sha256": _sha256(file)}
         for file in sorted(file.resolve() for file in inside)
     }
 
@@ -416,7 +432,7 @@ def _load_torchscript(path: Path, programs: Collection[str]) -> object:
 
     import torch
 
-    if sha256_of(path) not in {*programs, *(file.sha256 for weight in table().values() for file in weight.files)}:
+    if _sha256(path) not in {*programs, *(file.sha256 for weight in table().values() for file in weight.files)}:
         raise WeightsError(f"{path} is a TorchScript program, which is not run; save its state_dict as .safetensors.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch.jit is on its way out; these archives are not

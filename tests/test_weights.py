@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from artcli import weights
 from artcli.errors import UsageError, WeightsError
+from artcli.fetch import sha256_of
 from artcli.weights import File, Weight, describe, find, load_state, locate, open_safetensors, table, verify
 from tests.test_weights_fetch import CONTENT, SHA, serving
 
@@ -248,7 +249,7 @@ def test_torchscript_only_when_known(tmp_path, monkeypatch):
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 3)), str(path))
     with pytest.raises(WeightsError, match="TorchScript program, which is not run"):
         load_state(path)
-    publish(monkeypatch, "https://example.invalid/clip.pt", path.stat().st_size, weights.sha256_of(path))
+    publish(monkeypatch, "https://example.invalid/clip.pt", path.stat().st_size, sha256_of(path))
     assert load_state(path)["weight"].shape == (3, 2)
 
 

@@ -14,7 +14,9 @@ from artcli.weights import Weight, human
 
 _MB = 1_000_000
 
-app = typer.Typer(help="List, download and check model weights.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, download and check model weights.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
 Folders = Annotated[
     list[Path] | None,

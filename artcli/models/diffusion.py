@@ -26,6 +26,7 @@ from artcli.nn.muon import Muon
 from artcli.nn.precision import full
 from artcli.nn.schedule import trapezoid
 from artcli.nn.unet import UNet
+from artcli.nn.unfilled import unfilled
 from artcli.pretrained import half
 from artcli.pretrained.diffusion import FILE, SHAPE, assemble, description
 from artcli.pretrained.text_tower import TextTower, text_tower
@@ -308,7 +309,7 @@ def finished(path: Path, device: torch.device) -> Model:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in told.items()
         }
-        with torch.device("meta"):  # the weights come from the file
+        with unfilled():  # the weights come from the file
             model = Model(Config(**values))
     except (UsageError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is damaged: what it says of itself is no diffusion model") from error

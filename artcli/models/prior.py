@@ -23,6 +23,7 @@ from artcli.nn.inference import inference
 from artcli.nn.labels import forget, unknown
 from artcli.nn.parts import Parts
 from artcli.nn.schedule import trapezoid
+from artcli.nn.unfilled import unfilled
 from artcli.pretrained.text_tower import TextTower, text_tower
 from artcli.training import parallel
 from artcli.training.contract import Batch
@@ -299,7 +300,7 @@ def of_parts(first: first_stage.FirstStage, gpt: GPT, side: int, classes: int, *
         stage=first.describe(), size=side * first.factor, channels=first.channels, width=gpt.pos_emb.shape[2],
         layers=len(gpt.blocks), heads=gpt.heads,
     )  # fmt: skip
-    with torch.device("meta"):
+    with unfilled():
         model = Model(config)
     model.first, model.gpt, model.starts, model.classes = first, gpt, 0, classes
     model.always = "" if not classes else "first" if usual else "any"

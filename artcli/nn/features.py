@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from artcli.nn.precision import full
+from artcli.nn.unfilled import unfilled
+from artcli.uncompiled import uncompiled
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which all these nets expect
 TORCHVISION = ("vgg19", "vgg16", "squeezenet1_1", "mobilenet_v2")
@@ -68,7 +70,7 @@ def recognise(state: Mapping[str, torch.Tensor]) -> tuple[str, nn.Sequential] | 
     if _shape(state, "0.weight") == (3, 3, 1, 1) and all(f"{place}.bias" in state for place in _NORMALISED):
         return "vgg19-normalised", _normalised(state)
     found = {key.removeprefix("features."): t for key, t in state.items() if key.startswith("features.")}
-    with torch.device("meta"):  # the found tensors become the weights; there is nothing to initialise
+    with unfilled():  # the found tensors become the weights; there is nothing to initialise
         for name, layers in _candidates(found):
             if _shapes(found) == _shapes(layers.state_dict()):
                 layers.load_state_dict({key: _single(t) for key, t in found.items()}, assign=True)
@@ -78,12 +80,13 @@ def recognise(state: Mapping[str, torch.Tensor]) -> tuple[str, nn.Sequential] | 
 
 def _candidates(found: Mapping[str, torch.Tensor]):
     """Names and layers of the nets to compare with; a slim net gets the widths of the tensors."""
-    import torchvision
+    if len(widths := found_widths(found)) == len(_PLACES):
+        yield "vgg-slim", slim_layers(widths)
+    with uncompiled():
+        import torchvision
 
     for name in TORCHVISION:
         yield name, getattr(torchvision.models, name)(weights=None).features
-    if len(widths := found_widths(found)) == len(_PLACES):
-        yield "vgg-slim", slim_layers(widths)
 
 
 def _shape(state: Mapping[str, torch.Tensor], name: str) -> tuple[int, ...] | None:
@@ -107,7 +110,7 @@ def _normalised(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
     mean, std = torch.tensor(MEAN), torch.tensor(STD)
     kept["0.bias"] = kept["0.bias"] + kept["0.weight"].sum((2, 3)) @ (offset + colours @ mean)
     kept["0.weight"] = torch.einsum("oikl,ij->ojkl", kept["0.weight"], colours * std)
-    with torch.device("meta"):
+    with unfilled():
         layers = slim_layers(found_widths(kept))
     layers.load_state_dict(kept, assign=True)
     for layer in layers:

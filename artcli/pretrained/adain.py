@@ -11,6 +11,7 @@ from artcli import weights
 from artcli.errors import WeightsError
 from artcli.nn.adain import GIVEN, Decoder
 from artcli.nn.features import FeatureNet, found_widths, slim_layers
+from artcli.nn.unfilled import unfilled
 from artcli.pretrained import feature_nets, find, half
 
 NAME, FILE = "adain", "adain.safetensors"
@@ -42,11 +43,14 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
         raise WeightsError(f"{path} is no decoder of styles; `artgen train adain` writes one to RUN/model")
     state = {name: tensor.float() for name, tensor in weights.load_state(path).items()}
     encoder = {name.removeprefix("encoder."): t for name, t in state.items() if name.startswith("encoder.")}
-    layers = slim_layers(found_widths(encoder))  # up to relu4_1
-    layers.load_state_dict(encoder)
+    with unfilled():
+        layers = slim_layers(found_widths(encoder))  # up to relu4_1
+    layers.load_state_dict(encoder, assign=True)
     given = [len(encoder[f"{number}.weight"]) for number in (19, 10)]  # GIVEN
-    decoder = Decoder(given, json.loads(sizes)["widths"])
-    decoder.load_state_dict({n.removeprefix("decoder."): t for n, t in state.items() if n.startswith("decoder.")})
+    with unfilled():
+        decoder = Decoder(given, json.loads(sizes)["widths"])
+    own = {n.removeprefix("decoder."): t for n, t in state.items() if n.startswith("decoder.")}
+    decoder.load_state_dict(own, assign=True)
     stylist = Stylist(layers, decoder).eval().requires_grad_(False)
     return stylist.to(device).to(memory_format=torch.channels_last)
 

@@ -11,6 +11,7 @@ import torch
 from artcli import weights
 from artcli.errors import UsageError, WeightsError
 from artcli.nn.unet import UNet
+from artcli.nn.unfilled import unfilled
 from artcli.pretrained import find
 from artcli.pretrained.text_tower import TextTower, text_tower
 
@@ -64,7 +65,7 @@ def description(path: Path) -> dict[str, Any] | None:
 
 def assemble(path: Path, told: dict) -> UNet:
     try:
-        with torch.device("meta"):  # the file's tensors become the weights; there is nothing to initialise
+        with unfilled():  # the file's tensors become the weights; there is nothing to initialise
             net = UNet(**{name: told[name] for name in SHAPE})
         state = {name: tensor.float() for name, tensor in weights.load_state(path).items()}
         net.load_state_dict(state, assign=True)

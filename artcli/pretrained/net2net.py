@@ -14,6 +14,7 @@ import torch
 
 from artcli.errors import WeightsError
 from artcli.nn.gpt import GPT
+from artcli.nn.unfilled import unfilled
 
 _GPT, _CONDITION = "transformer.", "cond_stage_model."
 _HEADS = 16  # of every published one; the tensors do not say it
@@ -57,7 +58,7 @@ def second(path: Path, state: Mapping[str, torch.Tensor], codes: int) -> Second:
         heads = told.get("n_head", _HEADS)
         if width % heads:
             raise WeightsError(f"{path} does not say its number of heads, and {heads} is none; lay its .yaml beside it")
-        with torch.device("meta"):  # the file's tensors become the weights
+        with unfilled():  # the file's tensors become the weights
             gpt = GPT(codes, tokens, length, width, layers, heads)
         tensors["head.weight"] = tensors["head.weight"][:codes]
         gpt.load_state_dict({name: tensors[name].float() for name in gpt.state_dict()}, assign=True)

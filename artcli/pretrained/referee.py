@@ -15,6 +15,7 @@ from torch import nn
 
 from artcli import weights
 from artcli.errors import WeightsError
+from artcli.nn.unfilled import unfilled
 from artcli.pretrained import half
 from artcli.pretrained.clip import Clip, library
 
@@ -49,12 +50,12 @@ def export(folder: Path, visual: nn.Module, scale: float, model_cfg: dict, prepr
 def _assemble(told: dict[str, Any], first: Any, visual: dict[str, torch.Tensor]) -> Any:
     """told: open_clip's `model_cfg` and `preprocess_cfg`, and `logit_scale`."""
     open_clip = library()
-    with torch.device("meta"):  # the files' tensors become the weights; there is nothing to initialise
+    with unfilled("cpu"):  # the files' tensors become the weights; there is nothing to initialise
         model = open_clip.model.CLIP(**told["model_cfg"])
     texts = {name: tensor for name, tensor in first.state_dict().items() if not name.startswith("visual.")}
     state = {**texts, **{f"visual.{name}": tensor for name, tensor in visual.items()}}
     state["logit_scale"] = torch.tensor(float(told["logit_scale"]), device=first.logit_scale.device)
     model.load_state_dict(state, assign=True)
-    model.attn_mask = first.attn_mask
+    model.attn_mask = first.attn_mask  # which no file has
     model.visual.preprocess_cfg = told["preprocess_cfg"]
     return model

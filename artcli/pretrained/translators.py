@@ -13,6 +13,7 @@ from artcli.errors import UsageError, WeightsError
 from artcli.media import files
 from artcli.nn import translators
 from artcli.nn.translators import Translator, sizes_of
+from artcli.nn.unfilled import unfilled
 from artcli.pretrained import find, translator_names
 from artcli.pretrained.find import DIRECTIONS
 
@@ -178,7 +179,7 @@ def _assemble(path: Path, state: dict[str, torch.Tensor], dropout: bool | None) 
         raise WeightsError(f"{path} takes {sizes.channels} channels and draws {sizes.drawn}; pictures have 1 or 3")
     if sizes.kind == "unet":  # whose tensors do not tell: pix2pix, which normalises over batches, drops by default
         sizes = replace(sizes, dropout=sizes.norm == "batch" if dropout is None else dropout)
-    with torch.device("meta"):  # the file's tensors become the weights; there is nothing to initialise
+    with unfilled():  # the file's tensors become the weights; there is nothing to initialise
         net = Translator(sizes, fresh=False)  # drawing start values there loads half of torch
     wanted = net.state_dict()
     what = f"{path} looks like a {sizes.describe()}, but"

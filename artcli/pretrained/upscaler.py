@@ -8,6 +8,7 @@ import torch
 
 from artcli import weights
 from artcli.errors import WeightsError
+from artcli.nn.unfilled import unfilled
 from artcli.nn.upscaler import Upscaler
 from artcli.pretrained import find
 
@@ -34,8 +35,10 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
 
 def _assemble(path: Path, sizes: str) -> Upscaler:
     try:
-        model = Upscaler(**json.loads(sizes))
-        model.load_state_dict({name: tensor.float() for name, tensor in weights.load_state(path).items()})
+        with unfilled():
+            model = Upscaler(**json.loads(sizes))
+        state = {name: tensor.float() for name, tensor in weights.load_state(path).items()}
+        model.load_state_dict(state, assign=True)
     except (ValueError, TypeError, RuntimeError) as error:  # sizes of nothing, tensors of another net
         raise WeightsError(f"{path} is damaged: its tensors are not those of the upscaler that it names") from error
     return model

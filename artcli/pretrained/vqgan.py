@@ -11,6 +11,7 @@ import torch
 
 from artcli import weights
 from artcli.errors import WeightsError
+from artcli.nn.unfilled import unfilled
 from artcli.nn.vqgan import VQGAN, Sizes, sizes_of
 
 FILE = "vqgan.safetensors"  # in a folder of our own
@@ -45,7 +46,7 @@ def assemble(path: Path, state: Mapping[str, torch.Tensor], device: torch.device
     """What `load` gives, of tensors that are read already.  path: of their file.  Raises WeightsError."""
     state = _plain_names(state)
     sizes = _sizes(path, state)
-    with torch.device("meta"):  # the file's tensors become the weights; there is nothing to initialise
+    with unfilled():  # the file's tensors become the weights; there is nothing to initialise
         model = VQGAN(sizes, encodes)
     wanted = model.state_dict()
     if missing := [name for name in wanted if name not in state]:

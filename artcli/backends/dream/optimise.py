@@ -17,6 +17,7 @@ from artcli.backends.dream.story import Story
 from artcli.backends.frame import Frame
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
+from artcli.nn.adam import Adam
 from artcli.nn.vqgan import VQGAN
 from artcli.pretrained.clip import Clip
 
@@ -96,7 +97,7 @@ class _Artist:
     def advance(self, step: int) -> float:
         """One optimizer step; the loss."""
         self._set_pace(step)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         image = self.drawer.draw(*self._size(step))
         if self.canvas is not None:
             image = self.canvas.compose(image)
@@ -263,7 +264,6 @@ def _rng(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step + 1) % 2**63)
 
 
-def _optimizer(settings: Settings, drawer: Drawer) -> torch.optim.Optimizer:
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
+def _optimizer(settings: Settings, drawer: Drawer) -> Adam:
     rate = drawer.rate if settings.lr is None else settings.lr
-    return kinds[settings.optimizer](drawer.parameters(), lr=rate, betas=drawer.betas)
+    return Adam(drawer.parameters(), settings.optimizer, lr=rate, betas=drawer.betas)

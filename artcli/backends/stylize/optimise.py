@@ -17,6 +17,7 @@ from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.styles import Styles, measure, resize
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
+from artcli.nn.adam import Adam
 from artcli.nn.features import FeatureNet
 
 _LONGEST = 0.02  # step of L-BFGS, root of the mean square over the picture, in 0..1 of colours
@@ -178,7 +179,7 @@ class _Painter:
             ).clamp_min(0),
         }
 
-    def _new_optimizer(self) -> torch.optim.Optimizer:
+    def _new_optimizer(self) -> Adam | torch.optim.LBFGS:
         if self.by_lbfgs:
             # One evaluation a step; the gradients of means are far below the default tolerances.
             return torch.optim.LBFGS(
@@ -187,7 +188,7 @@ class _Painter:
         # A pixel's part in a mean shrinks with the picture: the usual eps would stop large ones.
         # Fused, it needs no copies of a picture that may be large.
         fused = self.image.device.type in ("cpu", "cuda")
-        return torch.optim.Adam([self.image], lr=self._rate, betas=self.settings.betas, eps=1e-14, fused=fused)
+        return Adam([self.image], lr=self._rate, betas=self.settings.betas, eps=1e-14, fused=fused)
 
     @property
     def _rate(self) -> float:

@@ -45,6 +45,7 @@ class Studio(studio.Studio):
     def before_loading(cls, request: Request, mine: Sequence[CycleganJob], console: Console) -> None:
         asked = request.options
         find.translator(asked.model, weights_dirs=asked.folders, offline=asked.offline)
+        super().before_loading(request, mine, console)
 
     def _mode(self) -> str:
         """How the net is used, where it could be used in two ways."""

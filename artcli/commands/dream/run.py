@@ -61,6 +61,7 @@ class Studio(studio.Studio):
 
     @classmethod
     def before_loading(cls, request: Request, mine: Sequence[PromptJob], console: Console) -> None:
+        super().before_loading(request, mine, console)
         first, count = mine[0], len(mine)
         what = f"'{first.prompt}'" if len({job.prompt for job in mine}) == 1 else f"{count} prompts"
         seeds = f"seed {first.seed}" if count == 1 else f"{count} pictures"
@@ -68,6 +69,13 @@ class Studio(studio.Studio):
         if request.source is not None:
             steps += f" for the first of {request.source.frames} frames, {request.options.pace.steps} for each other"
         console.info(f"dream: {what}, {steps}, {seeds}, to {first.out}{' ...' if count > 1 else ''}")
+
+    @classmethod
+    def needed(cls, request: Request) -> set[str]:
+        clip = request.options.clip  # open_clip has names of its own
+        names = {clip} if not any(mark in clip for mark in "=:/") else set()
+        names |= {request.vqgan} if request.settings.drawer == "vqgan" else set()
+        return names | super().needed(request) | ({request.prior} if request.prior is not None else set())
 
     def _blank_init(self) -> "Edit | None":
         """Grey, of the size that the init picture or film would have."""

@@ -56,6 +56,7 @@ class Studio(studio.Studio):
         asked = request.options
         if not all(job.replays for job in mine):
             find.painter(asked.model, weights_dirs=asked.folders, offline=asked.offline)
+        super().before_loading(request, mine, console)
 
     # one job --------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Refuse what could not be written, then load the models and do what `artgen sample` was asked for."""
 
+from artcli import device
 from artcli.commands.sample.request import Request
 from artcli.console import Console
 
@@ -10,6 +11,7 @@ def run(request: Request, console: Console) -> None:
         request.check_outputs(request.named)
         if _all_there(request, console):
             return
+    device.import_torch()
     from artcli.commands.sample import session
 
     session.run(request, console)

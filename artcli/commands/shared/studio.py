@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from artcli import device
+from artcli import device, weights
 from artcli.commands.shared import finish, jobs, recipe
 from artcli.commands.shared.loaded import once
 from artcli.console import Console, counted, duration
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from artcli.commands.shared.unfinished import Unfinished
 
 Item = TypeVar("Item")
+# Their loaders say what to do where an installation lacks them.
+_OURS = {"adain", "clip-mini", "diffusion-mini", "monet-mini", "painter", "upscaler", "vgg-slim", "vqgan-mini"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,23 @@ class Studio:
     @classmethod
     def before_loading(cls, request: Any, mine: Sequence[Any], console: Console) -> None:
         """What does not wait for torch.  Raises UsageError or WeightsError: what the jobs need is not there."""
+        weights.refuse_unknown(cls.needed(request) - _OURS, request.options.folders)
+        if len(request.jobs) == 1 and cls.reads(mine[0]):  # of several, a bad one does not stop the others
+            from artcli.media import decode
+
+            decode.size_of(mine[0].source)
+
+    @classmethod
+    def needed(cls, request: Any) -> set[str]:
+        """Names of weights, as users give them."""
+        return {request.enlargement.net}
+
+    @classmethod
+    def reads(cls, job: Any) -> bool:
+        """Whether a job begins with a picture in a file."""
+        if not isinstance(job, jobs.InputJob) or job.moving or getattr(job, "replays", False):
+            return False
+        return str(job.source) != "-"
 
     def prepare(self) -> None:
         """Load the models, and read what all jobs share."""
@@ -251,6 +270,8 @@ def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: t
     studio.before_loading(request, mine, console)
     with interruptible() as stop:
         with stop.at_once():
+            if not all(getattr(job, "replays", False) for job in mine):
+                device.import_torch()
             made = studio(request, console, stop)
             if request.options.dry_run:
                 return one_by_one(mine, made.estimate, console, batch=batch)

@@ -7,7 +7,6 @@ from typing import Any
 
 from artcli import state
 from artcli.errors import UsageError
-from artcli.fetch import sha256_of
 
 
 class Unfinished:
@@ -40,4 +39,6 @@ class Unfinished:
 
 def fingerprint(file: Path | None) -> str | None:
     """Of a file's content; None without one, and for standard input, which cannot be read twice."""
+    from artcli.fetch import sha256_of  # which imports all that speaks HTTPS
+
     return None if file is None or str(file) == "-" else sha256_of(file)

@@ -7,6 +7,7 @@ from artcli import weights
 from artcli.backends.stylize.schedule import fit
 from artcli.commands.shared import studio
 from artcli.commands.shared.jobs import InputJob
+from artcli.commands.stylize.request import Request
 from artcli.commands.stylize.run import TRIED, StyleStudio
 from artcli.console import counted
 from artcli.errors import Interrupted
@@ -30,6 +31,10 @@ class Studio(StyleStudio):
         self.weights = {self.asked.model: weights.fingerprint(self.stylist)}
         self.shared = self._painter(self.given)
         self.tell_loaded(f"{self.asked.model}, {self.note}")
+
+    @classmethod
+    def needed(cls, request: Request) -> set[str]:
+        return super().needed(request) | {request.options.model}
 
     def _painter(self, styles: "list[Style]") -> "Stylizer":
         from artcli.backends.stylize.fast import Stylizer

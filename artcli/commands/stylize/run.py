@@ -72,6 +72,10 @@ class Studio(StyleStudio):
         started = "" if self.settings.init == "content" else f", seed {self.request.seed}"
         self.tell_loaded(f"{self.net.name}, {self.note}", started)
 
+    @classmethod
+    def needed(cls, request: Request) -> set[str]:
+        return super().needed(request) | {request.settings.net}
+
     def _styles_of(self, styles: "Sequence[Any]") -> "Styles":
         from artcli.backends.stylize.styles import Styles
 

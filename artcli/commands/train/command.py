@@ -2,6 +2,7 @@
 
 import typer
 
+from artcli import device
 from artcli.commands.shared.verb import verb
 from artcli.commands.train import check
 from artcli.commands.train.request import Options, Request
@@ -19,6 +20,7 @@ def train(ctx: typer.Context, options: Options) -> None:
     request = Request.of(ctx, options)
     if options.check:
         return check.check(request, options.console())
+    device.import_torch()
     from artcli.commands.train import run  # which takes seconds to import torch
 
     run.run(request, options.console())
