@@ -22,7 +22,7 @@ _ONE_FILE = ("sample",)  # verbs whose seeds are pictures of one file
 _READ = ("inputs", "init", "reconstruct", "complete")  # what takes - for standard input
 _PLACES = ("out", "strokes_out")  # options in which a value has to be fit for a file's name
 # How a job is carried out, which does not make it another one.
-_HOW = ("force", "skip_existing", "device", "offline", "preview", "resume", "weights_dirs", "time_limit")
+_HOW = ("force", "skip_existing", "device", "offline", "preview", "show", "resume", "weights_dirs", "time_limit")
 
 
 @dataclass(frozen=True)
