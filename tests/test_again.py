@@ -1,0 +1,69 @@
+"""Generated calls of all verbs: `--from` what they wrote makes the same bytes again.
+
+RECIPES=40 tries 40 of each verb, 200 in all; `-v` shows them by number, a failure shows the line.
+"""
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from artcli.media import record
+from artcli.nn.vqgan import VQGAN, Sizes
+from tests import again, test_cyclegan_run, test_stylize_fast, test_stylize_run, test_upscale, tiny
+
+COUNT = int(os.environ.get("RECIPES", "2"))
+TRIES = 60  # most generated calls are refused: options that mean nothing together
+
+tiny_translator, decoder = test_cyclegan_run.tiny_translator, test_stylize_fast.decoder
+net, run_folder = test_stylize_run.net, test_upscale.run_folder
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory, tiny_clip, tiny_prior, tiny_painter, tiny_translator, decoder, net, run_folder):
+    """The path of each by the name that the calls give it."""
+    folder = tmp_path_factory.mktemp("models")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(VQGAN(Sizes((32, 64), 1, (), False, 8, 16, 6)).state_dict(), folder / "last.ckpt")
+    found = {
+        "clip": tiny_clip, "prior": tiny_prior, "diffusion": tiny_prior, "painter": tiny_painter, "net": net,
+        "translator": tiny_translator, "decoder": decoder, "upscaler": run_folder, "vqgan": folder / "last.ckpt",
+    }  # fmt: skip
+    return found | {kind: tiny.write_stage(folder / kind, kind) for kind in again.RUNS if kind not in found}
+
+
+@pytest.mark.parametrize("name", again.OPTIONS)
+def test_every_option_of_a_record_is_among_them(name):
+    """A new option of a verb needs an entry in tests/again.py, or counts as one of how a run is carried out."""
+    assert again.OPTIONS[name].keys() | again.GIVEN[name] == again.shaping(name)
+
+
+@pytest.mark.parametrize("number", range(COUNT))
+@pytest.mark.parametrize("name", again.OPTIONS)
+def test_the_same_bytes_again(invoke, folder, models, name, number):
+    again.furnish()
+    before = {*folder.iterdir()}
+    for line, ending in itertools.islice(again.calls(name, number, models), TRIES):
+        made = invoke(*line, "-q", "-o", f"a{ending}")
+        assert made.exit_code in (0, 2), (line, ending, made.stderr)
+        if made.exit_code == 0:
+            break
+        assert {*folder.iterdir()} == before, (line, ending, made.stderr)
+    else:
+        pytest.fail("no call was taken")
+    told = " ".join([*line, "-o", f"a{ending}"])
+    assert record.read(Path(f"a{ending}"))["command"] == name, told
+    where = "b/" if not Path(f"a{ending}").is_file() else f"b{ending}"
+    # Which weights are taken where none are named is not recorded, nor what else is written beside the output.
+    repeated = invoke(name, "--from", f"a{ending}", "-q", "-o", where)
+    assert repeated.exit_code == 0, f"{told}: {repeated.stderr}"
+    written = sorted(path.name for path in folder.iterdir() if path.name.startswith("a."))
+    assert written == sorted(
+        path.name.replace("b.", "a.", 1) for path in folder.iterdir() if path.name.startswith("b.")
+    )
+    for name_of in written:
+        again_made = Path(name_of.replace("a.", "b.", 1))
+        assert Path(name_of).read_bytes() == again_made.read_bytes(), f"{told}: {name_of}"
