@@ -4,15 +4,21 @@ Small models and pictures; each option is a choice of what a user may give it.
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import typer
+
 from artcli.commands.shared import call, recipe, verb
-from artcli.media import images, video
+from artcli.errors import ArtgenError
+from artcli.media import images
+from tests import lines
 from tests.conftest import photograph
 
-USED = 0.3  # of the options in a call
+USED = 0.3  # of the options that are tried in a call
+MOVING = 0.25  # of the calls that are to make a film
 STILL, FILM = (".png", ".jpg", ".webp", ".tif"), (".mp4", ".gif", ".webm")
 
 # By verb and option.  A tuple is a choice of values, True a flag.
@@ -81,33 +87,38 @@ def furnish() -> None:
     photograph(Path("photo.png"), (40, 30))
     photograph(Path("clear.png"), (40, 30), alpha=True)
     photograph(Path("style.png"), (36, 44))
-    import numpy as np
-
     mask = np.zeros((30, 40, 3), np.uint8)
     mask[8:20, 10:34] = 255
     images.save(Path("mask.png"), mask)
-    with video.VideoWriter(Path("film.mp4"), (40, 30), 5) as film:
-        for shift in range(3):
-            film.write(np.roll(images.from_tensor(images.to_tensor(images.load(Path("photo.png")))), 3 * shift, 1))
 
 
-def calls(name: str, number: int, models: Mapping[str, Path]) -> Iterator[tuple[list[str], str]]:
-    """Lines of a verb, without --out, and the endings of their outputs; endless, as many are refused.
+def call_of(name: str, number: int, models: Mapping[str, Path]) -> tuple[list[str], str]:
+    """A line of the verb without --out, and its output: options one by one, as long as the verb takes them together.
 
     models: paths by the names in braces.
     """
     draw = random.Random(f"{name} {number}")
-    while True:
-        words = _inputs(name, draw, models)
-        flags = _drawn(name, draw)
-        moving = "film.mp4" in words or any(flag in _MOVING for flag in flags)
-        ending = draw.choice(FILM if moving else STILL * 2 + FILM)
-        short = _SHORT.get(name, []) if ending in FILM else []
-        yield [name, *words, *(str(flag).format_map(models) for flag in _CHEAP[name] + short + flags)], ending
+    moving = draw.random() < MOVING
+    out = f"a{draw.choice(FILM if moving else STILL)}"
+    words = [*_input(name, draw, models), *(str(word).format_map(models) for word in _SMALL[name])]
+    chosen = _drawn(name, draw)
+    for option in [*chosen, *_LATE[name]]:
+        more = [str(word).format_map(models) for word in option]
+        if (option in chosen or more[0] not in words) and _taken(name, [*words, *more], out):
+            words += more
+    return [name, *words], out
 
 
-def _inputs(name: str, draw: random.Random, models: Mapping[str, Path]) -> list[str]:
-    photo = draw.choice(("photo.png", "photo.png", "clear.png", "film.mp4"))
+def _taken(name: str, words: list[str], out: str) -> bool:
+    try:
+        lines.request_of(name, *words, "-o", out)
+    except (ArtgenError, typer.BadParameter):
+        return False
+    return True
+
+
+def _input(name: str, draw: random.Random, models: Mapping[str, Path]) -> list[str]:
+    photo = draw.choice(("photo.png", "photo.png", "clear.png"))
     of_verb = {
         "dream": [draw.choice(PROMPTS)], "paint": [photo], "stylize": [photo, "style.png"], "cyclegan": [photo],
         "sample": [str(models[draw.choice(RUNS)])],
@@ -115,30 +126,34 @@ def _inputs(name: str, draw: random.Random, models: Mapping[str, Path]) -> list[
     return of_verb[name]
 
 
-_MOVING = {"--zoom", "--pan", "--rotate", "--walk", "--interpolate"}
-_SHORT: dict[str, list[Any]] = {
-    "dream": ["--frame-steps", 1, "--fps", 5, "--duration", 0.6], "stylize": ["--fps", 5, "--duration", 0.6],
-    "sample": ["--fps", 5, "--duration", 0.6],
-}  # fmt: skip
-# Small and tiny, in front of what is drawn, which wins.
-_CHEAP: dict[str, list[Any]] = {
-    "dream": [
-        "--clip", "{clip}", "--vqgan", "{vqgan}", "--prior", "none", "--size", 48, "--steps", 2, "--cutouts", 3,
-        "--upscaler", "{upscaler}", "--seed", 5,
-    ],
-    "paint": ["--model", "{painter}"],
-    "stylize": [
-        "--net", "{net}", "--size", 40, "--steps", 2, "--model", "{decoder}", "--upscaler", "{upscaler}", "--seed", 5,
-    ],
-    "cyclegan": ["--model", "{translator}", "--upscaler", "{upscaler}"],
-    "sample": ["--count", 4, "--upscaler", "{upscaler}", "--seed", 5],
-}  # fmt: skip
-
-
-def _drawn(name: str, draw: random.Random) -> list[Any]:
+def _drawn(name: str, draw: random.Random) -> list[list[Any]]:
+    """Some options in any order, each with a value."""
     known = {p.name: max(p.opts, key=len) for p in verb.command(name, call.request_of(name).kind).params}
-    words: list[Any] = []
-    for option, choices in OPTIONS[name].items():
-        if draw.random() < USED:
-            words += [known[option]] if choices is True else [known[option], draw.choice(choices)]
-    return words
+    options = [
+        [known[option]] if choices is True else [known[option], draw.choice(choices)]
+        for option, choices in OPTIONS[name].items()
+        if draw.random() < USED
+    ]
+    draw.shuffle(options)
+    return options
+
+
+# What makes the work small, in front of what is drawn, which wins.
+_SMALL: dict[str, list[Any]] = {
+    "dream": ["--clip", "{clip}", "--size", 48, "--steps", 2, "--cutouts", 3, "--seed", 5],
+    "paint": ["--model", "{painter}"],
+    "stylize": ["--size", 40, "--steps", 2, "--seed", 5],
+    "cyclegan": ["--model", "{translator}"],
+    "sample": ["--seed", 5],
+}  # fmt: skip
+_UPSCALER, _SHORT = ["--upscaler", "{upscaler}"], [["--fps", 5], ["--duration", 0.6]]
+# What has to be small as well, where it belongs.
+_LATE: dict[str, list[list[Any]]] = {
+    "dream": [
+        ["--vqgan", "{vqgan}"], ["--prior", "none"], ["--prior", "{prior}"], ["--frame-steps", 1], *_SHORT, _UPSCALER,
+    ],
+    "paint": [],
+    "stylize": [["--net", "{net}"], ["--model", "{decoder}"], *_SHORT, _UPSCALER],
+    "cyclegan": [_UPSCALER],
+    "sample": [["--count", 4], *_SHORT, _UPSCALER],
+}  # fmt: skip
