@@ -40,7 +40,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "paint": {
         "size": (20, 60), "strokes": (1, 40), "detail": (0.5, 2), "mode": ("fast", "quality"), "layers": (1, 2),
         "min_stroke": (4,), "opacity": (0.4,), "brush": ("round", "bristle", "dry", "classic", "mask.png"),
-        "palette": ("3", "style.png"), "background": ("white", "transparent", "average", "#123456"),
+        "palette": ("3", "colours.txt"), "background": ("white", "transparent", "average", "#123456"),
         "detail_mask": ("mask.png",), "duration": (0.5,), "fps": (5,), "pace": ("change", "strokes"),
     },
     "stylize": {
@@ -87,20 +87,22 @@ def furnish() -> None:
     photograph(Path("photo.png"), (40, 30))
     photograph(Path("clear.png"), (40, 30), alpha=True)
     photograph(Path("style.png"), (36, 44))
+    Path("colours.txt").write_text("#ff2040\n#10a0b0\n#f0f0e0\n")
     mask = np.zeros((30, 40, 3), np.uint8)
     mask[8:20, 10:34] = 255
     images.save(Path("mask.png"), mask)
 
 
-def call_of(name: str, number: int, models: Mapping[str, Path]) -> tuple[list[str], str]:
+def call_of(name: str, number: str, models: Mapping[str, Path]) -> tuple[list[str], str]:
     """A line of the verb without --out, and its output: options one by one, as long as the verb takes them together.
 
     models: paths by the names in braces.
     """
     draw = random.Random(f"{name} {number}")
-    moving = draw.random() < MOVING
-    out = f"a{draw.choice(FILM if moving else STILL)}"
+    out = f"a{draw.choice(FILM if draw.random() < MOVING else STILL)}"
     words = [*_input(name, draw, models), *(str(word).format_map(models) for word in _SMALL[name])]
+    if not _taken(name, words, out):  # few verbs make a film of a picture
+        out = f"a{draw.choice(STILL)}"
     chosen = _drawn(name, draw)
     for option in [*chosen, *_LATE[name]]:
         more = [str(word).format_map(models) for word in option]

@@ -14,6 +14,7 @@ from artcli.nn.vqgan import VQGAN, Sizes
 from tests import again, test_cyclegan_run, test_stylize_fast, test_stylize_run, test_upscale, tiny
 
 COUNT = int(os.environ.get("RECIPES", "2"))
+TRIES = 20
 TAKEN = (0, 2)  # what a model cannot do, such as classes that it does not have, is known when it is loaded
 
 tiny_translator, decoder = test_cyclegan_run.tiny_translator, test_stylize_fast.decoder
@@ -44,12 +45,13 @@ def test_every_option_of_a_record_is_among_them(name):
 @pytest.mark.parametrize("name", again.OPTIONS)
 def test_the_same_bytes_again(invoke, folder, models, name, number):
     again.furnish()
-    line, out = again.call_of(name, number, models)
-    told = " ".join([*line, "-o", out])
-    made = invoke(*line, "-q", "-o", out)
-    assert made.exit_code in TAKEN, f"{told}: {made.stderr}"
-    if made.exit_code:
-        pytest.skip(f"{told}: {made.stderr}")
+    for attempt in range(TRIES):
+        line, out = again.call_of(name, f"{number}.{attempt}", models)
+        told = " ".join([*line, "-o", out])
+        made = invoke(*line, "-q", "-o", out)
+        assert made.exit_code in TAKEN, f"{told}: {made.stderr}"
+        if made.exit_code == 0:
+            break
     assert record.read(Path(out))["command"] == name, told
     # Which weights are taken where none are named is not recorded, nor what else is written beside the output.
     repeated = invoke(name, "--from", out, "-q", "-o", out.replace("a", "b", 1))
