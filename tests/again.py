@@ -17,7 +17,8 @@ from artcli.media import images
 from tests import lines
 from tests.conftest import photograph
 
-USED = 0.3  # of the options that are tried in a call
+USED = {"sample": 0.08}  # of the options, how many are tried in a call: many are not for the model that is drawn
+USED_ELSE = 0.3
 MOVING = 0.25  # of the calls that are to make a film
 STILL, FILM = (".png", ".jpg", ".webp", ".tif"), (".mp4", ".gif", ".webm")
 
@@ -134,7 +135,7 @@ def _drawn(name: str, draw: random.Random) -> list[list[Any]]:
     options = [
         [known[option]] if choices is True else [known[option], draw.choice(choices)]
         for option, choices in OPTIONS[name].items()
-        if draw.random() < USED
+        if draw.random() < USED.get(name, USED_ELSE)
     ]
     draw.shuffle(options)
     return options
