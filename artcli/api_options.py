@@ -28,6 +28,7 @@ class Cyclegan(TypedDict, total=False):
     out: Text | None
     quiet: bool
     recursive: bool
+    show: bool
     size: int | None
     skip_existing: bool
     strength: float
@@ -84,6 +85,7 @@ class Dream(TypedDict, total=False):
     rotate: float | None
     save_every: int
     seed: Text | None
+    show: bool
     size: Text | None
     skip_existing: bool
     start: Literal["prior", "sketch", "codes", "range", "noise", "gradient"] | None
@@ -130,6 +132,7 @@ class Paint(TypedDict, total=False):
     quiet: bool
     recursive: bool
     resume: bool
+    show: bool
     size: int | None
     skip_existing: bool
     strokes: int | None
@@ -219,6 +222,7 @@ class Stylize(TypedDict, total=False):
     resume: bool
     save_every: int
     seed: Text | None
+    show: bool
     size: int | None
     skip_existing: bool
     steady: float

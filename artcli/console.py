@@ -8,9 +8,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artcli.durations import duration
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PLAIN_LINE_EVERY = 5.0  # seconds between progress lines where there is no terminal
 
@@ -18,11 +21,13 @@ PLAIN_LINE_EVERY = 5.0  # seconds between progress lines where there is no termi
 class Console:
     """stdout carries the written paths, or one JSON object a line with `json_lines`; stderr carries the rest.
 
-    notes: show what the reading of pictures and films has to say of them, each line once.
+    notes: show what the reading of pictures and films has to say of them, each line once.  show: the picture in work
+    above the progress, where the terminal can, also when quiet.
     """
 
-    def __init__(self, *, quiet: bool = False, json_lines: bool = False, notes: bool = True):
-        self.quiet, self.json_lines = quiet, json_lines
+    def __init__(self, *, quiet: bool = False, json_lines: bool = False, notes: bool = True, show: bool = False):
+        self.quiet, self.json_lines, self.show = quiet, json_lines, show
+        self._told_to_need_a_terminal = False
         log = logging.getLogger("artcli.media")
         log.handlers[:] = [_Notes(self)] if notes else []
         log.propagate = False
@@ -46,13 +51,23 @@ class Console:
             for path in paths:
                 print(path, flush=True)
 
-    def progress(self, label: str, total: int) -> "ProgressBar":
+    def progress(self, label: str, total: int, *, picture: bool = False) -> "ProgressBar":
+        """For `total` steps.  picture: of this work can be shown, if that is wanted at all."""
+        show = self.show and picture
+        if show and self._has_colours():
+            return _PictureBar(label, total)
+        if show and not self._told_to_need_a_terminal:
+            self._told_to_need_a_terminal = True
+            self.info(f"{label}: --show needs a terminal with colours behind standard error; going on without it")
         if self.quiet:
             return ProgressBar()
         return _Bar(label, total) if self._is_terminal() else _Lines(label, total)
 
     def _is_terminal(self) -> bool:
         return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def _has_colours(self) -> bool:
+        return self._is_terminal() and not os.environ.get("NO_COLOR")
 
 
 class _Notes(logging.Handler):
@@ -72,6 +87,13 @@ class ProgressBar:
 
     def update(self, step: int, note: str = "") -> None:
         pass
+
+    def wants_picture(self, now: float, last: bool) -> bool:
+        """Whether to be given one at this moment, of `time.monotonic`.  last: it is the finished one."""
+        return False
+
+    def picture(self, pixels: "np.ndarray", started: float) -> None:
+        """Show it, (H, W, 3) uint8.  started: when its making began, of `time.monotonic`."""
 
     def __enter__(self) -> "ProgressBar":
         return self
@@ -107,6 +129,43 @@ class _Bar(ProgressBar):
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
+
+
+class _PictureBar(_Bar):
+    """The picture in work above the bar; drawn only where something happens, as rarely as its cost demands."""
+
+    def __init__(self, label: str, total: int):
+        from artcli import show
+
+        super().__init__(label, total)
+        self.bar.live.auto_refresh = False
+        self.pictures, self.refreshes = show.Share(0.02, least=0.4), show.Share(0.01, least=0.2)
+        self.screen = show.Screen(self.bar.console)
+        bar = self.bar.get_renderables
+        self.bar.get_renderables = lambda: (self.screen.text, *bar())  # type: ignore[method-assign]
+
+    def update(self, step: int, note: str = "") -> None:
+        super().update(step, note)
+        now = time.monotonic()
+        if self.refreshes.due(now):
+            self._refresh()
+            self.refreshes.spent(now, time.monotonic())
+
+    def wants_picture(self, now: float, last: bool) -> bool:
+        return last or self.pictures.due(now)
+
+    def picture(self, pixels: "np.ndarray", started: float) -> None:
+        self.screen.take(pixels)
+        self._refresh()
+        self.pictures.spent(started, time.monotonic())
+
+    def _refresh(self) -> None:
+        self.bar.refresh()
+        self.screen.draw_above(1)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+        self.screen.leave()
 
 
 class _Lines(ProgressBar):

@@ -9,7 +9,6 @@ import functools
 import json
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -62,17 +61,13 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def artgen(folder):
-    """Run the real executable in the folder: (exit code, stdout, stderr)."""
+    """Run the executable as a process in the folder: (exit code, stdout, stderr)."""
+    from tests import warm
 
-    def run(*args, env=None, timeout=120):
-        done = subprocess.run(
-            [*EXECUTABLE, *map(str, args)],
-            env=os.environ | (env or {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-        )
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
+    def run(*args, timeout=120):
+        with warm.Process(args, stdout=warm.PIPE, stderr=warm.PIPE) as process:
+            out, err = process.communicate(timeout)
+        return process.returncode, out.decode(), err.decode()
 
     return run
 

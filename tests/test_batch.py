@@ -262,30 +262,30 @@ def test_twenty_jobs_of_which_three_are_broken(artgen, strokes, tiny_translator,
 
 def test_killed_in_the_middle_it_does_what_is_left(artgen, strokes):
     """The first photo is slow enough to be seen, and is not touched again."""
-    file = written(*paints(30, gif=True))
+    file = written(*paints(12, gif=True))
     with subprocess.Popen([*EXECUTABLE, "batch", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as first:
         seen = [first.stdout.readline() for _ in range(5)]
         first.send_signal(signal.SIGKILL)
     assert seen[-1]
     done = [json.loads(line) for line in Path(f"{file}.done").read_text().splitlines() if '"done"' in line]
-    assert 0 < len(done) < 30
+    assert 0 < len(done) < 12
     times = {name: Path(name).stat().st_mtime_ns for entry in done for name in entry["outputs"]}
     code, _, err = artgen("batch", file)
     assert code == 0, err
-    assert f"{len(done)} of 30 are done already" in err and f"{30 - len(done)} done" in err.splitlines()[-1]
+    assert f"{len(done)} of 12 are done already" in err and f"{12 - len(done)} done" in err.splitlines()[-1]
     assert times == {name: Path(name).stat().st_mtime_ns for name in times}
-    assert all(Path(f"p{number}.{kind}").exists() for number in range(30) for kind in ("png", "gif"))
+    assert all(Path(f"p{number}.{kind}").exists() for number in range(12) for kind in ("png", "gif"))
     assert not [path for path in Path().glob(".artgen-*")], "locks of the killed one are gone as well"
 
 
 def test_two_at_once_do_not_collide(artgen, strokes):
-    file = written(*paints(20, gif=True))
+    file = written(*paints(8, gif=True))
     started = [
         subprocess.Popen([*EXECUTABLE, "batch", file, "-q"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     said = [(*process.communicate(), process.returncode) for process in started]
-    assert sum(len(out.splitlines()) for out, _, _ in said) == 40, said
+    assert sum(len(out.splitlines()) for out, _, _ in said) == 16, said
     for out, err, code in said:
         assert code == 0 or (out == "" and "is running already; wait until it is done" in one_error_line(err))
 

@@ -13,7 +13,8 @@ import pytest
 
 from artcli.errors import UsageError
 from artcli.media import claims
-from tests.conftest import EXECUTABLE, one_error_line, photograph
+from tests import warm
+from tests.conftest import one_error_line, photograph
 from tests.test_naming import CALLS
 
 # Takes a name, says so, and waits to be ended.
@@ -130,8 +131,8 @@ def test_every_verb_refuses_what_another_run_has(invoke, other, folder, call):
 
 def test_two_runs_a_moment_apart(folder, tiny_painter):
     photograph(folder / "photo.png", (200, 150))
-    line = [*EXECUTABLE, "paint", "photo.png", "--model", str(tiny_painter), "-o", "out.png", "-q"]
-    runs = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    line = ["paint", "photo.png", "--model", tiny_painter, "-o", "out.png", "-q"]
+    runs = [warm.Process(line, stdout=warm.PIPE, stderr=warm.PIPE, text=True) for _ in range(2)]
     said = {run.wait(): run.communicate() for run in runs}
     assert set(said) == {0, 2}, said
     assert said[0][0] == "out.png\n"

@@ -2,7 +2,6 @@
 
 import json
 import random
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +20,10 @@ from artcli.training import checkpoint, runs, words
 from artcli.training.colors import COLORS
 from artcli.training.data import Preparation, open_dataset
 from artcli.training.texts import TextPictures
+from tests import warm
 from tests.batches import assert_learns, copies_of, pictures, seeded, train_step
 from tests.batches import batch as plain_batch
-from tests.conftest import EXECUTABLE, one_error_line
+from tests.conftest import one_error_line
 from tests.tiny import write_pictures
 
 CPU = torch.device("cpu")
@@ -308,14 +308,14 @@ def test_a_run_and_the_model_that_it_leaves(run):
 
 
 def test_a_killed_run_goes_on_at_the_same_bytes(invoke, folder, data, tiny_clip):
-    invoke(*line(data, tiny_clip, out="whole", steps=30))
+    invoke(*line(data, tiny_clip, out="whole", steps=12))
     rng = random.Random(0)
-    again = line(data, tiny_clip, out="killed", steps=30)
+    again = line(data, tiny_clip, out="killed", steps=12)
     for _ in range(2):
-        process = subprocess.Popen([*EXECUTABLE, *again], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = warm.Process(again)
         while not Path("killed/checkpoints").exists() and process.poll() is None:
             time.sleep(0.05)
-        time.sleep(rng.random())
+        time.sleep(rng.random() / 2)
         process.kill()
         process.wait()
     assert invoke(*again).exit_code == 0

@@ -12,9 +12,10 @@ from PIL import Image
 
 from artcli.commands.shared import loop
 from artcli.media import video
-from tests.conftest import EXECUTABLE, one_error_line
+from tests import warm
+from tests.conftest import one_error_line
 
-STEPS = 250  # a few seconds: enough to be interrupted in
+STEPS = 100  # a second or two: enough to be interrupted in
 PATIENCE = 100  # seconds to wait for a sign of life on a busy machine
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -59,7 +60,7 @@ def finish(invoke, clip, whole):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_orderly_stop(invoke, folder, tiny_clip, whole, number):
-    process = start([*EXECUTABLE, *arguments(tiny_clip, "a.mp4")])
+    process = warm.Process(arguments(tiny_clip, "a.mp4"), stdout=warm.PIPE, stderr=warm.PIPE)
     wait_for(folder / "a.preview.png", process)
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
@@ -76,7 +77,7 @@ def test_an_orderly_stop(invoke, folder, tiny_clip, whole, number):
 
 def test_killed(invoke, folder, tiny_clip, whole):
     """No chance to save anything: the last state that was saved on the way is what the run goes on from."""
-    often = "import artcli.commands.shared.loop as loop; loop.STATE_EVERY = 0.7; from artcli.cli import app; app()"
+    often = "import artcli.commands.shared.loop as loop; loop.STATE_EVERY = 0.3; from artcli.cli import app; app()"
     process = start([sys.executable, "-c", often, *arguments(tiny_clip, "a.mp4")])
     wait_for(folder / "a.mp4.resume" / "state.pt", process)
     time.sleep(0.2)  # beyond the moment of saving, with steps done that are lost

@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 
+from artcli.commands.batch import watch
 from artcli.media import images, video
 from tests.conftest import photograph
 from tests.readme_help import ROOT, written
@@ -28,6 +29,7 @@ WORK = {
     "shared.studio": ("load_and_work",), "sample.session": ("run",), "train.run": ("carry_out",),
 }  # fmt: skip
 RUNS = ("RUN", "RUN2", "RUN3")
+DREAMS = 'verb = "dream"\nprompt = "car"\n'
 LISTS = ("doctor", "gallery", "models", "weights")  # verbs that load no model and are run in full
 
 
@@ -64,7 +66,8 @@ def make(name):
             film.write(images.from_tensor(images.to_tensor(images.load(photograph(Path("frame.png"), (16, 12))))))
         Path("frame.png").unlink()
     elif path.suffix == ".toml":
-        path.write_text('[[jobs]]\nverb = "dream"\nprompt = "car"\n')
+        paints = 'verb = "paint"\ninputs = "{file}"\nout = "out/"\n'
+        path.write_text(f"[[jobs]]\n{paints if path.stem == 'watch' else DREAMS}")
     elif path.suffix == ".txt":
         path.write_text("one\ntwo\n")
     elif path.suffix in (".jpg", ".png"):
@@ -84,6 +87,9 @@ def test_a_line(invoke, folder, monkeypatch, line):
     if "--from" in words:
         pixels = images.from_tensor(images.to_tensor(images.load(photograph(Path("car.png"), (16, 12)))))
         images.save(Path("car.png"), pixels, recipe={"command": "dream", "parameters": {"prompt": "car"}, "seed": 1})
+    if "--watch" in words:  # which does not end by itself
+        words += ["--time-limit", "1"]
+        monkeypatch.setattr(watch, "STILL_FOR", 0.0)
     work = mock.MagicMock()
     for module, names in WORK.items():
         for name in names:

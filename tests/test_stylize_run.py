@@ -4,7 +4,6 @@ import io
 import json
 import re
 import signal
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +28,9 @@ from artcli.errors import UsageError
 from artcli.media import record, video
 from artcli.nn.features import slim_layers
 from artcli.pretrained import feature_nets
+from tests import warm
 from tests.batches import seeded
-from tests.conftest import EXECUTABLE, masks, one_error_line, photograph, snapshot, with_holes
+from tests.conftest import masks, one_error_line, photograph, snapshot, with_holes
 
 TINY = ["--size", 64, "--steps", 4, "--seed", 1]
 
@@ -280,8 +280,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(stylize, monkeypatch, how,
 def test_ctrl_c_leaves_a_picture_and_a_run_to_go_on_with(folder, net):
     photograph(folder / "photo.png")
     painting(folder / "painting.png")
-    command = [*EXECUTABLE, "stylize", "photo.png", "painting.png", "--net", net, *TINY, "-o", "out.mp4"]
-    started = subprocess.Popen(list(map(str, [*command, "--steps", 1_000_000])), stderr=subprocess.PIPE, text=True)
+    command = ["stylize", "photo.png", "painting.png", "--net", net, *TINY, "-o", "out.mp4", "--steps", 1_000_000]
+    started = warm.Process(command, stderr=warm.PIPE, text=True)
     while "preview" not in started.stderr.readline():  # which is announced right before the steps begin
         pass
     time.sleep(1)

@@ -26,7 +26,7 @@ from tests import tiny
 from tests.batches import assert_learns, copies_of, pictures, seeded, train_step
 from tests.conftest import one_error_line
 from tests.test_stylize_run import weights_file
-from tests.test_train import in_two_processes, logged
+from tests.test_train import as_two_ranks, logged
 
 CPU = torch.device("cpu")
 SMALL = {"size": 36, "crop": 32, "width": 4, "discriminator_width": 4, "batch": 2}
@@ -619,7 +619,7 @@ def test_two_processes_are_one(invoke, folder):
     alike = ["--set", "dropout=no"]  # whose chance is each process's
     line = ["train", *LINES["cyclegan"], *alike, "--steps", 3, "-q"]
     assert invoke(*line, "--device", "cpu", "--out", "one").exit_code == 0
-    in_two_processes(*line, "--out", "two")
+    as_two_ranks(*line, "--out", "two")
     one, two = (
         [(row["train"]["translators"], row["train"]["discriminators"]) for row in logged(run)] for run in ("one", "two")
     )

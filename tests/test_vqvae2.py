@@ -3,7 +3,6 @@
 import json
 import math
 import signal
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,9 @@ import torch
 from artcli.errors import UsageError
 from artcli.models.vqvae2 import PRESETS, Config, Model
 from artcli.training import checkpoint
-from tests import tiny
+from tests import tiny, warm
 from tests.batches import batch, before_and_after, copies_of, pictures, seeded, train_step
-from tests.conftest import EXECUTABLE, one_error_line
+from tests.conftest import one_error_line
 
 TINY = tiny.config("vqvae2", width=32, codes_steps=1000)
 
@@ -101,7 +100,7 @@ def test_it_learns_to_rebuild():
     start = made(lr=5e-3)
     before, after = before_and_after(
         lambda: Model(start.config), lambda model: teach(model, images, 60),
-        lambda model: model.validate(held_out)["error"], seeds=range(2),
+        lambda model: model.validate(held_out)["error"],
     )  # fmt: skip
     assert max(after) < 0.75 * min(before)
 
@@ -195,7 +194,7 @@ def test_priors_learn_more_than_how_common_codes_are():
         draw_priors(model, images, 50)
 
     config = replace(TINY, codes_steps=40, prior_steps=50, lr=5e-3, prior_lr=1e-2)
-    before, after = before_and_after(lambda: Model(config), both, gained, seeds=range(2))
+    before, after = before_and_after(lambda: Model(config), both, gained)
     assert before == pytest.approx([0.0, 0.0], abs=1e-5) and max(after) < -0.25
 
 
@@ -265,9 +264,7 @@ def test_a_run_in_its_first_stage_cannot_draw_yet(invoke, data):
 def test_killed_in_either_stage_it_goes_on_to_the_same_bytes(invoke, data):
     assert invoke(*line("whole", "-q", codes=12, priors=12)).exit_code == 0
     for step in (2, 14):
-        process = subprocess.Popen(
-            [*EXECUTABLE, *line("killed", codes=12, priors=12)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = warm.Process(line("killed", codes=12, priors=12))
         while process.poll() is None and not any(
             int(path.stem.partition("-")[2] or 0) >= step for path in Path("killed/checkpoints").glob("step-*")
         ):

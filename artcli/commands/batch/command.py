@@ -24,6 +24,10 @@ class Options(Quiet):
         Path | None,
         Setting("What is done; the same batch goes on from it.", metavar="FILE", default="FILE.done; - none"),
     ] = None
+    watch: Annotated[
+        Path | None,
+        Setting("Do them for each picture or film that comes into this folder, as {file}.", metavar="FOLDER"),
+    ] = None
     force: Annotated[bool, typer.Option("--force", "-f", help="Do all of it again, and replace what is there.")] = False
     time_limit: options.TimeLimit = None
 

@@ -22,7 +22,7 @@ _ONE_FILE = ("sample",)  # verbs whose seeds are pictures of one file
 _READ = ("inputs", "init", "reconstruct", "complete")  # what takes - for standard input
 _PLACES = ("out", "strokes_out")  # options in which a value has to be fit for a file's name
 # How a job is carried out, which does not make it another one.
-_HOW = ("force", "skip_existing", "device", "offline", "preview", "resume", "weights_dirs", "time_limit")
+_HOW = ("force", "skip_existing", "device", "offline", "preview", "show", "resume", "weights_dirs", "time_limit")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _combinations(axes: Mapping[str, list[Any]], stand_ins: Mapping[str, list[An
     """Every choice of options with every one of the {variables} that they name, these in front."""
     for values in itertools.product(*axes.values()):
         options = dict(zip(axes, values, strict=True))
-        used = {f"{{{name}}}" for value in options.values() for name in _named(value)}
+        used = {f"{{{name}}}" for value in options.values() for name in named(value)}
         mine = {name: choices for name, choices in stand_ins.items() if name in used}
         for others in itertools.product(*mine.values()):
             yield {**dict(zip(mine, others, strict=True)), **options}
@@ -151,11 +151,11 @@ def _filled(verb: str, chosen: Mapping[str, Any], known: Mapping[str, Any]) -> d
 
 def _mark(verb: str, chosen: Mapping[str, Any], varied: Sequence[str]) -> str:
     """What of the varied options and {variables} does not show in the name of the output."""
-    shown = set(_named(chosen.get("out")))
-    shown |= {name for one in shown for name in _named(chosen.get(one))}
+    shown = set(named(chosen.get("out")))
+    shown |= {name for one in shown for name in named(chosen.get(one))}
     if _follows_the_input(verb, chosen.get("out")):
         arguments = [name for name, one in sheet.parameters(verb).items() if one.param_type_name == "argument"]
-        shown |= {*arguments, *(name for argument in arguments for name in _named(chosen.get(argument)))}
+        shown |= {*arguments, *(name for argument in arguments for name in named(chosen.get(argument)))}
     names = {name.strip("{}"): value for name, value in chosen.items()}
     differ = [name for name in varied if name in chosen and name.strip("{}") not in shown]
     return "-".join(_for_a_name(_fill(chosen[name], names)) for name in differ)
@@ -174,11 +174,11 @@ def _follows_the_input(verb: str, out: Any) -> bool:
 _NAME = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 
 
-def _named(value: Any) -> Iterator[str]:
+def named(value: Any) -> Iterator[str]:
     """The names that texts in a value mention."""
     if isinstance(value, list):
         for one in value:
-            yield from _named(one)
+            yield from named(one)
     elif isinstance(value, str):
         yield from (found[1] for found in _NAME.finditer(value) if found[1])
 

@@ -33,9 +33,14 @@ def run(asked: "Options", settings: Mapping[str, Mapping[str, Any]], console: Co
     others were done.  Interrupted: after Ctrl-C.
     """
     limit = options.seconds(asked.time_limit)
-    tasks = jobs.expand(sheet.read(asked.file), settings)
+    found = sheet.read(asked.file)
     log = asked.log or (None if asked.file == "-" else Path(f"{asked.file}.done"))
-    mine = device.my_share(tasks)
+    if asked.watch is not None:
+        from artcli.commands.batch.watch import Watch
+
+        with journal.alone(None if asked.dry_run else log, asked.file):
+            return Watch(asked, Journal(log), console, found, settings).watch(limit)
+    mine = device.my_share(jobs.expand(found, settings))
     with journal.alone(None if asked.dry_run else log, asked.file), device.alone():
         Batch(asked, Journal(log), console).work(mine, limit)
 
@@ -134,7 +139,7 @@ class Batch:
 
     def _sound(self, tasks: Sequence[Task]) -> list[Task]:
         """Those that are not done and can be asked for as they are written; what is wrong with others is told first."""
-        left = []
+        left, before = [], self.skipped
         for task in tasks:
             if not task.problem and self._is_done(task):
                 self.skipped += 1
@@ -142,12 +147,16 @@ class Batch:
                 self._fail(task, problem)
             else:
                 left.append(task)
-        if self.skipped:
+        if self.skipped > before:
             self.console.info(f"batch: {self.skipped} of {self.total} are done already")
         return left
 
+    def _last(self, task: Task) -> Mapping[str, Any] | None:
+        """What there is to go on from."""
+        return None if self.asked.force else self.kept.last(task.key)
+
     def _is_done(self, task: Task) -> bool:
-        last = None if self.asked.force else self.kept.last(task.key)
+        last = self._last(task)
         if last is None or last["state"] != "done" or not all(now for _, now in journal.same(last["outputs"])):
             return False
         self._remember(task, last["outputs"])
@@ -206,7 +215,7 @@ class Batch:
         if task.mark:
             values["out"] = _marked(task, kind.from_values(values, task.defaults), dry=self.asked.dry_run)
         replaces = {**task.defaults, **values}.get("force", False)
-        last = None if self.asked.force else self.kept.last(task.key)
+        last = self._last(task)
         if self.asked.dry_run:
             values["dry_run"] = True
         elif self.asked.force and "force" in known:

@@ -25,6 +25,7 @@ class Options(Enlarging, Common, Inputs):
     inputs: Annotated[
         tuple[str, ...], typer.Argument(metavar="PICTURE", help="Pictures, folders of them, films; - for stdin.")
     ] = ()
+    show: options.Show = False
     recursive: options.Recursive = False
     model: Annotated[str, Setting("Bundled name, run folder, weights file or upstream net_G.pth.")] = find.TRANSLATOR
     direction: Annotated[

@@ -134,6 +134,7 @@ class Options(Enlarging, Common):
     save_every: options.SaveEvery = 0
     time_limit: options.TimeLimit = None
     preview: options.Preview = True
+    show: options.Show = False
     resume: options.Resume = False
 
     @property

@@ -69,6 +69,7 @@ class Options(Common, Inputs):
     ] = None
     svg: Annotated[bool, Setting("Also an SVG.", panel=BESIDE)] = False
     each_layer: Annotated[bool, Setting("Also a transparent PNG of each layer.", panel=BESIDE)] = False
+    show: options.Show = False
     recursive: options.Recursive = False
 
     @property

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from artcli.pretrained.painter import Painter
 
 _TRIED = 64  # patches whose time tells that of all
+_SHOWN = 320  # pixels of the longer side that a terminal is given
 
 
 class Studio(studio.Studio):
@@ -136,9 +137,12 @@ class Studio(studio.Studio):
         brush = self.brush or Brush.find(self.painter.brush)
         ground = self.background if isinstance(self.background, tuple) else average
         settings, strokes, now = self.asked.settings, Strokes.none(), None
-        with self.console.progress("paint", len(layers.plan(size, settings, self.painter.strokes))) as progress:
+        total = len(layers.plan(size, settings, self.painter.strokes))
+        with self.console.progress("paint", total, picture=True) as progress:
             for now in layers.paint(photo, self.painter, settings, brush, ground, self._mask(size)):
-                strokes = now.strokes
+                strokes, moment = now.strokes, time.monotonic()
+                if progress.wants_picture(moment, now.step == now.total):
+                    progress.picture(_small(Painting(size, strokes, brush, ground)), moment)
                 progress.update(now.step, counted(len(strokes), "stroke"))
                 if self.stop.requested:
                     break
@@ -294,6 +298,13 @@ def background(text: str | None) -> Any:
         raise UsageError(
             f"--background '{text}' is no colour; write average, transparent, a name such as white, or #rrggbb"
         ) from error
+
+
+def _small(painting: "Painting") -> "np.ndarray":
+    """(H, W, 3) uint8, as large as a terminal can show."""
+    from artcli.media import raster
+
+    return raster.rasterise(painting.resized(min(_SHOWN, max(painting.size))))
 
 
 def _load(source: Path | files.Stdio) -> "Picture":

@@ -17,6 +17,7 @@ def request_of(verb: str) -> Any:
 def carry_out(request: Any, console: Console) -> None:
     """Do what a request asks for.  Raises as the command does."""
     asked = request.options
+    console.show = asked.show
     if getattr(asked, "check", False):  # train looks at the data only, without torch
         return importlib.import_module(f"artcli.commands.{request.command}.check").check(request, console)  # type: ignore[no-any-return]
     way = "fast" if getattr(asked, "fast", False) else "run"

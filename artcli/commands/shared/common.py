@@ -20,8 +20,10 @@ class Quiet:
     quiet: options.Quiet = False
     as_json: options.Json = False
 
+    show = False  # a field of the verbs that can
+
     def console(self) -> Console:
-        return Console(quiet=self.quiet, json_lines=self.as_json)
+        return Console(quiet=self.quiet, json_lines=self.as_json, show=self.show)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,18 +121,21 @@ def write(
     stop: "Stop",
     unfinished: Unfinished | None = None,
     done: int | None = None,
+    show: bool = True,
 ) -> "Outcome":
     """A film, of which the frames of a backend are all that is kept; a stop leaves what there is of it, playable.
 
     frames: called when the encoders have shown that they work; their images are (H, W, 3) uint8 already.
-    unfinished: where an interrupted one waits.  done: as `Reel.filming` has it.
+    unfinished: where an interrupted one waits.  done: as `Reel.filming` has it.  show: as `Hooks` has it.
     """
     from artcli.commands.shared.loop import Hooks, follow
 
     folder = None if unfinished is None else unfinished.folder
     with reel.filming(path, size, recipe, console, folder, done) as film:
         save = None if unfinished is None else lambda state: unfinished.save(state=state)
-        hooks = Hooks(console, label, reel.total, to_pixels=lambda pixels: pixels, film=film, save_state=save)
+        hooks = Hooks(
+            console, label, reel.total, to_pixels=lambda pixels: pixels, film=film, save_state=save, show=show
+        )
         outcome = follow(frames(film), hooks, stop)
         if outcome.stopped is None:
             film.writer.hold(reel.hold)

@@ -45,7 +45,7 @@ def write(path: Path, painting: Painting, timing: Timing, stop: "Stop", console:
     outcome = films.write(
         path, films.Reel(total, total, timing.fps), (width, height),
         lambda film: growing(painting, (width, height), timing),
-        label=path.name, recipe=painting.recipe, console=console, stop=stop,
+        label=path.name, recipe=painting.recipe, console=console, stop=stop, show=False,
     )  # fmt: skip
     return outcome.stopped is None
 

@@ -101,7 +101,7 @@ class Hooks:
 
     to_pixels: (3, H, W) in 0..1 to uint8 (H, W, 3).  preview: called with the pixels every few seconds.
     snapshot: called with step and pixels every `save_every` steps.  save_state: called with a backend's state now
-    and then, and when the run stops early.  time_limit: seconds.
+    and then, and when the run stops early.  time_limit: seconds.  show: on the screen, where that is wanted.
     """
 
     console: Console
@@ -114,6 +114,7 @@ class Hooks:
     save_every: int = 0
     save_state: Callable[[dict[str, Any]], None] | None = None
     time_limit: float | None = None
+    show: bool = True
     started: float = field(default_factory=time.monotonic)
 
 
@@ -130,7 +131,7 @@ class Outcome:
 def follow(frames: "Iterator[Frame]", hooks: Hooks, stop: Stop) -> Outcome:
     """Run a backend to its end, or until the user or the clock stops it; the frame in work is always finished."""
     shown, saved = 0.0, time.monotonic()  # the first preview comes with the first frame
-    with hooks.console.progress(hooks.label, hooks.total) as progress:
+    with hooks.console.progress(hooks.label, hooks.total, picture=hooks.show) as progress:
         for frame in frames:
             now = time.monotonic()
             if frame.draft:
@@ -139,7 +140,11 @@ def follow(frames: "Iterator[Frame]", hooks: Hooks, stop: Stop) -> Outcome:
             stopped = _why_stop(frame, hooks, stop, now)
             last = stopped is not None or frame.step == frame.total
             preview_due = hooks.preview is not None and now - shown >= PREVIEW_EVERY
-            pixels = hooks.to_pixels(frame.image()) if last or preview_due or _wanted(frame, hooks) else None
+            on_screen = progress.wants_picture(now, last)
+            wanted = last or preview_due or on_screen or _wanted(frame, hooks)
+            pixels = hooks.to_pixels(frame.image()) if wanted else None
+            if pixels is not None and on_screen:
+                progress.picture(pixels, now)
             if pixels is not None:
                 _show(frame, pixels, hooks, preview_due)
                 shown = now if preview_due else shown

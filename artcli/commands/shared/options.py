@@ -109,6 +109,9 @@ Preview = Annotated[
         "--preview/--no-preview", help="Keep NAME.preview.png up to date during the run.", rich_help_panel=RUN
     ),
 ]
+Show = Annotated[
+    bool, typer.Option("--show", help="Show the picture in the terminal during the run.", rich_help_panel=RUN)
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with an interrupted run of the same command.", rich_help_panel=RUN)
 ]

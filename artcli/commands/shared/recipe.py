@@ -10,8 +10,8 @@ from artcli.errors import UsageError
 # Where and how a run was shown, not what it made: left out of the record.
 _NOT_RECORDED = {
     "out", "force", "skip_existing", "quiet", "as_json", "dry_run", "from_file", "no_metadata", "weights_dirs",
-    "offline", "device", "preview", "resume", "time_limit", "save_every", "best_of", "prompts_file", "story", "seed",
-    "gif", "mp4", "webm", "svg", "each_layer", "strokes_out", "recursive",
+    "offline", "device", "preview", "show", "resume", "time_limit", "save_every", "best_of", "prompts_file", "story",
+    "seed", "gif", "mp4", "webm", "svg", "each_layer", "strokes_out", "recursive",
 }  # fmt: skip
 
 

@@ -90,6 +90,7 @@ class Options(Enlarging, Common, Inputs):
     ] = None
     save_every: options.SaveEvery = 0
     preview: options.Preview = True
+    show: options.Show = False
     resume: options.Resume = False
     recursive: options.Recursive = False
     basics: Basics = field(default_factory=Basics)
