@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artcli.console import Console
+from artcli.console import Console, ProgressBar
 from artcli.media.spool import Spool
 from artcli.media.video import VideoWriter
 
@@ -135,7 +135,7 @@ def follow(frames: "Iterator[Frame]", hooks: Hooks, stop: Stop) -> Outcome:
         for frame in frames:
             now = time.monotonic()
             if frame.draft:
-                shown = _draft(frame, hooks, shown, now)
+                shown = _draft(frame, hooks, progress, shown, now)
                 continue
             stopped = _why_stop(frame, hooks, stop, now)
             last = stopped is not None or frame.step == frame.total
@@ -157,12 +157,19 @@ def follow(frames: "Iterator[Frame]", hooks: Hooks, stop: Stop) -> Outcome:
     raise RuntimeError("the backend yielded no last frame")
 
 
-def _draft(frame: "Frame", hooks: Hooks, shown: float, now: float) -> float:
-    """Show a draft where a preview is due; returns the time of the last preview."""
-    if hooks.preview is None or now - shown < PREVIEW_EVERY:
+def _draft(frame: "Frame", hooks: Hooks, progress: ProgressBar, shown: float, now: float) -> float:
+    """Show a draft on the screen, and where a preview is due; returns the time of the last preview."""
+    preview_due = hooks.preview is not None and now - shown >= PREVIEW_EVERY
+    on_screen = progress.wants_picture(now, False)
+    if not preview_due and not on_screen:
         return shown
-    hooks.preview(hooks.to_pixels(frame.image()))
-    return now
+    pixels = hooks.to_pixels(frame.image())
+    if on_screen:
+        progress.picture(pixels, now)
+    if hooks.preview is not None and preview_due:
+        hooks.preview(pixels)
+        return now
+    return shown
 
 
 def _why_stop(frame: "Frame", hooks: Hooks, stop: Stop, now: float) -> str | None:
