@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from artcli.commands.batch import run
+from artcli.commands.batch import run, watch
 from artcli.commands.shared import options
 from artcli.commands.shared.common import Quiet
 from artcli.commands.shared.verb import verb
@@ -41,4 +41,5 @@ def batch(ctx: typer.Context, options: Options) -> None:
     artgen batch jobs.toml
     """
     settings = ctx.parent.default_map if ctx.parent else None
-    run.run(options, settings or {}, options.console())
+    work = run.run if options.watch is None else watch.run
+    work(options, settings or {}, options.console())

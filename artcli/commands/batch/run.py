@@ -33,16 +33,16 @@ def run(asked: "Options", settings: Mapping[str, Mapping[str, Any]], console: Co
     others were done.  Interrupted: after Ctrl-C.
     """
     limit = options.seconds(asked.time_limit)
-    found = sheet.read(asked.file)
-    log = asked.log or (None if asked.file == "-" else Path(f"{asked.file}.done"))
-    if asked.watch is not None:
-        from artcli.commands.batch.watch import Watch
-
-        with journal.alone(None if asked.dry_run else log, asked.file):
-            return Watch(asked, Journal(log), console, found, settings).watch(limit)
-    mine = device.my_share(jobs.expand(found, settings))
+    tasks = jobs.expand(sheet.read(asked.file), settings)
+    log = log_of(asked)
+    mine = device.my_share(tasks)
     with journal.alone(None if asked.dry_run else log, asked.file), device.alone():
         Batch(asked, Journal(log), console).work(mine, limit)
+
+
+def log_of(asked: "Options") -> Path | None:
+    """Where what is done is kept, None for nowhere."""
+    return asked.log or (None if asked.file == "-" else Path(f"{asked.file}.done"))
 
 
 class JobConsole(Console):

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from artcli.commands.batch import jobs, journal
+from artcli.commands.batch import jobs, journal, sheet
 from artcli.commands.batch.jobs import Task
 from artcli.commands.batch.journal import Journal
-from artcli.commands.batch.run import Alarm, Batch
+from artcli.commands.batch.run import Alarm, Batch, log_of
 from artcli.commands.batch.sheet import Sheet, parameters
+from artcli.commands.shared import options
 from artcli.console import Console
 from artcli.errors import Interrupted, UsageError
 from artcli.media import claims, files
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 NAME = "file"  # {file} in a job stands for what was dropped
 LOOK_EVERY = 1.0  # seconds
 STILL_FOR = 2.0  # seconds without a change after which a file counts as whole
+
+
+def run(asked: "Options", settings: Mapping[str, Mapping[str, Any]], console: Console) -> None:
+    """As `batch.run.run`, for what comes into a folder."""
+    limit, found, log = options.seconds(asked.time_limit), sheet.read(asked.file), log_of(asked)
+    with journal.alone(None if asked.dry_run else log, asked.file):
+        Watch(asked, Journal(log), console, found, settings).watch(limit)
 
 
 class Stamp(NamedTuple):
