@@ -33,15 +33,15 @@ def run(asked: "Options", settings: Mapping[str, Mapping[str, Any]], console: Co
     others were done.  Interrupted: after Ctrl-C.
     """
     limit = options.seconds(asked.time_limit)
-    found = sheet.read(asked.file)
+    tasks = jobs.expand(sheet.read(asked.file), settings)
     log = log_of(asked)
-    mine = device.my_share(jobs.expand(found, settings))
+    mine = device.my_share(tasks)
     with journal.alone(None if asked.dry_run else log, asked.file), device.alone():
         Batch(asked, Journal(log), console).work(mine, limit)
 
 
 def log_of(asked: "Options") -> Path | None:
-    """Where it is noted what is done."""
+    """Where what is done is kept, None for nowhere."""
     return asked.log or (None if asked.file == "-" else Path(f"{asked.file}.done"))
 
 

@@ -27,7 +27,7 @@ STILL_FOR = 2.0  # seconds without a change after which a file counts as whole
 
 
 def run(asked: "Options", settings: Mapping[str, Mapping[str, Any]], console: Console) -> None:
-    """As `artcli.commands.batch.run.run`, for `--watch`."""
+    """As `batch.run.run`, for what comes into a folder."""
     limit, found, log = options.seconds(asked.time_limit), sheet.read(asked.file), log_of(asked)
     with journal.alone(None if asked.dry_run else log, asked.file):
         Watch(asked, Journal(log), console, found, settings).watch(limit)
