@@ -86,6 +86,35 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(folder):
         assert after(["--version"], env=own)[1] == own
 
 
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+FAULTS = """
+import resource, sys
+from artcli import device
+if sys.argv[1:]:
+    sys.exit(0 if device.keep_memory() else 3)
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        b"x" * (4 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+given_back = faults()
+device.keep_memory()
+faults()
+print(given_back, faults())
+"""
+
+
+def test_freed_memory_is_used_again():
+    def run(*args):
+        return subprocess.run([sys.executable, "-c", FAULTS, *args], capture_output=True, text=True)
+
+    if run("whether").returncode == 3:
+        pytest.skip("only glibc can be told")
+    given_back, kept = map(int, run().stdout.split())
+    assert kept < given_back / 10
+
+
 # --- without torch's compiler ---------------------------------------------------------------------------------------
 
 
