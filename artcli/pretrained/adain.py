@@ -1,6 +1,7 @@
 """Files of AdaIN's decoders, each with the first layers of the net that it belongs to."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +19,14 @@ _INSTEAD = "with --model; or leave out --fast"
 
 
 class Stylist(nn.Module):
-    """The encoder and the decoder that belongs to it."""
+    """The encoder and the decoder that belongs to it.
 
-    def __init__(self, encoder: nn.Sequential, decoder: Decoder):
+    gain: largest factor by which features may be amplified, as the decoder has learned it.
+    """
+
+    def __init__(self, encoder: nn.Sequential, decoder: Decoder, gain: float = math.inf):
         super().__init__()
+        self.gain = gain
         self.encoder, self.decoder = FeatureNet(feature_nets.SLIM, encoder), decoder
 
     def encode(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -45,15 +50,16 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
     layers = slim_layers(found_widths(encoder))  # up to relu4_1
     layers.load_state_dict(encoder)
     given = [len(encoder[f"{number}.weight"]) for number in (19, 10)]  # GIVEN
-    decoder = Decoder(given, json.loads(sizes)["widths"])
+    known = {"smooth": False, "gain": math.inf} | json.loads(sizes)  # files of version 1.0 have neither
+    decoder = Decoder(given, known["widths"], known["smooth"])
     decoder.load_state_dict({n.removeprefix("decoder."): t for n, t in state.items() if n.startswith("decoder.")})
-    stylist = Stylist(layers, decoder).eval().requires_grad_(False)
+    stylist = Stylist(layers, decoder, known["gain"]).eval().requires_grad_(False)
     return stylist.to(device).to(memory_format=torch.channels_last)
 
 
-def save(folder: Path, encoder: FeatureNet, decoder: Decoder) -> None:
+def save(folder: Path, encoder: FeatureNet, decoder: Decoder, gain: float) -> None:
     """fp16 safetensors of the decoder with its encoder up to relu4_1."""
     layers = encoder.layers[: encoder.taps[GIVEN[0]] + 1].state_dict()
     state = {f"encoder.{name}": tensor for name, tensor in layers.items()}
     state |= {f"decoder.{name}": tensor for name, tensor in decoder.state_dict().items()}
-    half.export(folder / FILE, state, adain={"widths": decoder.widths})
+    half.export(folder / FILE, state, adain={"widths": decoder.widths, "smooth": decoder.smooth, "gain": gain})
