@@ -188,14 +188,18 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def _moments(self, styles: torch.Tensor, device: torch.device) -> tuple[dict[str, Moments], dict[str, Moments]]:
-        """Of the styles with these numbers (B,), as the encoder and as the judge sees them."""
+        """Of the styles with these numbers (B,), as the encoder and as the judge sees them.
+
+        In full precision, whoever asks first: a resumed run may ask in another order.
+        """
         for number in styles.tolist():
             if number not in self._known:
                 picture = self._styles[number : number + 1].to(device) / 255
-                self._known[number] = tuple(  # type: ignore[assignment]
-                    {tap: moments(x) for tap, x in net.to(device)(picture, taps).items()}
-                    for net, taps in ((self._encoder, GIVEN), (self._judge, TAPS))
-                )
+                with torch.autocast(device.type, enabled=False):
+                    self._known[number] = tuple(  # type: ignore[assignment]
+                        {tap: moments(x) for tap, x in net.to(device)(picture, taps).items()}
+                        for net, taps in ((self._encoder, GIVEN), (self._judge, TAPS))
+                    )
         rows = [self._known[number] for number in styles.tolist()]
         seen, judged = ([row[k] for row in rows] for k in (0, 1))
         return _stacked(seen), _stacked(judged)
