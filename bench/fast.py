@@ -20,6 +20,7 @@ import argparse
 import time
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pictures as folder
 import torch
@@ -141,7 +142,9 @@ class Peer:
     @torch.no_grad()
     def __call__(self, photo: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
         """(3, H, W) in 0..1, both."""
-        drawn = self.decoder(target(self.net, photo, style))[0].clamp(0, 1)
+        last = LAYERS[-1]
+        content, wanted = (self.net(x[None], [last])[last] for x in (photo, style))
+        drawn = self.decoder(target(content, wanted))[0].clamp(0, 1)
         return F.pad(drawn[None], _rest(drawn, photo), mode="replicate")[0, :, : photo.shape[1], : photo.shape[2]]
 
 
@@ -149,19 +152,18 @@ def _rest(drawn: torch.Tensor, photo: torch.Tensor) -> tuple[int, int, int, int]
     return 0, max(0, photo.shape[2] - drawn.shape[2]), 0, max(0, photo.shape[1] - drawn.shape[1])
 
 
-def target(net: FeatureNet, photo: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
-    """The photo's features with the style's moments (equation 8)."""
-    last = LAYERS[-1]
-    content, wanted = (net(x[None], [last])[last] for x in (photo, style))
-    (mean, deviation), (own, spread) = moments(wanted), moments(content)
+def target(content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+    """Features (1, C, h, w) with the style's moments (equation 8)."""
+    (mean, deviation), (own, spread) = moments(style), moments(content)
     return (content - own) / spread * deviation + mean
 
 
 @torch.no_grad()
 def losses(net: FeatureNet, painted: torch.Tensor, photo: torch.Tensor, style: torch.Tensor) -> tuple[float, float]:
     """Content and style."""
-    found, wanted = (net(x[None], LAYERS) for x in (painted, style))
-    content = F.mse_loss(found[LAYERS[-1]], target(net, photo, style))
+    found, own, wanted = (net(x[None], LAYERS) for x in (painted, photo, style))
+    last = LAYERS[-1]
+    content = F.mse_loss(found[last], target(own[last], wanted[last]))
     apart = [F.mse_loss(a, b) for tap in LAYERS for a, b in zip(moments(found[tap]), moments(wanted[tap]), strict=True)]
     return float(content), float(sum(apart))
 
@@ -208,11 +210,12 @@ def compare(given: argparse.Namespace, stylist: adain.Stylist, styles: dict[str,
     for photo_name, style_name in PAIRS:
         name = f"{Path(photo_name).stem}-{Path(style_name).stem}"
         photo, style = open_tensor(given.pictures / photo_name, given.size), styles[style_name]
-        started = time.perf_counter()
+        started = time.process_time()
         own = Stylizer(stylist, [Style(style)], settings)(photo)
-        seconds = time.perf_counter() - started
-        theirs, peer_seconds = kept(given.out / "peer" / f"{name}-{given.size}.pt", peer, photo, style)
-        pair = [*losses(net, own, photo, style), *losses(net, theirs, photo, style), seconds, peer_seconds]
+        seconds = time.process_time() - started
+        known = kept(given.out / "peer" / f"{name}-{given.size}.pt", peer, photo, style)
+        theirs = known["painted"]
+        pair = [*losses(net, own, photo, style), *known["losses"], seconds, known["seconds"]]
         found.append(pair)
         images.save(given.out / f"{name}.png", own)
         rows.append([photo, own, theirs, style])
@@ -221,18 +224,18 @@ def compare(given: argparse.Namespace, stylist: adain.Stylist, styles: dict[str,
     print(f"{'mean':38} {told([fmean(column) for column in zip(*found, strict=True)])}")
 
 
-def kept(path: Path, peer: Peer, photo: torch.Tensor, style: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """The peer's picture and its seconds, of an earlier run where there was one."""
+def kept(path: Path, peer: Peer, photo: torch.Tensor, style: torch.Tensor) -> dict[str, Any]:
+    """The peer's picture, its losses and its seconds, of an earlier run where there was one."""
     if not path.exists():
-        started = time.perf_counter()
+        started = time.process_time()
         painted = peer(photo, style)
-        torch.save({"painted": painted, "seconds": time.perf_counter() - started}, path)
-    known = torch.load(path, weights_only=True)
-    return known["painted"], known["seconds"]
+        seconds = time.process_time() - started
+        torch.save({"painted": painted, "seconds": seconds, "losses": losses(peer.net, painted, photo, style)}, path)
+    return torch.load(path, weights_only=True)
 
 
 def told(pair: list[float]) -> str:
-    """Content, style, the peer's, and the seconds of both, with their ratios."""
+    """Content, style, the peer's, and the processor's seconds for both, with their ratios."""
     content, style, peer_content, peer_style, seconds, peer_seconds = pair
     return (
         f"content {content:.2f} peer {peer_content:.2f} ({content / peer_content:.2f}); style {style:.2f} peer "
