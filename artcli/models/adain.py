@@ -95,7 +95,9 @@ class Model(nn.Module):
             found = self._encoder(torch.zeros(1, 3, 32, 32), GIVEN)
         decoder = Decoder([found[tap].shape[1] for tap in GIVEN], config.widths)
         if config.start:
-            take_over(decoder, self._finished_decoder().state_dict(), config.start)
+            finished = self._finished_decoder()
+            fewer = len(finished.taps) < len(decoder.taps)
+            take_over(decoder, finished.state_dict(), config.start, narrower=fewer)
         self.decoder = decoder.to(memory_format=torch.channels_last)  # a quarter faster on CPUs
         self._last: dict[str, float] = {}
         self._inverting, self._step = False, 0
@@ -166,7 +168,7 @@ class Model(nn.Module):
         judge = self._judge.to(photos.device)
         deepest = TAPS[-1]
         with torch.no_grad():
-            target = adapt(judge(photos, GIVEN), wanted)[deepest]
+            target = adapt(judge(photos, [deepest]), wanted)[deepest]
         found = judge(full(self.decoder(self._adapted(photos, given))), TAPS)
         style = [
             F.mse_loss(one, other) for tap in TAPS for one, other in zip(moments(found[tap]), wanted[tap], strict=True)

@@ -18,8 +18,9 @@ from torch import nn
 
 from artcli.nn.initialise import he
 
-# What the decoder's first blocks get.  With relu2_1 it would keep a photo's grain in the place of strokes.
-GIVEN = ("relu4_1", "relu3_1")
+# What the decoder's first blocks get, or the first few of these.  The last one knows where within four pixels an edge
+# is; without it, edges are drawn as rows of beads.
+GIVEN = ("relu4_1", "relu3_1", "relu2_1")
 FACTOR = 8  # pixels of a feature of relu4_1
 Features = Mapping[str, torch.Tensor]  # by layer, (B, C, h, w)
 Moments = tuple[torch.Tensor, torch.Tensor]  # means and deviations, each (B, C, 1, 1)
@@ -28,7 +29,7 @@ CONVS = (1, 4, 2, 1)  # of the decoder's blocks, the mirrored encoder's
 
 
 class Decoder(nn.Module):
-    """Features of GIVEN to pictures (B, 3, 8 h, 8 w), roughly in 0..1, where the deepest are (B, C, h, w).
+    """Features of `taps`, the first of GIVEN, to pictures (B, 3, 8 h, 8 w), roughly in 0..1; the deepest are (B, C, h, w).
 
     given: channels of these features.  widths: of the blocks.  smooth: enlarge by bilinear interpolation, not by
     repeating.
@@ -36,7 +37,7 @@ class Decoder(nn.Module):
 
     def __init__(self, given: Sequence[int], widths: Sequence[int], smooth: bool = True):
         super().__init__()
-        self.widths, self.smooth = tuple(widths), smooth
+        self.widths, self.smooth, self.taps = tuple(widths), smooth, GIVEN[: len(given)]
         self.blocks, width = nn.ModuleList(), 0
         for own, count, more in zip_longest(widths, CONVS, given, fillvalue=0):
             layers: list[nn.Module] = []
@@ -49,7 +50,7 @@ class Decoder(nn.Module):
 
     def forward(self, features: Features) -> torch.Tensor:
         x = self.blocks[0](features[GIVEN[0]])
-        for block, tap in zip_longest(self.blocks[1:], GIVEN[1:]):
+        for block, tap in zip_longest(self.blocks[1:], self.taps[1:]):
             x = F.interpolate(x, scale_factor=2.0, mode=_ENLARGE[self.smooth])
             x = block(x if tap is None else torch.cat((x, features[tap]), 1))
         return self.last(x)
@@ -73,10 +74,10 @@ def adapt(
     gain: see `factor`.  own: the moments of the whole picture that the features are a part of.
     """
     adapted = {}
-    for tap in GIVEN:
-        own_mean, own_deviation = own[tap] if own else moments(content[tap])
+    for tap, features in content.items():
+        own_mean, own_deviation = own[tap] if own else moments(features)
         mean, deviation = wanted[tap]
-        adapted[tap] = (content[tap] - own_mean) * factor(own_deviation, deviation, gain) + mean
+        adapted[tap] = (features - own_mean) * factor(own_deviation, deviation, gain) + mean
     return adapted
 
 

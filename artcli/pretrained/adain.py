@@ -31,7 +31,7 @@ class Stylist(nn.Module):
 
     def encode(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """(1, 3, H, W) in 0..1 to the features that the decoder gets."""
-        return self.encoder(images, GIVEN)
+        return self.encoder(images, self.decoder.taps)
 
 
 def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Stylist:
@@ -49,8 +49,8 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
     encoder = {name.removeprefix("encoder."): t for name, t in state.items() if name.startswith("encoder.")}
     layers = slim_layers(found_widths(encoder))  # up to relu4_1
     layers.load_state_dict(encoder)
-    given = [len(encoder[f"{number}.weight"]) for number in (19, 10)]  # GIVEN
-    known = {"smooth": False, "gain": math.inf} | json.loads(sizes)  # files of version 1.0 have neither
+    known = {"smooth": False, "gain": math.inf, "taps": 2} | json.loads(sizes)  # older files have widths alone
+    given = [len(encoder[f"{number}.weight"]) for number in (19, 10, 5)][: known["taps"]]  # GIVEN
     decoder = Decoder(given, known["widths"], known["smooth"])
     decoder.load_state_dict({n.removeprefix("decoder."): t for n, t in state.items() if n.startswith("decoder.")})
     stylist = Stylist(layers, decoder, known["gain"]).eval().requires_grad_(False)
@@ -62,4 +62,5 @@ def save(folder: Path, encoder: FeatureNet, decoder: Decoder, gain: float) -> No
     layers = encoder.layers[: encoder.taps[GIVEN[0]] + 1].state_dict()
     state = {f"encoder.{name}": tensor for name, tensor in layers.items()}
     state |= {f"decoder.{name}": tensor for name, tensor in decoder.state_dict().items()}
-    half.export(folder / FILE, state, adain={"widths": decoder.widths, "smooth": decoder.smooth, "gain": gain})
+    known = {"widths": decoder.widths, "smooth": decoder.smooth, "gain": gain, "taps": len(decoder.taps)}
+    half.export(folder / FILE, state, adain=known)

@@ -11,7 +11,7 @@ from artcli.backends.stylize.moments import Moments, moments, sums, total
 from artcli.backends.stylize.schedule import fit
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.styles import Style, owned, resize
-from artcli.nn.adain import GIVEN, Features, factor
+from artcli.nn.adain import Features, factor
 from artcli.nn.precision import full
 from artcli.pretrained.adain import Stylist
 
@@ -51,13 +51,11 @@ class Stylizer:
 
         features: of the whole picture, where they are known and it is one tile.
         """
-        parts = []
+        parts, taps = [], self.stylist.decoder.taps
         for tile in tiles.cover(picture.shape[2], picture.shape[3], self.settings.tile):
             found = features or self.stylist.encode(tile.cut(picture))
-            parts.append([sums(*owned(tile, found[tap], mask, self.stylist.encoder.stride(tap))) for tap in GIVEN])
-        return {
-            tap: _scale(moments(total(column))) for tap, column in zip(GIVEN, zip(*parts, strict=True), strict=True)
-        }
+            parts.append([sums(*owned(tile, found[tap], mask, self.stylist.encoder.stride(tap))) for tap in taps])
+        return {tap: _scale(moments(total(column))) for tap, column in zip(taps, zip(*parts, strict=True), strict=True)}
 
     @torch.no_grad()
     def __call__(
