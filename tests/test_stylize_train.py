@@ -309,14 +309,22 @@ def test_a_decoder_goes_on_from_a_finished_one(painter, teacher, tmp_path):
     assert all(torch.equal(second[name], tensor) for name, tensor in first.items())
 
 
-def test_files_of_before_paint_as_before(painter, tmp_path):
-    painter.export(tmp_path)
+def test_files_of_before_paint_as_before_and_can_be_gone_on_from(painter, tmp_path):
+    painter.export(tmp_path / "new")
+    new = adain_files.load(str(tmp_path / "new"), CPU)
+    assert (new.gain, new.decoder.smooth, new.decoder.taps) == (2.0, True, adain.GIVEN)
+    decoder = seeded(lambda: adain_nets.Decoder((12, 12), (12, 12, 8, 8)))
+    adain_files.save(tmp_path, new.encoder, decoder, 2.0)
     path = tmp_path / adain_files.FILE
-    new = adain_files.load(str(tmp_path), CPU)
-    assert (new.gain, new.decoder.smooth) == (2.0, True)
+    again = adain.Model(replace(painter.config, start=str(tmp_path)))
+    images = noisy(2)
+    with torch.no_grad():
+        found = new.encoder(images, adain.GIVEN)
+        known = {tap: found[tap] for tap in decoder.taps}
+        torch.testing.assert_close(again.decoder(found), decoder(known), atol=0.01, rtol=0.01)  # fp16
     save_file(load_file(path), path, metadata={"adain": '{"widths": [12, 12, 8, 8]}'})
     old = adain_files.load(str(tmp_path), CPU)
-    assert (old.gain, old.decoder.smooth) == (math.inf, False)
+    assert (old.gain, old.decoder.smooth, old.decoder.taps) == (math.inf, False, adain.GIVEN[:2])
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ CONVS = (1, 4, 2, 1)  # of the decoder's blocks, the mirrored encoder's
 
 
 class Decoder(nn.Module):
-    """Features of `taps`, the first of GIVEN, to pictures (B, 3, 8 h, 8 w), roughly in 0..1; the deepest are (B, C, h, w).
+    """Features of `taps`, the first of GIVEN, to pictures (B, 3, 8 h, 8 w), about in 0..1; the deepest: (B, C, h, w).
 
     given: channels of these features.  widths: of the blocks.  smooth: enlarge by bilinear interpolation, not by
     repeating.
