@@ -84,7 +84,8 @@ def test_one_pass_by_hand(stylist):
     photo, style = picture(), picture(64, 64, seed=1)
     painter = fast.Stylizer(stylist, [Style(style)], replace(SIZE, strength=0.7))
     content, wanted = (stylist.encode(x[None]) for x in (photo, style))
-    target = adain.adapt(content, {tap: adain.moments(features) for tap, features in wanted.items()})
+    moments = {tap: adain.moments(features) for tap, features in wanted.items()}
+    target = adain.adapt(content, moments, stylist.gain)
     by_hand = stylist.decoder({tap: x + 0.7 * (target[tap] - x) for tap, x in content.items()})[0].clamp(0, 1)
     torch.testing.assert_close(painter(photo), by_hand, atol=1e-4, rtol=0)
 
@@ -92,11 +93,9 @@ def test_one_pass_by_hand(stylist):
 def test_styles_are_mixed_by_their_weights(stylist):
     photo, styles = picture(), [Style(picture(64, 64, seed=n), n) for n in (1, 3)]
     features = stylist.encode(photo[None])
-    one, other = (
-        adain.adapt(features, {tap: adain.moments(x) for tap, x in stylist.encode(style.picture[None]).items()})
-        for style in styles
-    )
-    by_hand = stylist.decoder({tap: 0.25 * one[tap] + 0.75 * other[tap] for tap in features})[0].clamp(0, 1)
+    one, other = ({tap: adain.moments(x) for tap, x in stylist.encode(style.picture[None]).items()} for style in styles)
+    mixed = {tap: [0.25 * a + 0.75 * b for a, b in zip(one[tap], other[tap], strict=True)] for tap in features}
+    by_hand = stylist.decoder(adain.adapt(features, mixed, stylist.gain))[0].clamp(0, 1)
     torch.testing.assert_close(fast.Stylizer(stylist, styles, SIZE)(photo), by_hand, atol=1e-4, rtol=0)
 
 

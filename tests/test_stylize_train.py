@@ -1,17 +1,20 @@
 """The nets of stylize that are trained: a slim VGG from a teacher, and AdaIN's decoder."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from artcli.errors import UsageError
 from artcli.models import adain, vgg_slim
+from artcli.nn import adain as adain_nets
+from artcli.nn import fields
 from artcli.nn.features import FeatureNet, slim_layers
 from artcli.pretrained import adain as adain_files
 from artcli.pretrained import feature_nets
-from tests.batches import assert_learns, batch, pictures, seeded, train
+from tests.batches import assert_learns, batch, pictures, seeded, train, train_step
 from tests.conftest import photograph
 from tests.test_stylize_run import painting, weights_file
 
@@ -150,6 +153,63 @@ def test_the_default_is_small_enough_to_ship():
 # --- adain ----------------------------------------------------------------------------------------------------------
 
 
+def test_adapting_amplifies_no_feature_beyond_its_limit():
+    own, wanted = torch.tensor([1e-3, 1.0, 5.0, 1e3]), torch.tensor([1.0, 1.0, 10.0, 1.0])
+    found = adain_nets.factor(own, wanted, 2.0)
+    assert found[0].item() == pytest.approx(2.0, rel=1e-4) and found[1] == 1 and found[2] < 2
+    torch.testing.assert_close(adain_nets.factor(own, wanted, math.inf), wanted / own)
+
+
+def test_features_get_the_moments_of_the_picture_that_they_are_a_part_of():
+    whole = {tap: torch.randn(1, 5, 8, 8) for tap in adain.GIVEN}
+    wanted = {tap: adain.moments(3 + 2 * torch.randn(1, 5, 6, 7)) for tap in adain.GIVEN}
+    part = {tap: x[..., :4] for tap, x in whole.items()}
+    own = {tap: adain.moments(x) for tap, x in whole.items()}
+    found, expected = adain.adapt(part, wanted, 2.0, own), adain.adapt(whole, wanted, 2.0)
+    assert all(torch.allclose(found[tap], expected[tap][..., :4], atol=1e-5) for tap in adain.GIVEN)
+
+
+def test_fields_have_one_colour_and_halos_count():
+    numbers = torch.rand(2, 3, 6, generator=torch.Generator().manual_seed(1))
+    scene, own = fields.scene(numbers, 48)
+    assert (own.sum(1) == 1).all() and (own.sum((2, 3)) > 0).sum() >= 4
+    assert fields.unevenness(scene, own, 2).item() == pytest.approx(0, abs=1e-10)
+    blurred = torch.nn.functional.avg_pool2d(scene, 3, 1, 1, count_include_pad=False)
+    assert fields.unevenness(blurred, own, 2).item() == pytest.approx(0, abs=1e-10), "soft edges are no halos"
+    ringing = scene + 0.5 * (scene - torch.nn.functional.avg_pool2d(scene, 13, 1, 6, count_include_pad=False))
+    assert fields.unevenness(ringing, own, 2) > 1e-4
+
+
+def test_halos_are_learned_away(painter):
+    images = noisy(4)
+
+    def teach(model):
+        optimizers = model.optimizers()
+        for step in range(1, 40, 2):
+            model.begin(step)
+            train_step(model, optimizers, step, batch(images, seed=step))
+
+    def measure(model):
+        model._step = 3
+        with torch.no_grad():
+            numbers = torch.rand(4, 3, 6, generator=torch.Generator().manual_seed(5))
+            return model._halo(images, torch.tensor([0, 1, 0, 1]), numbers)
+
+    only = replace(painter.config, style=0.0, halo=1e4)
+    made = assert_learns(lambda: adain.Model(only), teach, measure)
+    assert set(made.metrics) == {"content", "style", "halo"}
+
+
+def test_another_net_can_judge(painter, tmp_path):
+    other = weights_file(tmp_path / "judge.safetensors", (8, 10, 12, 14, 12))
+    made = seeded(lambda: adain.Model(replace(painter.config, judge=str(other))))
+    same = seeded(lambda: adain.Model(painter.config))
+    images = noisy(2)
+    found, own = (model.validate(batch(images)) for model in (made, same))
+    assert found["identity"] == own["identity"] and found["style"] != own["style"]
+    assert made._moments(torch.tensor([1]), CPU)[1]["relu4_1"][0].shape[1] == 14
+
+
 def test_adapted_features_have_the_styles_moments():
     content = {tap: torch.randn(2, 5, 9, 8) for tap in adain.GIVEN}
     wanted = {tap: adain.moments(3 + 2 * torch.randn(2, 5, 6, 7)) for tap in adain.GIVEN}
@@ -199,8 +259,9 @@ def test_the_loss_of_adain(painter, identity):
         styles = made._styles[:2] / 255
         of_photos, of_styles = encode(images), encode(styles)
         last = adain.TAPS[-1]
-        target = adain.adapt(of_photos, {tap: adain.moments(features) for tap, features in of_styles.items()})
-        painted = encode(made.decoder(target))
+        moments = {tap: adain.moments(features) for tap, features in of_styles.items()}
+        target = adain.adapt(of_photos, moments)
+        painted = encode(made.decoder(adain.adapt(of_photos, moments, made.config.gain)))
         content = (painted[last] - target[last]).square().mean()
         style = sum(
             (one - other).square().mean()
@@ -242,6 +303,28 @@ def test_a_decoder_goes_on_from_a_finished_one(painter, teacher, tmp_path):
     other = weights_file(tmp_path / "other.safetensors")
     with pytest.raises(UsageError, match="was made for another net than net="):
         adain.Model(replace(settings, net=str(other)))
+    alike = adain.Model(replace(settings, net=""))
+    alike.export(tmp_path / "again")
+    first, second = (load_file(each / adain_files.FILE) for each in (tmp_path, tmp_path / "again"))
+    assert all(torch.equal(second[name], tensor) for name, tensor in first.items())
+
+
+def test_files_of_before_paint_as_before_and_can_be_gone_on_from(painter, tmp_path):
+    painter.export(tmp_path / "new")
+    new = adain_files.load(str(tmp_path / "new"), CPU)
+    assert (new.gain, new.decoder.smooth, new.decoder.taps) == (2.0, True, adain.GIVEN)
+    decoder = seeded(lambda: adain_nets.Decoder((12, 12), (12, 12, 8, 8)))
+    adain_files.save(tmp_path, new.encoder, decoder, 2.0)
+    path = tmp_path / adain_files.FILE
+    again = adain.Model(replace(painter.config, start=str(tmp_path)))
+    images = noisy(2)
+    with torch.no_grad():
+        found = new.encoder(images, adain.GIVEN)
+        known = {tap: found[tap] for tap in decoder.taps}
+        torch.testing.assert_close(again.decoder(found), decoder(known), atol=0.01, rtol=0.01)  # fp16
+    save_file(load_file(path), path, metadata={"adain": '{"widths": [12, 12, 8, 8]}'})
+    old = adain_files.load(str(tmp_path), CPU)
+    assert (old.gain, old.decoder.smooth, old.decoder.taps) == (math.inf, False, adain.GIVEN[:2])
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
@@ -254,6 +337,8 @@ def test_settings_that_cannot_work(teacher, folder):
         (adain.Config(), {"widths": (1, 2)}, "four blocks"),
         (adain.Config(), {"crop": 100}, "multiple of 8"),
         (adain.Config(), {"identity": 0.0}, "inversion=0"),
+        (adain.Config(), {"net": ""}, "set net=vgg-slim"),
+        (adain.Config(), {"gain": 1.0}, "gain has to be above 1"),
     ):
         with pytest.raises(UsageError, match=words):
             replace(config, **changed)

@@ -94,6 +94,7 @@ def _shape(state: Mapping[str, torch.Tensor], name: str) -> tuple[int, ...] | No
     return tuple(found.shape) if isinstance(found, torch.Tensor) else None
 
 
+@torch.autocast("cpu", enabled=False)  # or a net that is loaded in the middle of a training would be half in bf16
 def _normalised(state: Mapping[str, torch.Tensor]) -> nn.Sequential:
     """VGG19 with features of mean 1, as Gatys et al. and AdaIN's authors use it: RGB in 0..1, mirrored edges, and
     pooling that keeps the last row and column of an odd number.

@@ -11,7 +11,7 @@ from artcli.backends.stylize.moments import Moments, moments, sums, total
 from artcli.backends.stylize.schedule import fit
 from artcli.backends.stylize.settings import Settings
 from artcli.backends.stylize.styles import Style, owned, resize
-from artcli.nn.adain import GIVEN, Features
+from artcli.nn.adain import Features, factor
 from artcli.nn.precision import full
 from artcli.pretrained.adain import Stylist
 
@@ -44,15 +44,18 @@ class Stylizer:
         return self.scale(resize(style.picture[None].to(self.device), size), mask)
 
     @torch.no_grad()
-    def scale(self, picture: torch.Tensor, mask: torch.Tensor | None = None) -> Scales:
-        """The statistics of (1, 3, H, W), or of where a mask (1, 1, H, W) is not 0."""
-        parts = []
+    def scale(
+        self, picture: torch.Tensor, mask: torch.Tensor | None = None, features: Features | None = None
+    ) -> Scales:
+        """The statistics of (1, 3, H, W), or of where a mask (1, 1, H, W) is not 0.
+
+        features: of the whole picture, where they are known and it is one tile.
+        """
+        parts, taps = [], self.stylist.decoder.taps
         for tile in tiles.cover(picture.shape[2], picture.shape[3], self.settings.tile):
-            found = self.stylist.encode(tile.cut(picture))
-            parts.append([sums(*owned(tile, found[tap], mask, self.stylist.encoder.stride(tap))) for tap in GIVEN])
-        return {
-            tap: _scale(moments(total(column))) for tap, column in zip(GIVEN, zip(*parts, strict=True), strict=True)
-        }
+            found = features or self.stylist.encode(tile.cut(picture))
+            parts.append([sums(*owned(tile, found[tap], mask, self.stylist.encoder.stride(tap))) for tap in taps])
+        return {tap: _scale(moments(total(column))) for tap, column in zip(taps, zip(*parts, strict=True), strict=True)}
 
     @torch.no_grad()
     def __call__(
@@ -66,10 +69,13 @@ class Stylizer:
         height, width = photo.shape[1:]
         whole = _padded(photo[None].to(self.device))
         places = [_padded(mask[None].to(self.device)) for mask in masks] if len(masks) > 1 else []
-        own = own or self.scale(whole)
+        pieces = tiles.cover(whole.shape[2], whole.shape[3], self.settings.tile)
+        features = self.stylist.encode(whole) if len(pieces) == 1 else {}  # seen once for both its uses
+        own = own or self.scale(whole, features=features)
         drawn = torch.empty(whole.shape)
-        for tile in tiles.cover(whole.shape[2], whole.shape[3], self.settings.tile):
-            target = self._targets(self.stylist.encode(tile.cut(whole)), own, [tile.cut(place) for place in places])
+        for tile in pieces:
+            found = features or self.stylist.encode(tile.cut(whole))
+            target = self._targets(found, own, [tile.cut(place) for place in places])
             rows, columns = tile.rows, tile.columns
             result = tile.own(full(self.stylist.decoder(target)))
             drawn[..., rows.start : rows.end, columns.start : columns.end] = result.cpu()
@@ -79,26 +85,28 @@ class Stylizer:
         """Features with the statistics of the styles in the place of their own, as far as the strength says."""
         targets = {}
         for tap, found in features.items():
-            plain = (found - own[tap].mean) / own[tap].deviation
-            target = self._target(plain, places, [wanted[tap] for wanted in self.wanted])
+            target = self._target(found, own[tap], places, [wanted[tap] for wanted in self.wanted])
             targets[tap] = found + self.settings.strength * (target - found)
         return targets
 
-    def _target(self, plain: torch.Tensor, places: Sequence[torch.Tensor], styles: Sequence[Scale]) -> torch.Tensor:
-        """Features without mean and deviation get those of the styles: a mixture, or one style in each place."""
+    def _target(
+        self, found: torch.Tensor, own: Scale, places: Sequence[torch.Tensor], styles: Sequence[Scale]
+    ) -> torch.Tensor:
+        """Features get the means and deviations of the styles: a mixture, or one style in each place."""
         if not places:
             parts = [
-                torch.full((1, 1, 1, 1), weight / sum(self.weights), device=plain.device) for weight in self.weights
+                torch.full((1, 1, 1, 1), weight / sum(self.weights), device=found.device) for weight in self.weights
             ]
         else:
             soft = [
-                weight * F.interpolate(place, plain.shape[-2:], mode="area") + 1e-6
+                weight * F.interpolate(place, found.shape[-2:], mode="area") + 1e-6
                 for weight, place in zip(self.weights, places, strict=True)
             ]
             parts = [part / torch.stack(soft).sum(0) for part in soft]
         pairs = list(zip(parts, styles, strict=True))
         mean = torch.stack([part * wanted.mean for part, wanted in pairs]).sum(0)
-        return plain * torch.stack([part * wanted.deviation for part, wanted in pairs]).sum(0) + mean
+        deviation = torch.stack([part * wanted.deviation for part, wanted in pairs]).sum(0)
+        return (found - own.mean) * factor(own.deviation, deviation, self.stylist.gain) + mean
 
 
 def _scale(found: Moments) -> Scale:
