@@ -55,8 +55,10 @@ BENCHES = {
 }
 LEFT_OUT = {
     "diffusion kid": "needs held-out pictures with their texts, and an Inception (artgen[metrics])",
+    "fast": "needs AdaIN's own decoder and its VGG19",
     "judge": "needs an ImageNet network's weights, which took no part in training",
     "stylize_pairs": "needs VGG19's weights and an hour",
+    "strokes": "needs held-out photographs and paintings, and an Inception (artgen[metrics])",
     "translation": "needs held-out photographs and paintings, and an Inception (artgen[metrics])",
     "vae_sweep": "trains for hours on a data set",
 }

@@ -53,8 +53,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "pooling": ("max", "average", "l2"), "tile": (128,), **_UPSCALING,
     },
     "cyclegan": {
-        "direction": ("AtoB",), "strength": (0, 0.5), "size": (32, 40), "keep_color": True, "tile": (128,),
-        "evaluated": True, "no_dropout": True, "dropout_seed": (3,), **_UPSCALING,
+        "direction": ("AtoB",), "strength": (0, 0.5), "detail": (0, 0.8), "size": (32, 40), "keep_color": True,
+        "tile": (128,), "evaluated": True, "no_dropout": True, "dropout_seed": (3,), **_UPSCALING,
     },
     "sample": {
         "count": (1, 5), "columns": (2, 3), "size": ("32",), "classes": ("cats", "all"), "prompts": ("red car",),
@@ -70,8 +70,23 @@ GIVEN = {
     "paint": {"inputs", "model"},
     "stylize": {"inputs", "model", "net", "upscaler"},
     "cyclegan": {"inputs", "model", "upscaler"},
-    # What these need is more than a run: other runs, pictures to compare with, weights of the network.
-    "sample": {"run", "checkpoint", "upscaler", "compare", "rate", "score", "inception"},
+    # What these need is more than a run: other runs, pictures to compare with, weights of a network, facts that the run
+    # was told, files of directions.
+    "sample": {
+        "run",
+        "checkpoint",
+        "upscaler",
+        "compare",
+        "rate",
+        "score",
+        "inception",
+        "where",
+        "color",
+        "direction",
+        "direction_out",
+        "project",
+        "steps",
+    },
 }
 PROMPTS = ("red car", "a barn | blue:-0.4", "a house ^ a tree", "schöner Garten:2", '"quoted" \\ words')
 RUNS = ("gan", "vae", "stylegan", "vqvae", "diffusion")

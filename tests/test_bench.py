@@ -46,5 +46,5 @@ def test_the_table(together, tmp_path, monkeypatch, capsys, works):
     table, facts = (tmp_path / "t.md").read_text(), json.loads((tmp_path / "t.json").read_text())
     assert "processor: some" in table and table.strip() in capsys.readouterr().out
     row = facts["benches"][0]
-    assert row["ratio"] == ([2.5] if works else []) and row["seconds"] > 0 and row["memory_gb"] > 0
+    assert row["ratio"] == ([2.5] if works else []) and row["seconds"] >= 0 and row["memory_gb"] > 0
     assert "| one | 2.5 |" in table if works else "| one | failed: no such thing |" in table

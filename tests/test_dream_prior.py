@@ -86,6 +86,7 @@ def test_clip_leads_the_sketches_to_the_words(prior, clip):
     assert (told._scores(led, others(clip)) > told._scores(free, others(clip))).all()
 
 
+@torch.no_grad()
 def best_of(prior, clip, sign):
     from artcli.models.diffusion import start_noise, to_picture
 

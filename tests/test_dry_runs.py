@@ -153,7 +153,7 @@ def test_a_signal_while_steps_are_planned_stops_at_once(invoke, folder, huge, mo
     assert sorted(path.name for path in folder.iterdir()) == ["huge.png", "style.png"]
 
 
-@pytest.mark.parametrize("planned", ["try_seed", "sketch"])
+@pytest.mark.parametrize("planned", ["try_seed", "sketching"])
 def test_a_signal_before_the_first_step_of_a_dream_stops_at_once(invoke, folder, monkeypatch, tiny_clip, planned):
     monkeypatch.setattr(begin, planned, lambda *args: os.kill(os.getpid(), signal.SIGTERM))
     more = ["--best-of", 2] if planned == "try_seed" else ["--prior", "diffusion-mini"]

@@ -41,6 +41,7 @@ def test_same_words_other_eyes(refereed):
     assert referee.load(refereed) is found, "loaded once"
 
 
+@torch.no_grad()
 def test_it_picks_the_sketch_and_the_clip_leads_it(refereed, tiny_prior):
     model, how = diffusion.load(str(tiny_prior), CPU), Sketching(candidates=8, steps=4)
     words, other = parse("a cat"), referee.load(refereed)

@@ -75,7 +75,7 @@ def test_latents_of_something_else(invoke, folder):
     save_file({"weights": torch.zeros(1, 4)}, "none.safetensors")
     (folder / "bad.safetensors").write_bytes(b"no")
     for name, line in {
-        "other": "has latents of 7 numbers, and this model's have 4",
+        "other": "is of latents of 7 numbers, and this model's have 4",
         "none": "holds no latents",
         "bad": "cannot be read",
     }.items():
