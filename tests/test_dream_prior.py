@@ -296,9 +296,15 @@ def test_the_film_begins_with_the_sketch(dream, tiny_prior):
 
 
 def test_the_first_preview_does_not_wait_for_the_sketch(dream, monkeypatch):
-    seen, drafts = [], loop._draft
+    seen, look = [], loop._look
+
+    def looking(frame, *how):
+        if frame.draft:
+            seen.append(Path("a.preview.png").is_file())
+        return look(frame, *how)
+
     monkeypatch.setattr(loop, "PREVIEW_EVERY", 0.0)
-    monkeypatch.setattr(loop, "_draft", lambda *how: seen.append(Path("a.preview.png").is_file()) or drafts(*how))
+    monkeypatch.setattr(loop, "_look", looking)
     dream("red car", "--seed", 1, "--out", "a.png", "--preview")
     assert len(seen) == Sketching().steps and not seen[0] and all(seen[1:])
 

@@ -135,19 +135,11 @@ def follow(frames: "Iterator[Frame]", hooks: Hooks, stop: Stop) -> Outcome:
         for frame in frames:
             now = time.monotonic()
             if frame.draft:
-                shown = _draft(frame, hooks, progress, shown, now)
+                _, shown = _look(frame, hooks, progress, shown, now)
                 continue
             stopped = _why_stop(frame, hooks, stop, now)
             last = stopped is not None or frame.step == frame.total
-            preview_due = hooks.preview is not None and now - shown >= PREVIEW_EVERY
-            on_screen = progress.wants_picture(now, last)
-            wanted = last or preview_due or on_screen or _wanted(frame, hooks)
-            pixels = hooks.to_pixels(frame.image()) if wanted else None
-            if pixels is not None and on_screen:
-                progress.picture(pixels, now)
-            if pixels is not None:
-                _show(frame, pixels, hooks, preview_due)
-                shown = now if preview_due else shown
+            pixels, shown = _look(frame, hooks, progress, shown, now, last)
             progress.update(frame.step, " ".join(f"{k} {v:.3f}" for k, v in frame.metrics.items()))
             if hooks.save_state and frame.step < frame.total and (stopped or now - saved >= STATE_EVERY):
                 hooks.save_state(frame.state())
@@ -157,19 +149,19 @@ def follow(frames: "Iterator[Frame]", hooks: Hooks, stop: Stop) -> Outcome:
     raise RuntimeError("the backend yielded no last frame")
 
 
-def _draft(frame: "Frame", hooks: Hooks, progress: ProgressBar, shown: float, now: float) -> float:
-    """Show a draft on the screen, and where a preview is due; returns the time of the last preview."""
+def _look(
+    frame: "Frame", hooks: Hooks, progress: ProgressBar, shown: float, now: float, last: bool = False
+) -> tuple[np.ndarray | None, float]:
+    """Hand a frame to all who want it now: its pixels, None if nobody does, and the time of the last preview."""
     preview_due = hooks.preview is not None and now - shown >= PREVIEW_EVERY
-    on_screen = progress.wants_picture(now, False)
-    if not preview_due and not on_screen:
-        return shown
+    on_screen = progress.wants_picture(now, last)
+    if not (last or preview_due or on_screen or (not frame.draft and _wanted(frame, hooks))):
+        return None, shown
     pixels = hooks.to_pixels(frame.image())
     if on_screen:
         progress.picture(pixels, now)
-    if hooks.preview is not None and preview_due:
-        hooks.preview(pixels)
-        return now
-    return shown
+    _show(frame, pixels, hooks, preview_due)
+    return pixels, now if preview_due else shown
 
 
 def _why_stop(frame: "Frame", hooks: Hooks, stop: Stop, now: float) -> str | None:
@@ -192,9 +184,9 @@ def _snapshot_due(frame: "Frame", hooks: Hooks) -> bool:
 
 
 def _show(frame: "Frame", pixels: np.ndarray, hooks: Hooks, preview_due: bool) -> None:
-    if hooks.film is not None:
+    if hooks.film is not None and not frame.draft:
         hooks.film.add(frame.step, pixels)
     if hooks.preview is not None and preview_due:
         hooks.preview(pixels)
-    if hooks.snapshot is not None and _snapshot_due(frame, hooks):
+    if hooks.snapshot is not None and not frame.draft and _snapshot_due(frame, hooks):
         hooks.snapshot(frame.step, pixels)
