@@ -3,7 +3,7 @@
 import functools
 import logging
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,8 @@ class Clip:
         found: list[str] = []
         if not hasattr(self.tokenizer, "bpe"):
             return found
-        tokens, most = self.tokenizer.encode(text), self.tokenizer.context_length - 2  # without start and end
-        if len(tokens) > most:
-            heard, lost = (self.tokenizer.decode(part).strip() for part in (tokens[:most], tokens[most:]))
-            found.append(
-                f"{self.name} hears {most} pieces of a text, of {len(tokens)}: it is cut after "
-                f"'... {heard[-_SHOWN:]}', before '{_short(lost)}'"
-            )
+        most = self.tokenizer.context_length - 2  # without start and end
+        found += cut(self.name, self.tokenizer.encode(text), most, self.tokenizer.decode)
         if foreign := [word for word in text.split() if any(map(_is_foreign, word))]:
             found.append(f"{self.name} learned English and cannot know these words: {_short(' '.join(foreign))}")
         return found
@@ -90,6 +85,17 @@ class Clip:
 
 
 _SHOWN = 40  # letters of a text in a message
+
+
+def cut(name: str, tokens: Sequence[int], most: int, decode: Callable[[Sequence[int]], str]) -> list[str]:
+    """A line about where a model cuts a text of more than so many tokens; none about a shorter one."""
+    if len(tokens) <= most:
+        return []
+    heard, lost = (decode(part).strip() for part in (tokens[:most], tokens[most:]))
+    return [
+        f"{name} hears {most} pieces of a text, of {len(tokens)}: it is cut after "
+        f"'... {heard[-_SHOWN:]}', before '{_short(lost)}'"
+    ]
 
 
 def _short(text: str) -> str:
