@@ -1,10 +1,8 @@
 """CLIP (Radford et al., 2021) through open_clip: by bundled name, hub name, folder or file."""
 
 import functools
-import logging
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +13,8 @@ from artcli import network, weights
 from artcli.device import fast_dtype
 from artcli.errors import UsageError, WeightsError, did_you_mean
 from artcli.nn.folding import fold
+from artcli.pretrained.silent import silent
 from artcli.uncompiled import uncompiled
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Errors are one line of artgen's own."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def library() -> Any:
@@ -227,7 +215,7 @@ def _from_file(arch: str, file: Path, device: torch.device, spec: str) -> Clip:
     if not file.is_file():
         raise WeightsError(f"there is no file {file} (--clip {spec})")
     state = {k: v for k, v in weights.load_state(file).items() if k not in _NOT_WEIGHTS}
-    with _silent():  # it warns that its weights are random
+    with silent():  # it warns that its weights are random
         model = open_clip.create_model(arch)
     try:
         model.load_state_dict(state)
@@ -270,7 +258,7 @@ def _tokenizer(name: str, length: int) -> Any:
 def _create(name: str, pretrained: str | None, device: torch.device, spec: str, folder: Path | None = None) -> Clip:
     open_clip = library()
     try:
-        with _silent():  # it logs what it raises too
+        with silent():  # it logs what it raises too
             model = open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
             tokenizer = _tokenizer(name, model.context_length)
     except Exception as error:  # open_clip, the hub and torch each raise their own kinds

@@ -83,12 +83,23 @@ class Sketching:
 
     candidates: Annotated[int, Setting("Sketches of the prior that CLIP picks from.", min=1, max=64, panel=START)] = 8
     steps: int = 20
-    guidance: Annotated[float, Setting("How closely a sketch follows the words.", min=0, max=30, panel=START)] = 4.0
-    clip_guidance: Annotated[float, Setting("How much CLIP leads the sketch; 0 not.", min=0, max=10, panel=START)] = 0.3
+    guidance: Annotated[
+        float,
+        Setting("How closely a sketch follows the words.", min=0, max=30, default="4; --model its own", panel=START),
+    ] = 4.0
+    clip_guidance: Annotated[
+        float,
+        Setting("How much CLIP leads the sketch; 0 not.", min=0, max=10, default="0.3; --model 0", panel=START),
+    ] = 0.3
     strength: Annotated[
         float,
         Setting(
-            "With --init and --start prior: how much is drawn anew.", key="prior_strength", min=0.05, max=1, panel=START
+            "With --init and --start prior or --model: how much is drawn anew.",
+            key="prior_strength",
+            min=0.05,
+            max=1,
+            default="0.7; --model with --mask 1",
+            panel=START,
         ),
     ] = 0.7
 

@@ -1,5 +1,6 @@
 """What a call of `artgen dream` asks for."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,7 +9,17 @@ from typing import Annotated, Any, Self
 import typer
 
 from artcli.backends.dream import prompts as prompt_syntax
-from artcli.backends.dream.settings import DRAWERS, DRAWING, START, STARTS, Camera, Redrawing, Settings, Sketching
+from artcli.backends.dream.settings import (
+    DRAWERS,
+    DRAWING,
+    START,
+    STARTS,
+    Camera,
+    Denoising,
+    Redrawing,
+    Settings,
+    Sketching,
+)
 from artcli.commands.dream import film as dream_film
 from artcli.commands.dream.film import SourceFilm
 from artcli.commands.shared import jobs, naming, options, request
@@ -58,7 +69,12 @@ class Options(Enlarging, Common):
     ] = None
     size: Annotated[str | None, Setting("Pixels.", metavar="S|WxH", default=f"{Settings.width}")] = None
     steps: Annotated[
-        int | None, Setting("Optimizer steps.", min=1, default=f"{Settings.steps}; --init FILM {Redrawing().first}")
+        int | None,
+        Setting(
+            "Of the optimizer, or the solver.",
+            min=1,
+            default=f"{Settings.steps}; --init FILM {Redrawing().first}; --model its own",
+        ),
     ] = None
     seed: options.Seed = None
     best_of: Annotated[int, Setting("Try N seeds briefly, draw CLIP's favourite.", min=1)] = 1
@@ -79,6 +95,10 @@ class Options(Enlarging, Common):
         tuple[str, ...],
         typer.Option(metavar="SEED[:W]", help="Draw towards a random direction.", rich_help_panel=PROMPTS),
     ] = ()
+    negative: Annotated[
+        tuple[str, ...],
+        typer.Option(metavar="TEXT", help="With --model: keep away from this (repeatable).", rich_help_panel=PROMPTS),
+    ] = ()
     start: Annotated[
         str | None,
         Setting("What it begins with.", choices=STARTS, default=f"{Settings.start}, or --init", panel=START),
@@ -90,7 +110,7 @@ class Options(Enlarging, Common):
     drawer: Annotated[
         str | None,
         Setting(
-            "What is drawn: a VQGAN's codes, or frequencies.",
+            "What draws: a VQGAN's codes, frequencies, --model.",
             choices=DRAWERS,
             default=f"{Settings.drawer}; fft with --init, --zoom, --pan, --rotate",
             panel=DRAWING,
@@ -102,6 +122,14 @@ class Options(Enlarging, Common):
     vqgan: Annotated[str | None, Setting("A name, a checkpoint, or a run's folder.", default=VQGAN, panel=DRAWING)] = (
         None
     )
+    model: Annotated[
+        str | None,
+        Setting(
+            "Stable Diffusion for --drawer diffusers: a folder, or OWNER/NAME of the hub.",
+            metavar="MODEL",
+            panel=DRAWING,
+        ),
+    ] = None
     settings: Settings = field(default_factory=Settings)
     feather: Annotated[float, Setting("Softness of the mask's edge, in pixels.", min=0, max=1000, panel=START)] = 8.0
     zoom: Annotated[
@@ -142,6 +170,11 @@ class Options(Enlarging, Common):
         """Whether a camera moves."""
         return (self.zoom, self.pan, self.rotate) != (None, None, None)
 
+    @property
+    def way(self) -> str:
+        """The module that carries it out."""
+        return "diffused" if self.drawer == "diffusers" else "run"
+
 
 @dataclass(frozen=True)
 class PromptJob(jobs.Job):
@@ -168,7 +201,7 @@ class Request(request.Request[Options]):
     """All jobs of a call, and what they share.
 
     prior: what draws a sketch first, None for nothing.  source: the film that --init is, if it is one, drawn anew.
-    time_limit: seconds.
+    denoising: how a Stable Diffusion model draws, None for an optimizer.  time_limit: seconds.
     """
 
     command, kind = "dream", Options
@@ -178,6 +211,7 @@ class Request(request.Request[Options]):
     size: tuple[int, int] | None
     vqgan: str
     prior: str | None
+    denoising: Denoising | None
     camera: Camera | None
     source: SourceFilm | None
     fps: float
@@ -190,20 +224,26 @@ class Request(request.Request[Options]):
         _check_afterwards(ctx, asked)
         start = _start(asked)
         source = dream_film.find_source(asked.init, asked.out, asked.fps, asked.duration, exact=not asked.dry_run)
-        settings = _settings(asked, start, source)
+        denoising = _denoising(ctx, asked)
+        settings = _settings(asked, start, source, denoising)
         _check_drawing(ctx, asked, settings)
         lines = _lines(asked)
+        if denoising is not None:
+            _check_words(lines, denoising)
         jobs = _jobs(lines, asked, source)
         _check_film(asked, source, jobs)
         return cls.made(
             ctx,
             asked,
-            settled={"steps": settings.steps},
+            settled={"steps": settings.steps} if denoising is None else _settled(asked, denoising),
             jobs=tuple(jobs),
             settings=settings,
             size=None if asked.size is None else options.size(asked.size),
             vqgan=asked.vqgan or VQGAN,
-            prior=(asked.prior or PRIOR) if start == "prior" and lines != [""] and source is None else None,
+            prior=(asked.prior or PRIOR)
+            if start == "prior" and lines != [""] and source is None and denoising is None
+            else None,
+            denoising=denoising,
             camera=_camera(asked) if asked.moving else None,
             source=source,
             fps=asked.fps or dream_film.FPS,
@@ -270,8 +310,76 @@ def _start(asked: Options) -> str:
     return start
 
 
-def _settings(asked: Options, start: str, source: SourceFilm | None) -> Settings:
+_IDLE = (  # what only an optimizer, or its sketch, has a use for
+    "preset", "start", "prior", "candidates", "vqgan", "optimizer", "lr", "cutouts", "cut_power", "augment", "loss",
+    "init_weight", "init_decay", "tileable", "low_res", "low_part", "chunk", "zoom", "pan", "rotate", "frame_steps",
+    "steady", "best_of", "story", "image_prompt", "noise_prompt",
+)  # fmt: skip
+
+
+def _denoising(ctx: typer.Context, asked: Options) -> Denoising | None:
+    """How --model draws.  Raises UsageError: what it is given does not go with it, or it is not there."""
+    if asked.drawer != "diffusers":
+        if given := options.on_the_line(ctx, "model", "negative"):
+            raise UsageError(f"{given} goes with --drawer diffusers")
+        return None
+    _check_denoising(ctx, asked)
+    assert asked.model is not None
+    from artcli.pretrained import pipelines
+
+    usual, sketching = pipelines.usual(asked.model, asked.folders), asked.sketching
+    usual_strength = 1.0 if asked.mask is not None else sketching.strength
+    strength = sketching.strength if options.chosen(ctx, "prior_strength") else usual_strength
+    return Denoising(
+        asked.model,
+        asked.steps or usual.steps,
+        sketching.guidance if options.chosen(ctx, "guidance") else usual.guidance,
+        ", ".join(asked.negative),
+        sketching.clip_guidance if options.chosen(ctx, "clip_guidance") else 0.0,
+        strength if asked.init is not None else 1.0,
+    )
+
+
+def _check_denoising(ctx: typer.Context, asked: Options) -> None:
+    if asked.model is None:
+        raise UsageError("--drawer diffusers needs --model: a folder, or a name on the hub (stabilityai/sd-turbo)")
+    idle = _IDLE if options.chosen(ctx, "clip_guidance") else (*_IDLE, "clip")
+    if given := options.on_the_line(ctx, *idle):
+        why = "goes with --clip-guidance" if given == "--clip" else "does not go with --drawer diffusers: leave it out"
+        raise UsageError(f"{given} {why}")
+    if asked.image_prompt or asked.noise_prompt or asked.moving:  # of a recipe
+        raise UsageError("--drawer diffusers draws one picture from words, without image prompts, noise and cameras")
+    if options.on_the_line(ctx, "prior_strength") and asked.init is None:
+        raise UsageError("--prior-strength says how much of --init is drawn anew: add --init")
+
+
+def _check_words(lines: list[str], denoising: Denoising) -> None:
+    """Raises UsageError: a model cannot draw them."""
+    for line in lines:
+        first, *later = prompt_syntax.parse_story(line)
+        if later:
+            raise UsageError(f"'{line}' has scenes, which --drawer diffusers does not draw; leave out the '^'")
+        if any(prompt.stop != -math.inf for prompt in first):
+            raise UsageError(f"'{line}': where a prompt stops pulling goes without --drawer diffusers")
+        if denoising.guidance <= 1 and (len(first) > 1 or first[0].weight != 1 or denoising.negative):
+            raise UsageError(
+                f"without guidance (--guidance {denoising.guidance:g}) a model draws one text, without weights and "
+                "--negative; --guidance 2 or more weighs texts"
+            )
+
+
+def _settled(asked: Options, denoising: Denoising) -> dict[str, Any]:
+    """For the record: what was asked, or suits the model."""
+    return {
+        "steps": denoising.steps, "guidance": denoising.guidance, "clip_guidance": denoising.clip_guidance,
+        "prior_strength": None if asked.init is None else denoising.strength,
+    }  # fmt: skip
+
+
+def _settings(asked: Options, start: str, source: SourceFilm | None, denoising: Denoising | None) -> Settings:
     """Those of the options, with what depends on several of them."""
+    if denoising is not None:
+        return replace(asked.settings, steps=denoising.taken, drawer="diffusers", start=start)
     # Frequencies keep a picture that is given as it is, codes only about.
     given = asked.vqgan is None and (asked.init is not None or asked.moving)
     return replace(
@@ -367,6 +475,8 @@ def _stroke_files(asked: Options, slugs: list[str], count: int) -> list[Path] | 
 
 def _check_film(asked: Options, source: SourceFilm | None, jobs: list[PromptJob]) -> None:
     """What belongs to a picture, and means nothing for a film; and what makes one."""
+    if source is not None and asked.drawer == "diffusers":
+        raise UsageError(f"--drawer diffusers draws pictures, and {source.path} is a film; leave out one of them")
     if source is not None and asked.mask is not None:
         raise UsageError(f"--mask belongs to one picture, and {source.path} is a film; leave it out")
     if source is not None and (asked.paint or asked.stylize is not None):
