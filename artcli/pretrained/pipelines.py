@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -201,7 +202,8 @@ def load(spec: str, device: "torch.device", *, weights_dirs: Sequence[Path] = ()
     folder = get(spec, weights_dirs=weights_dirs, offline=offline)
     index = _read(folder / INDEX)
     large = "XL" in index["_class_name"]
-    with network.forbidden(), silent():  # all of it is here
+    with network.forbidden(), silent(), warnings.catch_warnings():  # all of it is here
+        warnings.simplefilter("ignore")  # `torch_dtype` has a new name, which older ones do not know
         library = _library()
         how: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
         how |= {name: None for name in _UNUSED if name in index}

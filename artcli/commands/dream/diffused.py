@@ -13,9 +13,10 @@ from artcli.commands.shared import studio
 from artcli.console import Console, counted
 
 if TYPE_CHECKING:
+    from artcli.backends.dream.canvas import Canvas
     from artcli.backends.frame import Frame
 
-_TRIED = 2  # steps of a dry run
+_TRIED, _STEPS = 256, 2  # of a dry run: pixels of the longer side, and steps
 
 
 class Studio(optimised.Studio):
@@ -63,27 +64,40 @@ class Studio(optimised.Studio):
         return [note for text in texts for note in self.model.unheard(text)]
 
     def _frames(self, job: PromptJob, targets: Any, seed: int, state: Mapping[str, Any] | None) -> Iterator["Frame"]:
+        size = self.settings.width, self.settings.height
+        return self._draw(targets, size, self.edit.canvas if self.edit else None, seed=seed, state=state)
+
+    def _draw(self, words: Any, size: tuple[int, int], canvas: "Canvas | None", **how: Any) -> Iterator["Frame"]:
         from artcli.backends.dream.denoise import denoise
 
-        size, canvas = (self.settings.width, self.settings.height), self.edit.canvas if self.edit else None
-        return denoise(self.model, targets, self.how, size, seed=seed, canvas=canvas, clip=self.clip, state=state)
+        return denoise(self.model, words, self.how, size, canvas=canvas, clip=self.clip, **how)
 
     # dry run --------------------------------------------------------------------------------------------------
 
     def estimate(self, job: PromptJob) -> None:
-        """Time a step and a decoded picture, and say what the whole would cost."""
-        words = self._targets(job)
-        taken, size = self.how.taken, "x".join(map(str, self._shown))
-        marks = [time.monotonic()]
-        for frame in islice(self._frames(job, words, job.seed, None), _TRIED):
-            marks.append(time.monotonic())
-        frame.image()
-        shown = time.monotonic() - marks[-1]
-        pictures = self.request.reel.length if job.film is not None else 1
-        total = marks[1] - marks[0] + (taken - 1) * (marks[-1] - marks[-2]) + min(pictures, taken) * shown
+        """Time steps and a decoded picture, of large pictures at a small size, and say what the whole would cost."""
+        words, taken, size = self._targets(job), self.how.taken, "x".join(map(str, self._shown))
+        step, shown = self._seconds(words, job.seed)
+        pictures = min(taken, self.request.reel.length) if job.film is not None else 1
+        total = taken * step + pictures * shown
         total = min(total, self.request.time_limit or total) + self.finish.seconds(*self._shown)
         facts = {"model": self.how.model, "steps": taken, "size": size, **self._words(job.prompt)}
         studio.tell_cost(self.console, job.outputs, f"seed {job.seed}", total, **facts)
+
+    def _seconds(self, words: Any, seed: int) -> tuple[float, float]:
+        """Of a step, and to decode what it shows."""
+        width, height = self.settings.width, self.settings.height
+        canvas = self.edit.canvas if self.edit else None
+        # What is within a mask is drawn as large as the model draws, whatever its size.
+        scale = 1.0 if self.asked.mask is not None else min(1.0, _TRIED / max(width, height))
+        small = max(32, round(width * scale)), max(32, round(height * scale))
+        marks = [time.monotonic()]
+        for frame in islice(self._draw(words, small, canvas and canvas.resized(*small), seed=seed), _STEPS):
+            marks.append(time.monotonic())
+            show = frame.image
+        show()
+        more = width * height / (small[0] * small[1])
+        return more * (marks[-1] - marks[-2]), more * (time.monotonic() - marks[-1])
 
 
 run = Studio.run
