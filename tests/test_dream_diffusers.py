@@ -447,7 +447,7 @@ def settings(name, **changes):
     ("damage", "said"),
     [
         (pickled, "broken/unet/diffusion_pytorch_model.bin is a pickle, which may hold code and is not read"),
-        (truncated, "broken cannot be loaded (SafetensorError: "),
+        (truncated, "broken/unet/diffusion_pytorch_model.safetensors is damaged or no weights file"),
         (lambda folder: (folder / "model_index.json").unlink(), "broken has no model_index.json"),
         (lambda folder: (folder / "model_index.json").write_text("{"), "broken/model_index.json is damaged"),
         (lambda folder: shutil.rmtree(folder / "vae"), "broken/vae has no weights"),
@@ -462,7 +462,14 @@ def settings(name, **changes):
 def test_what_is_no_such_model_is_refused_in_a_line(dream, kinds, folder, damage, said):
     shutil.copytree(kinds["plain"], "broken")
     damage(Path("broken"))
-    assert one_error_line(dream("a", "--model", "broken", "-o", "a.png", code=3).stderr).startswith(said)
+    assert one_error_line(dream("a", "--model", "broken", "-o", "a.png", "-q", code=3).stderr).startswith(said)
+
+
+def test_a_model_that_fills_masks_needs_one(dream, folder):
+    photograph(folder / "photo.png", SIZE)
+    for flags in ([], ["--init", "photo.png"]):
+        said = one_error_line(dream("a", *flags, "-o", "a.png", "-q", model="inside", code=2).stderr)
+        assert "fills what a mask leaves out: add --init and --mask" in said
 
 
 def test_weights_in_half_precision_only_are_read(dream, kinds, folder):

@@ -126,6 +126,11 @@ def factor(folder: Path) -> int:
     return int(2 ** (len(_read(folder / "vae" / "config.json").get("block_out_channels", ())) - 1))
 
 
+def inside(folder: Path) -> bool:
+    """Whether a model was trained to fill masks: its net takes what is left of a picture beside the noise."""
+    return _read(folder / "unet" / "config.json").get("in_channels") == 9
+
+
 def get(spec: str, *, weights_dirs: Sequence[Path] = (), offline: bool = False) -> Path:
     """The folder of a model, downloaded if it has to be.  Raises as `check` does."""
     folder = find(spec, weights_dirs)
@@ -202,6 +207,9 @@ def load(spec: str, device: "torch.device", *, weights_dirs: Sequence[Path] = ()
     folder = get(spec, weights_dirs=weights_dirs, offline=offline)
     index = _read(folder / INDEX)
     large = "XL" in index["_class_name"]
+    for path in _files(folder):
+        with weights.open_safetensors(path):  # whose own error says more than diffusers' of a file that is cut short
+            pass
     with network.forbidden(), silent(), warnings.catch_warnings():  # all of it is here
         warnings.simplefilter("ignore")  # `torch_dtype` has a new name, which older ones do not know
         library = _library()
@@ -223,8 +231,7 @@ def load(spec: str, device: "torch.device", *, weights_dirs: Sequence[Path] = ()
     for part in _PARTS:
         if getattr(made, part, None) is not None:
             getattr(made, part).eval().requires_grad_(False)
-    inside = made.unet.config.in_channels == 9
-    return Pipeline(made, spec, device, side(folder), factor(folder), large, inside, fingerprint(folder))
+    return Pipeline(made, spec, device, side(folder), factor(folder), large, inside(folder), fingerprint(folder))
 
 
 def _fits(made: Any, folder: Path) -> None:
@@ -269,13 +276,17 @@ def _library() -> Any:
     return diffusers
 
 
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for part in _PARTS for path in (folder / part).glob("*.safetensors"))
+
+
 def fingerprint(folder: Path) -> str:
     """16 hex digits of a SHA-256 over samples from all over the weights, which may be many gigabytes.
 
     A net that was trained on, or into which another was merged, differs in most of them.
     """
     digest = hashlib.sha256()
-    for path in sorted(path for part in _PARTS for path in (folder / part).glob("*.safetensors")):
+    for path in _files(folder):
         size = path.stat().st_size
         digest.update(f"{path.relative_to(folder)} {size}\n".encode())
         with path.open("rb") as file:

@@ -24,7 +24,7 @@ from artcli.errors import ArtgenError
 from artcli.pretrained.clip import Clip
 from artcli.pretrained.pipelines import Pipeline
 
-LATEST = 0.15  # of the training's time: after it, CLIP could only add grain
+LATEST = 0.15  # of the noise's time, which runs down to 0: after it, CLIP could only add grain
 
 
 class Guide:
@@ -81,8 +81,8 @@ class _Artist:
     """What a run carries from step to step.
 
     times: of the solver, at which the net is asked; evaluated: of them.  latents: (1, C, h, w) in float32.  expected:
-    those of the finished picture, as the net sees it now.  photo, mask: latents, (1, 1, h, w); with them what was there
-    comes back after every step.
+    those of the finished picture, as the net sees it now.  photo: what was there, which comes back after every step
+    where the mask, (1, 1, h, w), is 0.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class _Artist:
         told: dict[str, Any] = {"encoder_hidden_states": said[0].to(self.dtype)}
         if self.model.large:
             width, height = self.drawn
-            sizes = torch.tensor([[height, width, 0, 0, height, width]], dtype=self.dtype, device=self.device)
+            sizes = torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32, device=self.device)
             pooled = said[1].to(self.dtype)
             told["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": sizes.repeat(len(pooled), 1)}
         return told
@@ -141,16 +141,18 @@ class _Artist:
     def _begin(self) -> None:
         width, height = (side // self.model.factor for side in self.drawn)
         shape = (1, self.model.pipe.vae.config.latent_channels, height, width)
-        self.photo = self.mask = None
+        self.photo: torch.Tensor | None = None
+        self.mask: torch.Tensor | None = None
         self.beside: list[torch.Tensor] = []  # what the net takes with the latents
         if self.canvas is None:
             self.noise = self._normal(shape)
             self.latents = self.noise * self.solver.init_noise_sigma
             return
         photo, mask = self._canvas()
-        self.photo = self._encode(photo)
+        if mask is None or self.how.strength < 1 or not self.model.inside:
+            self.photo = self._encode(photo)
         self.noise = self._normal(shape)
-        if mask is None or self.how.strength < 1:
+        if self.photo is not None and (mask is None or self.how.strength < 1):
             self.latents = self.solver.add_noise(self.photo, self.noise, self.times[:1])
         else:
             self.latents = self.noise * self.solver.init_noise_sigma

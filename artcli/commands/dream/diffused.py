@@ -11,6 +11,7 @@ from artcli.commands.dream import run as optimised
 from artcli.commands.dream.request import PromptJob, Request
 from artcli.commands.shared import studio
 from artcli.console import Console, counted
+from artcli.errors import UsageError
 
 if TYPE_CHECKING:
     from artcli.backends.dream.canvas import Canvas
@@ -27,9 +28,12 @@ class Studio(optimised.Studio):
 
         how, self.told = self.request.denoising, set[str]()
         self.how = how
-        self.usual_side = pipelines.side(pipelines.get(how.model, **self.where))
+        folder = pipelines.get(how.model, **self.where)
+        self.usual_side = pipelines.side(folder)
         self.largest_init_side = max(self.largest_init_side, self.usual_side)
         width, height = self.settle()
+        if pipelines.inside(folder) and (self.edit is None or self.edit.canvas.mask is None):
+            raise UsageError(f"{how.model} fills what a mask leaves out: add --init and --mask, or take another model")
         note = self.finish.note
         self.clip = self.load(clip.load, self.asked.clip) if how.clip_guidance else None
         self.model = self.load(pipelines.load, how.model)
