@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+import artcli
 from artcli import state
 from artcli.backends.dream import denoise as engine
 from artcli.backends.dream.canvas import Canvas
@@ -339,6 +340,11 @@ def test_what_suits_a_model(kinds, tmp_path):
     assert made.denoising == Denoising(str(kinds["turbo"]), 4, 0.0) and made.settings.steps == 4
 
 
+def test_from_python(kinds, folder):
+    (made,) = artcli.dream("a red car", drawer="diffusers", model=kinds["plain"], steps=2, seed=1, out="a.png")
+    assert made.paths == (Path("a.png"),) and made.facts["steps"] == 2 and made.facts["finished"]
+
+
 def test_a_folder_is_found_among_the_weights(dream, invoke, kinds, folder):
     line = ["dream", "a", "--drawer", "diffusers", "--model", "plain", "--weights", kinds["plain"].parent, "--steps", 1]
     assert invoke(*line, "-o", "a.png").exit_code == 0
@@ -364,11 +370,11 @@ def test_a_fingerprint_is_of_the_weights(kinds, tmp_path):
         (["a:1:0.5"], "'a:1:0.5': where a prompt stops pulling goes without --drawer diffusers"),
         (
             ["a", "--prior", "none", "--cutouts", 3],
-            "--prior, --cutouts does not go with --drawer diffusers: leave it out",
+            "--drawer diffusers goes without --prior, --cutouts",
         ),
-        (["a", "--zoom", 1.1], "--zoom does not go with --drawer diffusers: leave it out"),
-        (["a", "--preset", "official"], "--preset does not go with --drawer diffusers: leave it out"),
-        (["a", "--image-prompt", "x.png"], "--image-prompt does not go with --drawer diffusers: leave it out"),
+        (["a", "--zoom", 1.1], "--drawer diffusers goes without --zoom"),
+        (["a", "--preset", "official"], "--drawer diffusers goes without --preset"),
+        (["a", "--image-prompt", "x.png"], "--drawer diffusers goes without --image-prompt"),
         (["a", "--clip", "clip-mini"], "--clip goes with --clip-guidance"),
         (["a", "--prior-strength", 0.5], "--prior-strength says how much of --init is drawn anew: add --init"),
         (["a | b", "--guidance", 0], "without guidance (--guidance 0) a model draws one text, without weights"),

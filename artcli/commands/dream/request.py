@@ -1,6 +1,5 @@
 """What a call of `artgen dream` asks for."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from artcli.backends.dream.settings import (
     Sketching,
 )
 from artcli.commands.dream import film as dream_film
+from artcli.commands.dream import of_model
 from artcli.commands.dream.film import SourceFilm
 from artcli.commands.shared import jobs, naming, options, request
 from artcli.commands.shared.common import Common, Enlarging
@@ -224,25 +224,24 @@ class Request(request.Request[Options]):
         _check_afterwards(ctx, asked)
         start = _start(asked)
         source = dream_film.find_source(asked.init, asked.out, asked.fps, asked.duration, exact=not asked.dry_run)
-        denoising = _denoising(ctx, asked)
+        denoising = of_model.denoising(ctx, asked)
+        sketched = start == "prior" and source is None and denoising is None
         settings = _settings(asked, start, source, denoising)
         _check_drawing(ctx, asked, settings)
         lines = _lines(asked)
         if denoising is not None:
-            _check_words(lines, denoising)
+            of_model.check_words(lines, denoising)
         jobs = _jobs(lines, asked, source)
         _check_film(asked, source, jobs)
         return cls.made(
             ctx,
             asked,
-            settled={"steps": settings.steps} if denoising is None else _settled(asked, denoising),
+            settled={"steps": settings.steps} if denoising is None else of_model.settled(asked, denoising),
             jobs=tuple(jobs),
             settings=settings,
             size=None if asked.size is None else options.size(asked.size),
             vqgan=asked.vqgan or VQGAN,
-            prior=(asked.prior or PRIOR)
-            if start == "prior" and lines != [""] and source is None and denoising is None
-            else None,
+            prior=(asked.prior or PRIOR) if sketched and lines != [""] else None,
             denoising=denoising,
             camera=_camera(asked) if asked.moving else None,
             source=source,
@@ -308,72 +307,6 @@ def _start(asked: Options) -> str:
     if start != "prior" and prior not in (None, "none"):
         raise UsageError(f"--start {start} does without a prior: leave out --prior")
     return start
-
-
-_IDLE = (  # what only an optimizer, or its sketch, has a use for
-    "preset", "start", "prior", "candidates", "vqgan", "optimizer", "lr", "cutouts", "cut_power", "augment", "loss",
-    "init_weight", "init_decay", "tileable", "low_res", "low_part", "chunk", "zoom", "pan", "rotate", "frame_steps",
-    "steady", "best_of", "story", "image_prompt", "noise_prompt",
-)  # fmt: skip
-
-
-def _denoising(ctx: typer.Context, asked: Options) -> Denoising | None:
-    """How --model draws.  Raises UsageError: what it is given does not go with it, or it is not there."""
-    if asked.drawer != "diffusers":
-        if given := options.on_the_line(ctx, "model", "negative"):
-            raise UsageError(f"{given} goes with --drawer diffusers")
-        return None
-    _check_denoising(ctx, asked)
-    assert asked.model is not None
-    from artcli.pretrained import pipelines
-
-    usual, sketching = pipelines.usual(asked.model, asked.folders), asked.sketching
-    usual_strength = 1.0 if asked.mask is not None else sketching.strength
-    strength = sketching.strength if options.chosen(ctx, "prior_strength") else usual_strength
-    return Denoising(
-        asked.model,
-        asked.steps or usual.steps,
-        sketching.guidance if options.chosen(ctx, "guidance") else usual.guidance,
-        ", ".join(asked.negative),
-        sketching.clip_guidance if options.chosen(ctx, "clip_guidance") else 0.0,
-        strength if asked.init is not None else 1.0,
-    )
-
-
-def _check_denoising(ctx: typer.Context, asked: Options) -> None:
-    if asked.model is None:
-        raise UsageError("--drawer diffusers needs --model: a folder, or a name on the hub (stabilityai/sd-turbo)")
-    idle = _IDLE if options.chosen(ctx, "clip_guidance") else (*_IDLE, "clip")
-    if given := options.on_the_line(ctx, *idle):
-        why = "goes with --clip-guidance" if given == "--clip" else "does not go with --drawer diffusers: leave it out"
-        raise UsageError(f"{given} {why}")
-    if asked.image_prompt or asked.noise_prompt or asked.moving:  # of a recipe
-        raise UsageError("--drawer diffusers draws one picture from words, without image prompts, noise and cameras")
-    if options.on_the_line(ctx, "prior_strength") and asked.init is None:
-        raise UsageError("--prior-strength says how much of --init is drawn anew: add --init")
-
-
-def _check_words(lines: list[str], denoising: Denoising) -> None:
-    """Raises UsageError: a model cannot draw them."""
-    for line in lines:
-        first, *later = prompt_syntax.parse_story(line)
-        if later:
-            raise UsageError(f"'{line}' has scenes, which --drawer diffusers does not draw; leave out the '^'")
-        if any(prompt.stop != -math.inf for prompt in first):
-            raise UsageError(f"'{line}': where a prompt stops pulling goes without --drawer diffusers")
-        if denoising.guidance <= 1 and (len(first) > 1 or first[0].weight != 1 or denoising.negative):
-            raise UsageError(
-                f"without guidance (--guidance {denoising.guidance:g}) a model draws one text, without weights and "
-                "--negative; --guidance 2 or more weighs texts"
-            )
-
-
-def _settled(asked: Options, denoising: Denoising) -> dict[str, Any]:
-    """For the record: what was asked, or suits the model."""
-    return {
-        "steps": denoising.steps, "guidance": denoising.guidance, "clip_guidance": denoising.clip_guidance,
-        "prior_strength": None if asked.init is None else denoising.strength,
-    }  # fmt: skip
 
 
 def _settings(asked: Options, start: str, source: SourceFilm | None, denoising: Denoising | None) -> Settings:
