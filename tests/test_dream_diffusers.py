@@ -461,6 +461,7 @@ def settings(name, **changes):
             settings("model_index.json", _class_name="FluxPipeline"),
             "broken holds a FluxPipeline; what is drawn with is",
         ),
+        (settings("model_index.json", unet=["my_net", "Net"]), "broken/model_index.json wants code of unet's own"),
         (settings("unet/config.json", in_channels=8), "broken is for another use"),
         (settings("unet/config.json", time_cond_proj_dim=8), "broken is for another use"),
     ],

@@ -159,8 +159,11 @@ def _check(folder: Path) -> None:
     kind = str(index.get("_class_name"))
     if kind not in {name.replace("Pipeline", f"{form}Pipeline") for name in _CLASSES for form in _FORMS}:
         raise WeightsError(f"{folder} holds a {kind}; what is drawn with is Stable Diffusion 1, 2, XL or turbo")
+    parts = {name: value for name, value in index.items() if isinstance(value, list) and name not in _UNUSED}
+    if foreign := [name for name, value in parts.items() if value[:1] not in ([None], ["diffusers"], ["transformers"])]:
+        raise WeightsError(f"{folder / INDEX} wants code of {foreign[0]}'s own, which is not run")
     for part in _PARTS:
-        if part in index and index[part] != [None, None]:
+        if parts.get(part, [None])[:1] != [None]:
             _check_weights(folder / part)
     net = _read(folder / "unet" / "config.json")
     if net.get("in_channels") not in (4, 9) or net.get("time_cond_proj_dim") or index.get("requires_aesthetics_score"):
