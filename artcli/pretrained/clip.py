@@ -1,8 +1,11 @@
 """CLIP (Radford et al., 2021) through open_clip: by bundled name, hub name, folder or file."""
 
 import functools
+import importlib.util
+import sys
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +22,26 @@ from artcli.uncompiled import uncompiled
 
 def library() -> Any:
     """open_clip, imported when it is first needed."""
-    with uncompiled():
+    with uncompiled(), _hidden("transformers"):
         import open_clip
 
     return open_clip
+
+
+@contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Within the block a library is as if not installed, if nothing has imported it yet.
+
+    Where transformers is there, open_clip imports half of it, seconds of work, for text towers that few CLIPs have.
+    """
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 class Clip:
@@ -255,11 +274,24 @@ def _tokenizer(name: str, length: int) -> Any:
     return open_clip.get_tokenizer(name)
 
 
+def _with_any_tower(create: Callable[[], Any]) -> Any:
+    """What it creates, also where the text tower is one of transformers', which `library` has hidden."""
+    try:
+        return create()
+    except RuntimeError as error:
+        if "transformers" not in str(error) or importlib.util.find_spec("transformers") is None:
+            raise
+    importlib.reload(library().hf_model)
+    return create()
+
+
 def _create(name: str, pretrained: str | None, device: torch.device, spec: str, folder: Path | None = None) -> Clip:
     open_clip = library()
     try:
         with silent():  # it logs what it raises too
-            model = open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
+            model = _with_any_tower(
+                lambda: open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
+            )
             tokenizer = _tokenizer(name, model.context_length)
     except Exception as error:  # open_clip, the hub and torch each raise their own kinds
         if network.is_forbidden() and not name.startswith(_LOCAL):
