@@ -3,12 +3,13 @@
 import copy
 import json
 
-import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from artcli.pretrained.clip import Clip, load
+from artcli.pretrained.clip import Clip, library, load
+
+open_clip = library()
 
 
 def test_a_vit_gives_the_same_embeddings_and_gradients_as_plain_open_clip():
@@ -51,12 +52,11 @@ def test_a_text_tower_of_transformers_is_read_where_it_is_installed(tmp_path, mo
         words
     )
     (words / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "car"]))
-    transformers.BertTokenizer(str(words / "vocab.txt")).save_pretrained(words)
     vision = {"layers": 1, "width": 64, "head_width": 32, "patch_size": 8, "image_size": 32}
     text = {"hf_model_name": str(words), "hf_tokenizer_name": str(words), "hf_model_pretrained": False}
     text |= {"hf_proj_type": "linear", "hf_pooler_type": "mean_pooler", "context_length": 8}
     folder = tmp_path / "clip"
-    folder.mkdir()
+    transformers.BertTokenizer(str(words / "vocab.txt")).save_pretrained(folder)
     config = {"embed_dim": 8, "vision_cfg": vision, "text_cfg": text}
     made = open_clip.model.CustomTextCLIP(**config)
     save_file(made.state_dict(), folder / "open_clip_model.safetensors")
