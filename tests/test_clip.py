@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from artcli.pretrained import clip
 from artcli.pretrained.clip import Clip, library, load
 
 open_clip = library()
@@ -58,7 +59,7 @@ def test_a_text_tower_of_transformers_is_read_where_it_is_installed(tmp_path, mo
     folder = tmp_path / "clip"
     transformers.BertTokenizer(str(words / "vocab.txt")).save_pretrained(folder)
     config = {"embed_dim": 8, "vision_cfg": vision, "text_cfg": text}
-    made = open_clip.model.CustomTextCLIP(**config)
+    made = clip._with_any_tower(lambda: open_clip.model.CustomTextCLIP(**config))
     save_file(made.state_dict(), folder / "open_clip_model.safetensors")
     shown = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": shown}))
