@@ -67,7 +67,9 @@ class Options(Enlarging, Common):
             help="Models, and what suits them; official: larger ones (1.3 GB).",
         ),
     ] = None
-    size: Annotated[str | None, Setting("Pixels.", metavar="S|WxH", default=f"{Settings.width}")] = None
+    size: Annotated[str | None, Setting("Pixels.", metavar="S|WxH", default=f"{Settings.width}; --model its own")] = (
+        None
+    )
     steps: Annotated[
         int | None,
         Setting(
