@@ -49,7 +49,7 @@ class Dream(TypedDict, total=False):
     cut_power: float
     cutouts: int
     device: Text
-    drawer: Literal["vqgan", "fft"] | None
+    drawer: Literal["vqgan", "fft", "diffusers"] | None
     dry_run: bool
     duration: float | None
     feather: float
@@ -68,6 +68,8 @@ class Dream(TypedDict, total=False):
     low_res: int
     lr: float | None
     mask: Text | None
+    model: Text | None
+    negative: Sequence[Text] | None
     no_metadata: bool
     noise_prompt: Sequence[Text] | None
     offline: bool

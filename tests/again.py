@@ -66,7 +66,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 # What every call is given, or what has no choice in small.
 GIVEN = {
-    "dream": {"prompt", "clip", "vqgan", "preset", "upscaler"},
+    "dream": {"prompt", "clip", "vqgan", "preset", "upscaler", "model", "negative"},  # see test_dream_diffusers.py
     "paint": {"inputs", "model"},
     "stylize": {"inputs", "model", "net", "upscaler"},
     "cyclegan": {"inputs", "model", "upscaler"},

@@ -123,11 +123,12 @@ def _make_sensitive(model):
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory):
     """A folder with a random CLIP of a ModifiedResNet that looks at 32 pixels: what `--clip` takes."""
-    import open_clip
     import torch
     from safetensors.torch import save_file
 
-    folder = tmp_path_factory.mktemp("clip")
+    from artcli.pretrained.clip import library
+
+    open_clip, folder = library(), tmp_path_factory.mktemp("clip")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = open_clip.model.CLIP(**TINY_CLIP)

@@ -10,7 +10,7 @@ import artcli
 
 PACKAGE = Path(artcli.__file__).parent
 SOURCES = {".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts): p for p in PACKAGE.rglob("*.py")}
-HEAVY = {"torch", "torchvision", "open_clip", "numpy", "PIL", "scipy", "imageio"}
+HEAVY = {"torch", "torchvision", "open_clip", "numpy", "PIL", "scipy", "imageio", "diffusers", "transformers"}
 
 
 def modules_after(steps):

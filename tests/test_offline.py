@@ -38,6 +38,7 @@ CALLS = {
     "dream, a hub": ["dream", "x", "--clip", "hf-hub:nobody/nothing"],
     "dream, the table's CLIP": ["dream", "x", "--clip", "clip-rn50-quickgelu-openai"],
     "dream, a VQGAN": ["dream", "x", "--vqgan", "vqgan-imagenet-f16-1024"],
+    "dream, a diffusion model": ["dream", "x", "--drawer", "diffusers", "--model", "nobody/nothing"],
     "dream, an upscaler": ["dream", "x", "--upscale", "2", "--upscaler", "vq-f4"],
     "paint": ["paint", PHOTO, "--model", "vgg19"],
     "stylize": ["stylize", PHOTO, PHOTO, "--preset", "modern"],

@@ -1,9 +1,10 @@
 """CLIP (Radford et al., 2021) through open_clip: by bundled name, hub name, folder or file."""
 
 import functools
-import logging
+import importlib.util
+import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,32 @@ from artcli import network, weights
 from artcli.device import fast_dtype
 from artcli.errors import UsageError, WeightsError, did_you_mean
 from artcli.nn.folding import fold
+from artcli.pretrained.silent import silent
 from artcli.uncompiled import uncompiled
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Errors are one line of artgen's own."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def library() -> Any:
     """open_clip, imported when it is first needed."""
-    with uncompiled():
+    with uncompiled(), _hidden("transformers"):
         import open_clip
 
     return open_clip
+
+
+@contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Within the block a library is as if not installed, if nothing has imported it yet.
+
+    Where transformers is there, open_clip imports half of it, seconds of work, for text towers that few CLIPs have.
+    """
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 class Clip:
@@ -71,13 +78,8 @@ class Clip:
         found: list[str] = []
         if not hasattr(self.tokenizer, "bpe"):
             return found
-        tokens, most = self.tokenizer.encode(text), self.tokenizer.context_length - 2  # without start and end
-        if len(tokens) > most:
-            heard, lost = (self.tokenizer.decode(part).strip() for part in (tokens[:most], tokens[most:]))
-            found.append(
-                f"{self.name} hears {most} pieces of a text, of {len(tokens)}: it is cut after "
-                f"'... {heard[-_SHOWN:]}', before '{_short(lost)}'"
-            )
+        most = self.tokenizer.context_length - 2  # without start and end
+        found += cut(self.name, self.tokenizer.encode(text), most, self.tokenizer.decode)
         if foreign := [word for word in text.split() if any(map(_is_foreign, word))]:
             found.append(f"{self.name} learned English and cannot know these words: {_short(' '.join(foreign))}")
         return found
@@ -90,6 +92,17 @@ class Clip:
 
 
 _SHOWN = 40  # letters of a text in a message
+
+
+def cut(name: str, tokens: Sequence[int], most: int, decode: Callable[[Sequence[int]], str]) -> list[str]:
+    """A line about where a model cuts a text of more than so many tokens; none about a shorter one."""
+    if len(tokens) <= most:
+        return []
+    heard, lost = (decode(part).strip() for part in (tokens[:most], tokens[most:]))
+    return [
+        f"{name} hears {most} pieces of a text, of {len(tokens)}: it is cut after "
+        f"'... {heard[-_SHOWN:]}', before '{_short(lost)}'"
+    ]
 
 
 def _short(text: str) -> str:
@@ -221,7 +234,7 @@ def _from_file(arch: str, file: Path, device: torch.device, spec: str) -> Clip:
     if not file.is_file():
         raise WeightsError(f"there is no file {file} (--clip {spec})")
     state = {k: v for k, v in weights.load_state(file).items() if k not in _NOT_WEIGHTS}
-    with _silent():  # it warns that its weights are random
+    with silent():  # it warns that its weights are random
         model = open_clip.create_model(arch)
     try:
         model.load_state_dict(state)
@@ -261,11 +274,24 @@ def _tokenizer(name: str, length: int) -> Any:
     return open_clip.get_tokenizer(name)
 
 
+def _with_any_tower(create: Callable[[], Any]) -> Any:
+    """What it creates, also where the text tower is one of transformers', which `library` has hidden."""
+    try:
+        return create()
+    except RuntimeError as error:
+        if "transformers" not in str(error) or importlib.util.find_spec("transformers") is None:
+            raise
+    importlib.reload(library().hf_model)
+    return create()
+
+
 def _create(name: str, pretrained: str | None, device: torch.device, spec: str, folder: Path | None = None) -> Clip:
     open_clip = library()
     try:
-        with _silent():  # it logs what it raises too
-            model = open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
+        with silent():  # it logs what it raises too
+            model = _with_any_tower(
+                lambda: open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
+            )
             tokenizer = _tokenizer(name, model.context_length)
     except Exception as error:  # open_clip, the hub and torch each raise their own kinds
         if network.is_forbidden() and not name.startswith(_LOCAL):

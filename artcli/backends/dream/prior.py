@@ -107,8 +107,8 @@ class Prior:
         def uphill(pictures: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
             seen = to_picture(pictures).requires_grad_()
             with torch.enable_grad():
-                found = sum(self._found(self.clip, view, rivals).sum() for view in _views(seen, rng))
-            return torch.autograd.grad(found, seen)[0]  # type: ignore[arg-type]
+                scores = sum(found(self.clip, self.targets, view, rivals).sum() for view in views(seen, rng))
+            return torch.autograd.grad(scores, seen)[0]  # type: ignore[arg-type]
 
         return uphill
 
@@ -120,21 +120,25 @@ class Prior:
 
     def _scores(self, pictures: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
         """How well the referee finds the words in each picture (N, 3, h, w), as it is and mirrored; (N,)."""
-        views = (pictures, pictures.flip(3))
-        return sum(self._found(self.referee, view, rivals) for view in views)  # type: ignore[return-value]
-
-    def _found(self, clip: Clip, pictures: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
-        """The log-probability, (N,), that a CLIP finds the words rather than their rivals, each by its weight.
-
-        By less than CLIP's own scale, so that pictures that are found already can still be found better.
-        """
-        seen = F.interpolate(pictures, (clip.side, clip.side), mode="bicubic", antialias=True)
-        features = F.normalize(clip.encode_image(seen.clamp(0, 1)), dim=1)
-        lost = [w * contrast(features, text, rivals, clip.scale * SOFTNESS) for text, w in self.targets]
-        return -torch.stack(lost).sum(0)
+        both = (pictures, pictures.flip(3))
+        return sum(found(self.referee, self.targets, view, rivals) for view in both)  # type: ignore[return-value]
 
 
-def _views(pictures: torch.Tensor, rng: torch.Generator) -> Iterator[torch.Tensor]:
+def found(
+    clip: Clip, targets: Sequence[tuple[torch.Tensor, float]], pictures: torch.Tensor, rivals: torch.Tensor
+) -> torch.Tensor:
+    """The log-probability, (N,), that a CLIP finds the words rather than their rivals, each by its weight.
+
+    By less than CLIP's own scale, so that pictures that are found already can still be found better.
+    targets: unit embeddings (D,) of the words, and weights.  pictures: (N, 3, h, w) in 0..1.  rivals: (R, D).
+    """
+    seen = F.interpolate(pictures, (clip.side, clip.side), mode="bicubic", antialias=True)
+    features = F.normalize(clip.encode_image(seen.clamp(0, 1)), dim=1)
+    lost = [w * contrast(features, text, rivals, clip.scale * SOFTNESS) for text, w in targets]
+    return -torch.stack(lost).sum(0)
+
+
+def views(pictures: torch.Tensor, rng: torch.Generator) -> Iterator[torch.Tensor]:
     """Squares as large as the pictures are short, shifted at random beyond their edges, every second one mirrored."""
     height, width = pictures.shape[2:]
     side = min(height, width)

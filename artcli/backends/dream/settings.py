@@ -6,7 +6,7 @@ from typing import Annotated
 from artcli.setting import FILM, Setting
 
 START, DRAWING = "Start", "Drawing"  # panels of the help
-DRAWERS = ("vqgan", "fft")
+DRAWERS = ("vqgan", "fft", "diffusers")
 STARTS = ("prior", "sketch", "codes", "range", "noise", "gradient")
 OPTIMIZERS = ("adam", "adamw", "radam")
 LOSSES = ("contrast", "spherical", "cosine")
@@ -83,14 +83,46 @@ class Sketching:
 
     candidates: Annotated[int, Setting("Sketches of the prior that CLIP picks from.", min=1, max=64, panel=START)] = 8
     steps: int = 20
-    guidance: Annotated[float, Setting("How closely a sketch follows the words.", min=0, max=30, panel=START)] = 4.0
-    clip_guidance: Annotated[float, Setting("How much CLIP leads the sketch; 0 not.", min=0, max=10, panel=START)] = 0.3
+    guidance: Annotated[
+        float,
+        Setting("How closely a sketch follows the words.", min=0, max=30, default="4; --model its own", panel=START),
+    ] = 4.0
+    clip_guidance: Annotated[
+        float,
+        Setting("How much CLIP leads the sketch; 0 not.", min=0, max=10, default="0.3; --model 0", panel=START),
+    ] = 0.3
     strength: Annotated[
         float,
         Setting(
-            "With --init and --start prior: how much is drawn anew.", key="prior_strength", min=0.05, max=1, panel=START
+            "With --init and --start prior or --model: how much is drawn anew.",
+            key="prior_strength",
+            min=0.05,
+            max=1,
+            default="0.7; --model with --mask 1",
+            panel=START,
         ),
     ] = 0.7
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """How a Stable Diffusion model draws.  model: its folder, or its name on the hub.  steps: of the solver, from noise
+    alone.  guidance: how far beyond what the texts alone say; 1 and below: what a single text says, in half the time.
+    negative: stands for the empty text that guidance leads away from.  clip_guidance: how far CLIP moves what the net
+    expects at every step, as root mean square of latents, whose own is about 1.  strength: how much of a photograph
+    is drawn anew, 0..1; 1 without one."""
+
+    model: str
+    steps: int
+    guidance: float
+    negative: str = ""
+    clip_guidance: float = 0.0
+    strength: float = 1.0
+
+    @property
+    def taken(self) -> int:
+        """Steps that are made: over a photograph the later ones, as diffusers counts them."""
+        return max(1, int(self.steps * self.strength))
 
 
 @dataclass(frozen=True)

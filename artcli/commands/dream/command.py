@@ -2,7 +2,7 @@
 
 import typer
 
-from artcli.commands.dream import run
+from artcli.commands.dream import diffused, run
 from artcli.commands.dream.request import Options, Request
 from artcli.commands.shared.verb import verb
 
@@ -13,4 +13,5 @@ def dream(ctx: typer.Context, options: Options) -> None:
 
     artgen dream "red car" --steps 300 --out car.mp4
     """
-    run.run(Request.of(ctx, options), options.console())
+    way = diffused if options.way == "diffused" else run
+    way.run(Request.of(ctx, options), options.console())

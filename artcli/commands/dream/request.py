@@ -8,8 +8,19 @@ from typing import Annotated, Any, Self
 import typer
 
 from artcli.backends.dream import prompts as prompt_syntax
-from artcli.backends.dream.settings import DRAWERS, DRAWING, START, STARTS, Camera, Redrawing, Settings, Sketching
+from artcli.backends.dream.settings import (
+    DRAWERS,
+    DRAWING,
+    START,
+    STARTS,
+    Camera,
+    Denoising,
+    Redrawing,
+    Settings,
+    Sketching,
+)
 from artcli.commands.dream import film as dream_film
+from artcli.commands.dream import of_model
 from artcli.commands.dream.film import SourceFilm
 from artcli.commands.shared import jobs, naming, options, request
 from artcli.commands.shared.common import Common, Enlarging
@@ -56,9 +67,16 @@ class Options(Enlarging, Common):
             help="Models, and what suits them; official: larger ones (1.3 GB).",
         ),
     ] = None
-    size: Annotated[str | None, Setting("Pixels.", metavar="S|WxH", default=f"{Settings.width}")] = None
+    size: Annotated[str | None, Setting("Pixels.", metavar="S|WxH", default=f"{Settings.width}; --model its own")] = (
+        None
+    )
     steps: Annotated[
-        int | None, Setting("Optimizer steps.", min=1, default=f"{Settings.steps}; --init FILM {Redrawing().first}")
+        int | None,
+        Setting(
+            "Of the optimizer, or the solver.",
+            min=1,
+            default=f"{Settings.steps}; --init FILM {Redrawing().first}; --model its own",
+        ),
     ] = None
     seed: options.Seed = None
     best_of: Annotated[int, Setting("Try N seeds briefly, draw CLIP's favourite.", min=1)] = 1
@@ -79,6 +97,10 @@ class Options(Enlarging, Common):
         tuple[str, ...],
         typer.Option(metavar="SEED[:W]", help="Draw towards a random direction.", rich_help_panel=PROMPTS),
     ] = ()
+    negative: Annotated[
+        tuple[str, ...],
+        typer.Option(metavar="TEXT", help="With --model: keep away from this (repeatable).", rich_help_panel=PROMPTS),
+    ] = ()
     start: Annotated[
         str | None,
         Setting("What it begins with.", choices=STARTS, default=f"{Settings.start}, or --init", panel=START),
@@ -90,7 +112,7 @@ class Options(Enlarging, Common):
     drawer: Annotated[
         str | None,
         Setting(
-            "What is drawn: a VQGAN's codes, or frequencies.",
+            "What draws: a VQGAN's codes, frequencies, --model.",
             choices=DRAWERS,
             default=f"{Settings.drawer}; fft with --init, --zoom, --pan, --rotate",
             panel=DRAWING,
@@ -102,6 +124,14 @@ class Options(Enlarging, Common):
     vqgan: Annotated[str | None, Setting("A name, a checkpoint, or a run's folder.", default=VQGAN, panel=DRAWING)] = (
         None
     )
+    model: Annotated[
+        str | None,
+        Setting(
+            "Stable Diffusion for --drawer diffusers: a folder, or OWNER/NAME of the hub.",
+            metavar="MODEL",
+            panel=DRAWING,
+        ),
+    ] = None
     settings: Settings = field(default_factory=Settings)
     feather: Annotated[float, Setting("Softness of the mask's edge, in pixels.", min=0, max=1000, panel=START)] = 8.0
     zoom: Annotated[
@@ -142,6 +172,11 @@ class Options(Enlarging, Common):
         """Whether a camera moves."""
         return (self.zoom, self.pan, self.rotate) != (None, None, None)
 
+    @property
+    def way(self) -> str:
+        """The module that carries it out."""
+        return "diffused" if self.drawer == "diffusers" else "run"
+
 
 @dataclass(frozen=True)
 class PromptJob(jobs.Job):
@@ -168,7 +203,7 @@ class Request(request.Request[Options]):
     """All jobs of a call, and what they share.
 
     prior: what draws a sketch first, None for nothing.  source: the film that --init is, if it is one, drawn anew.
-    time_limit: seconds.
+    denoising: how a Stable Diffusion model draws, None for an optimizer.  time_limit: seconds.
     """
 
     command, kind = "dream", Options
@@ -178,6 +213,7 @@ class Request(request.Request[Options]):
     size: tuple[int, int] | None
     vqgan: str
     prior: str | None
+    denoising: Denoising | None
     camera: Camera | None
     source: SourceFilm | None
     fps: float
@@ -190,20 +226,25 @@ class Request(request.Request[Options]):
         _check_afterwards(ctx, asked)
         start = _start(asked)
         source = dream_film.find_source(asked.init, asked.out, asked.fps, asked.duration, exact=not asked.dry_run)
-        settings = _settings(asked, start, source)
+        denoising = of_model.denoising(ctx, asked)
+        sketched = start == "prior" and source is None and denoising is None
+        settings = _settings(asked, start, source, denoising)
         _check_drawing(ctx, asked, settings)
         lines = _lines(asked)
+        if denoising is not None:
+            of_model.check_words(lines, denoising)
         jobs = _jobs(lines, asked, source)
         _check_film(asked, source, jobs)
         return cls.made(
             ctx,
             asked,
-            settled={"steps": settings.steps},
+            settled={"steps": settings.steps} if denoising is None else of_model.settled(asked, denoising),
             jobs=tuple(jobs),
             settings=settings,
             size=None if asked.size is None else options.size(asked.size),
             vqgan=asked.vqgan or VQGAN,
-            prior=(asked.prior or PRIOR) if start == "prior" and lines != [""] and source is None else None,
+            prior=(asked.prior or PRIOR) if sketched and lines != [""] else None,
+            denoising=denoising,
             camera=_camera(asked) if asked.moving else None,
             source=source,
             fps=asked.fps or dream_film.FPS,
@@ -270,8 +311,10 @@ def _start(asked: Options) -> str:
     return start
 
 
-def _settings(asked: Options, start: str, source: SourceFilm | None) -> Settings:
+def _settings(asked: Options, start: str, source: SourceFilm | None, denoising: Denoising | None) -> Settings:
     """Those of the options, with what depends on several of them."""
+    if denoising is not None:
+        return replace(asked.settings, steps=denoising.taken, drawer="diffusers", start=start)
     # Frequencies keep a picture that is given as it is, codes only about.
     given = asked.vqgan is None and (asked.init is not None or asked.moving)
     return replace(
@@ -367,6 +410,8 @@ def _stroke_files(asked: Options, slugs: list[str], count: int) -> list[Path] | 
 
 def _check_film(asked: Options, source: SourceFilm | None, jobs: list[PromptJob]) -> None:
     """What belongs to a picture, and means nothing for a film; and what makes one."""
+    if source is not None and asked.drawer == "diffusers":
+        raise UsageError(f"--drawer diffusers draws pictures, and {source.path} is a film; leave out one of them")
     if source is not None and asked.mask is not None:
         raise UsageError(f"--mask belongs to one picture, and {source.path} is a film; leave it out")
     if source is not None and (asked.paint or asked.stylize is not None):

@@ -38,14 +38,13 @@ class Studio(studio.Studio):
     """
 
     label = "dream"
+    usual_side, largest_init_side = DEFAULT_SIDE, LARGEST_INIT_SIDE
 
     def prepare(self) -> None:
         from artcli.pretrained import clip
 
         request, asked, self.told = self.request, self.asked, set[str]()
-        self.edit = self._blank_init() if asked.dry_run and asked.mask is None else self._read_init()
-        width, height = self._size()
-        self.settings = replace(request.settings, width=width, height=height)
+        width, height = self.settle()
         note = self.finish.note  # what is missing of small nets shows before a large one is loaded
         self.clip = self.load(clip.load, asked.clip)
         self.vqgan = self._load_vqgan()
@@ -58,6 +57,14 @@ class Studio(studio.Studio):
         if self.referee is not None:
             self.weights[self.referee.name] = weights.fingerprint(self.referee.model.visual)
         self.tell_loaded(f"{width}x{height}{note}, {self.clip.name} ({self.clip.side} px)")
+
+    def settle(self) -> tuple[int, int]:
+        """Read what is started from; (width, height) of what is drawn."""
+        asked = self.asked
+        self.edit = self._blank_init() if asked.dry_run and asked.mask is None else self._read_init()
+        width, height = self._size()
+        self.settings = replace(self.request.settings, width=width, height=height)
+        return width, height
 
     @classmethod
     def before_loading(cls, request: Request, mine: Sequence[PromptJob], console: Console) -> None:
@@ -113,7 +120,7 @@ class Studio(studio.Studio):
 
     def _size_from(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) of what is drawn from a picture or film of this size, without a mask."""
-        shrink = min(1.0, LARGEST_INIT_SIDE / max(width, height))
+        shrink = min(1.0, self.largest_init_side / max(width, height))
         return self.request.size or (max(32, round(width * shrink)), max(32, round(height * shrink)))
 
     def _load_vqgan(self) -> "VQGAN | None":
@@ -154,7 +161,7 @@ class Studio(studio.Studio):
     def _size(self) -> tuple[int, int]:
         """(width, height) of what is drawn."""
         if self.edit is None:
-            return self.request.size or (DEFAULT_SIDE, DEFAULT_SIDE)
+            return self.request.size or (self.usual_side, self.usual_side)
         return self.edit.canvas.photo.shape[2], self.edit.canvas.photo.shape[1]
 
     # one job --------------------------------------------------------------------------------------------------
@@ -304,6 +311,7 @@ class Studio(studio.Studio):
             "film": job.film and (request.reel.fps, asked.duration),
             "prior": request.prior and asdict(asked.sketching),
             "camera": request.camera and asdict(request.camera), "pace": request.source and asdict(asked.pace),
+            "denoising": request.denoising and asdict(request.denoising),
         }  # fmt: skip
         return Unfinished(job.unfinished, what)
 

@@ -20,6 +20,6 @@ def carry_out(request: Any, console: Console) -> None:
     console.show = asked.show
     if getattr(asked, "check", False):  # train looks at the data only, without torch
         return importlib.import_module(f"artcli.commands.{request.command}.check").check(request, console)  # type: ignore[no-any-return]
-    way = "fast" if getattr(asked, "fast", False) else "run"
+    way = getattr(asked, "way", "run")
     with network.forbidden(asked.offline):
         importlib.import_module(f"artcli.commands.{request.command}.{way}").run(request, console)

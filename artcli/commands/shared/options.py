@@ -231,6 +231,11 @@ def on_the_line(ctx: typer.Context, *parameters: str) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in here)
 
 
+def chosen(ctx: typer.Context, parameter: str) -> bool:
+    """Whether anyone has said what a parameter is: the line, a settings file, a preset or a recipe."""
+    return getattr(ctx.get_parameter_source(parameter), "name", "") != "DEFAULT"
+
+
 def given(ctx: typer.Context) -> dict[str, Any]:
     """Every option and argument of this call by name, for its record."""
     return dict(ctx.params)

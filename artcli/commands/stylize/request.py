@@ -95,6 +95,11 @@ class Options(Enlarging, Common, Inputs):
     recursive: options.Recursive = False
     basics: Basics = field(default_factory=Basics)
 
+    @property
+    def way(self) -> str:
+        """The module that carries it out."""
+        return "fast" if self.fast else "run"
+
 
 class StyleFile(NamedTuple):
     """A style's file and weight."""

@@ -14,6 +14,7 @@ from artcli.errors import UsageError
 from artcli.models.clip.concepts import Concepts
 from artcli.models.clip.phrases import STYLES
 from artcli.nn import augment
+from artcli.pretrained.clip import library
 from artcli.training.colors import COLORS, dominant_color
 from artcli.training.contract import Batch
 from artcli.training.pictures import TEACHER, TEXTS, PictureSet, load_sets
@@ -59,11 +60,9 @@ class ClipData:
     """
 
     def __init__(self, folder: Path, config: "Config", seed: int = 0, held_out: float | None = None):
-        import open_clip
-
         self.config, self.seed = config, seed
         if config.text_steps:  # half a minute for a table that a run without the text part does not need
-            tokenize = open_clip.tokenizer.SimpleTokenizer(context_length=config.context_length)
+            tokenize = library().tokenizer.SimpleTokenizer(context_length=config.context_length)
             self.texts, self.targets = load_texts(folder, tokenize, config.embed_dim)
         self.sets = load_sets(folder)
         self.taught: list[str] = []

@@ -26,7 +26,7 @@ from artcli.errors import UsageError, did_you_mean
 from artcli.models.clip.data import ATTRIBUTES, ClipData, PictureBatch, TextBatch
 from artcli.nn.initialise import take_over
 from artcli.pretrained import referee
-from artcli.pretrained.clip import encode_tokens
+from artcli.pretrained.clip import encode_tokens, library
 from artcli.training.colors import COLORS
 from artcli.training.contract import BATCH, Batch, Exported, Port, pictures
 
@@ -118,10 +118,9 @@ class Model(nn.Module):
     """Both towers, the running mean of the image tower, and one step of either."""
 
     def __init__(self, config: Config, classes: int = 0):
-        import open_clip
-
         super().__init__()
         self.config = config
+        open_clip = library()
         self.clip: Any = open_clip.model.CLIP(**config.model_cfg())
         if config.start:
             file = weights.find(config.start) / "open_clip_model.safetensors"
