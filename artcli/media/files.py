@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import logging
 import os
+import platform
 import re
 import secrets
 import stat
@@ -16,6 +18,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -71,8 +74,23 @@ def temporary(path: Path) -> Path:
     """A fresh hidden name in the folder of `path` with its suffix; nothing is created.
 
     The suffix stays because encoders choose the format by it; the folder because `os.replace` cannot cross disks.
+    It names the process, so that what a killed one leaves can be told from what is being written.
     """
-    return _target(path).with_name(f".artgen-{secrets.token_hex(6)}{path.suffix}")
+    return _target(path).with_name(f".artgen-{os.getpid()}-{_here()}-{secrets.token_hex(6)}{path.suffix}")
+
+
+def writer(path: Path) -> int | None:
+    """The process whose `temporary` file this is; None for any other file, and where processes cannot be seen here."""
+    found = re.match(r"\.artgen-(\d+)-([0-9a-f]{8})-[0-9a-f]{12}(\.|$)", path.name)
+    return int(found[1]) if found and found[2] == _here() else None
+
+
+@cache
+def _here() -> str:
+    """Stands for the machine, and for the container that numbers its processes by itself."""
+    container = Path("/proc/self/ns/pid")  # of Linux
+    whole = f"{platform.node()} {container.readlink() if container.is_symlink() else ''}"
+    return hashlib.sha1(whole.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def publish(temp: Path, path: Path) -> None:
