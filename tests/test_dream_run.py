@@ -460,6 +460,22 @@ def test_one_that_fails_does_not_stop_the_others(dream, batch):
     assert (batch / "out" / "blue-car-2.png").is_file() and not (batch / "out" / "red-car.png").exists()
 
 
+def test_one_that_waits_does_not_stop_the_others(dream, batch):
+    """What was interrupted needs a word, --resume or --force; the other prompts do not wait for it."""
+    waiting = batch / "out" / "red-car.png.resume"
+    waiting.mkdir(parents=True)
+    result = dream("--prompts", "prompts.txt", "-q", "--out", "out", code=1)
+    assert result.stdout.splitlines() == ["out/blue-car-2.png"]
+    first, last = result.stderr.splitlines()
+    assert first.startswith("error: an interrupted run of out/red-car.png waits in out/red-car.png.resume: add --resume")
+    assert last == "error: 1 of 2 pictures failed; the others are done" and waiting.is_dir()
+    again = dream("--prompts", "prompts.txt", "-q", "--out", "out", "--skip-existing", code=1)
+    assert again.stdout == "" and again.stderr == f"{first}\nerror: 1 of 1 picture failed; the others are done\n"
+    (batch / "out" / "blue-car-2.png.resume").mkdir()
+    none = dream("--prompts", "prompts.txt", "-q", "--out", "out", code=2)
+    assert one_error_line(none.stderr) == first.removeprefix("error: ")
+
+
 # --- what is said, and where ----------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from artcli.cli import app
 from artcli.commands.shared import loop
 from artcli.commands.train import run as train_run
 from artcli.errors import ArtgenError
+from artcli.media import files
 from artcli.training import checkpoint, samples
 from artcli.training.clock import Clock
 from tests import warm
@@ -257,7 +258,10 @@ def test_killed_at_random_moments(invoke, folder, data):
         time.sleep(rng.random() * 0.5)
         process.kill()
         process.wait()
+    temporary = files.temporary(Path("run/x.png"))
+    temporary.with_name(temporary.name.replace(str(os.getpid()), str(process.pid), 1)).touch()
     assert invoke(*args).exit_code == 0
+    assert not list(Path("run").rglob(".artgen-*"))
     assert same(weights("run"), weights("whole"))
     found, wanted = (checkpoint.read(Path(run) / "weights.safetensors")[1] for run in ("run", "whole"))
     assert found | {"command": None} == wanted | {"command": None}

@@ -16,7 +16,7 @@ from artcli.commands.train import configure, metrics
 from artcli.commands.train.request import Request
 from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
-from artcli.media import files
+from artcli.media import claims, files
 from artcli.training import (
     checkpoint,
     finished,
@@ -136,6 +136,8 @@ def _alone(run: Path) -> Iterator[None]:
         raise UsageError(f"cannot make the run folder {run}: {files.reason(error)}") from error
     try:
         with FileLock(run / ".lock", timeout=0):
+            for folder in (run, *filter(Path.is_dir, run.iterdir())):
+                claims.sweep(folder)
             yield
     except Timeout:
         raise UsageError(f"another process is training {run}; wait for it or choose another --out") from None
