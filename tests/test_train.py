@@ -21,8 +21,9 @@ from artcli.commands.shared import loop
 from artcli.commands.train import run as train_run
 from artcli.errors import ArtgenError
 from artcli.media import files
-from artcli.training import checkpoint, samples
+from artcli.training import checkpoint, report, samples
 from artcli.training.clock import Clock
+from artcli.training.trainer import Trainer
 from tests import warm
 from tests.conftest import EXECUTABLE, animation, one_error_line, photograph, snapshot
 from tests.tiny import flags, write_pictures
@@ -171,6 +172,35 @@ def test_the_limit_holds_for_all_of_a_start(monkeypatch):
     with pytest.raises(ArtgenError, match="over when 1 of 2 pictures were read"):
         clock.check_reading(1, 2)
     assert not Clock(None, 0.0).overdue() and not Clock(None, 0.0).last_step(1e9)
+
+
+@pytest.mark.parametrize(("limit", "saving"), [(40, 0.5), (60, 0.5), (79, 0.5), (82, 0.5), (155, 4.0), (160, 4.0)])
+def test_a_start_ends_within_the_limit(invoke, folder, data, monkeypatch, limit, saving):
+    """Reading, rehearsing, steps, looks, saving and the last report together; no more than a step beyond."""
+    step, now = 3.0, [1000.0]
+    costs = {
+        (train_run.source, "open"): 12.0, (Trainer, "_advance"): step, (Trainer, "validate"): 2.0,
+        (samples, "write"): 2.0, (checkpoint, "save"): saving, (report, "write"): saving / 2,
+    }  # fmt: skip
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    for (where, name), seconds in costs.items():
+        monkeypatch.setattr(where, name, slowly(getattr(where, name), now, seconds))
+    result = invoke(*line(data, "--time-limit", f"{limit}s", "--save-every", 20, steps=1000))
+    assert result.exit_code == 0 and "saved; the same command goes on" in result.stderr, result.stderr
+    spent = now[0] - 1000
+    assert limit - 4 * step < spent <= limit + step, "used, and not overrun"
+    assert (folder / "run/report.html").exists()
+
+
+def slowly(work, now, seconds):
+    """The work, after which the clock stands so much later."""
+
+    def done(*args, **how):
+        result = work(*args, **how)
+        now[0] += seconds
+        return result
+
+    return done
 
 
 def test_what_is_looked_at_in_vain_is_given_up(invoke, folder, data, monkeypatch):

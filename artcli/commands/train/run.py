@@ -171,6 +171,7 @@ class Session:
         self.stale = 0  # checkpoints since the best
         self.grids = samples.Turn()
         self.reported = 0.0  # when the report was written last
+        self.kept = -1  # the step of the last checkpoint of this start
         self.spent = 0.0  # seconds of earlier starts
         self.started = time.monotonic()
         self._go_on()
@@ -284,7 +285,11 @@ class Session:
         return step % self.spec.trainer.save_every == 0 or step == total
 
     def _stop(self, step: int, total: int, stop: Stop) -> None:
-        self.save()
+        if self.kept != step:
+            self.save()
+        elif parallel.rank() == 0:  # to save it again is more than the clock has reckoned with
+            with self._writing():
+                report.write(self.run)
         self.console.result([], steps=step, finished=False)
         note = f"stopped at step {step} of {total} and saved; the same command goes on"
         if stop.requested:
@@ -382,6 +387,7 @@ class Session:
                 checkpoint.export(self.run / runs.BEST, finished.state(shown), description)
             checkpoint.export(self.run / runs.WEIGHTS, finished.state(shown), description)
             checkpoint.save(self.run, step, content, self.spec.trainer.keep)
+            self.kept = step
             if step == self.trainer.plan.steps:
                 self._export()
             if last or time.monotonic() - self.reported > REPORT_EVERY:
