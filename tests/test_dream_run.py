@@ -347,6 +347,11 @@ def test_an_init_picture_comes_from_stdin_too(dream, folder):
         "red car", "--seed", 1, "--init", "-", "--out", "b.png", "--no-metadata", input=Path("photo.png").read_bytes()
     )
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    masks(folder, (80, 56), (20, 10, 60, 40))
+    line = ["red car", "--seed", 1, "--init", "photo.png", "--no-metadata", "--mask"]
+    dream(*line, "usual.png", "--out", "c.png")
+    dream(*line, "-", "--out", "d.png", input=Path("usual.png").read_bytes())
+    assert Path("c.png").read_bytes() == Path("d.png").read_bytes()
 
 
 def test_running_again_with_other_weights_warns(dream, folder, monkeypatch):

@@ -236,9 +236,9 @@ def kind(path: Path) -> Literal["missing", "file", "folder", "other"]:
     except (FileNotFoundError, NotADirectoryError):
         return "missing"
     except OSError as error:
-        raise UsageError(f"cannot use {_short(path)}: {reason(error)}.") from error
+        raise UsageError(f"cannot use {short(path)}: {reason(error)}.") from error
     except ValueError as error:  # a NUL byte
-        raise UsageError(f"{_short(path)!r} is not a valid file name.") from error
+        raise UsageError(f"{short(path)!r} is not a valid file name.") from error
     if stat.S_ISDIR(mode):
         return "folder"
     return "file" if stat.S_ISREG(mode) else "other"
@@ -264,7 +264,7 @@ def expand_inputs(args: Iterable[str], recursive: bool | None = None, apart: Pat
 
 
 def _expand(arg: str, recursive: bool | None, apart: Path | None) -> list[Path | Stdio]:
-    path = _home(arg)
+    path = home(arg)
     found = kind(path)
     if found == "folder":
         return list(_of_folder(path, recursive, apart))
@@ -303,7 +303,8 @@ def pictures_and_films(folder: Path, recursive: bool) -> list[Path]:
     return sorted(path for path in found if _has(path, wanted) and kind(path) == "file")
 
 
-def _home(arg: str) -> Path:
+def home(arg: str) -> Path:
+    """A path in which ~ and ~name stand for folders of users; a name that only begins alike stays as it is."""
     try:
         return Path(arg).expanduser()
     except RuntimeError:  # ~nobody
@@ -341,15 +342,18 @@ def _listing(folder: Path) -> list[Path]:
 def missing(path: Path) -> UsageError:
     """The error for a file that is not there, with the nearest name that is."""
     folder = path.parent
+    if kind(path) == "folder":
+        return UsageError(f"{short(path)} is a folder: name a file in it.")
     if path.is_symlink():
-        return UsageError(f"{_short(path)} is a link to {_short(path.readlink())}, which is not there.")
+        return UsageError(f"{short(path)} is a link to {short(path.readlink())}, which is not there.")
     if kind(folder) != "folder":
-        return UsageError(f"no file {_short(path)}: there is no folder {folder}.")
+        return UsageError(f"no file {short(path)}: there is no folder {folder}.")
     hint = did_you_mean(path.name, [file.name for file in _listing(folder)])
-    return UsageError(f"no file {_short(path)}.{hint}")
+    return UsageError(f"no file {short(path)}.{hint}")
 
 
-def _short(path: Path) -> str:
+def short(path: Path | str) -> str:
+    """As much of a name as an error line has room for."""
     text = str(path)
     return text if len(text) <= 120 else f"{text[:117]}..."
 
@@ -357,7 +361,7 @@ def _short(path: Path) -> str:
 def subfolder(source: str, folders: Iterable[str]) -> Path:
     """Where a file lies below the first of these folders that it is in; an empty path for one in none of them."""
     parent = Path(source).parent
-    inside = (parent.relative_to(_home(folder)) for folder in folders if parent.is_relative_to(_home(folder)))
+    inside = (parent.relative_to(home(folder)) for folder in folders if parent.is_relative_to(home(folder)))
     return next(inside, Path())
 
 

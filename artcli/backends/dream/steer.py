@@ -1,7 +1,6 @@
 """What the picture is drawn towards, as unit embeddings: words, pictures, or a random direction."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +26,7 @@ def image(clip: Clip, prompt: Prompt) -> Target:
 
     Raises UsageError when the file is missing or no picture.
     """
-    path = Path(prompt.text).expanduser()
+    path = files.home(prompt.text)
     if not path.is_file():
         raise files.missing(path)
     picture = images.to_tensor(images.load(path))[None].to(clip.device)

@@ -318,6 +318,8 @@ def _read_lines(path: Path) -> list[str]:
         raise files.missing(path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read as text: {error}") from error
+    if "\0" in text:
+        raise UsageError(f"{path} cannot be read as text: it holds bytes that are no letters")
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
         raise UsageError(f"{path} has no prompts; write one per line")
