@@ -339,6 +339,12 @@ def _listing(folder: Path) -> list[Path]:
         raise UsageError(f"cannot read folder {folder}: {reason(error)}.") from error
 
 
+def check_input(path: Path) -> None:
+    """Raises UsageError: no such file, or a folder.  A pipe is a file that can be read once."""
+    if kind(path) in ("missing", "folder"):
+        raise missing(path)
+
+
 def missing(path: Path) -> UsageError:
     """The error for a file that is not there, with the nearest name that is."""
     folder = path.parent

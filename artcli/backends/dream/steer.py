@@ -27,8 +27,7 @@ def image(clip: Clip, prompt: Prompt) -> Target:
     Raises UsageError when the file is missing or no picture.
     """
     path = files.home(prompt.text)
-    if not path.is_file():
-        raise files.missing(path)
+    files.check_input(path)
     picture = images.to_tensor(images.load(path))[None].to(clip.device)
     crops = Cutouts(32, clip.side)(picture, torch.Generator().manual_seed(0))
     features = F.normalize(clip.encode_image(crops), dim=1)

@@ -13,6 +13,7 @@ from artcli.commands.shared import finish, jobs, recipe
 from artcli.commands.shared.loaded import once
 from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted
+from artcli.media import files
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -95,10 +96,10 @@ class Studio:
 
     @classmethod
     def reads(cls, job: Any) -> bool:
-        """Whether a job begins with a picture in a file."""
+        """Whether a job begins with a picture in a file, which can be read again."""
         if not isinstance(job, jobs.InputJob) or job.moving or getattr(job, "replays", False):
             return False
-        return str(job.source) != "-"
+        return isinstance(job.source, Path) and files.kind(job.source) != "other"
 
     def prepare(self) -> None:
         """Load the models, and read what all jobs share."""
