@@ -83,7 +83,9 @@ def make(folder: Path) -> None:
 
 def _bad(folder: Path) -> None:
     halves = {"cut.jpg": "turned.jpg", "cut.png": "plain.png", "mixed/bad.png": "plain.png"}
-    for name, whole in (halves | {f"cut{Path(each).suffix}": each for each in ("anim.gif", "anim.webp", "talk.mp4")}).items():
+    for name, whole in (
+        halves | {f"cut{Path(each).suffix}": each for each in ("anim.gif", "anim.webp", "talk.mp4")}
+    ).items():
         data = (folder / whole).read_bytes()
         (folder / name).write_bytes(data[: len(data) * 2 // 3])
     for name in ("text.png", "notes.txt", "two\nlines.png"):
@@ -120,14 +122,14 @@ def closed(folder: Path) -> Iterator[None]:
     """CLOSED cannot be used."""
     for name in CLOSED:
         (folder / name).chmod(0o500 if (folder / name).is_dir() else 0)
-    with _as_anybody():
+    with as_anybody():
         yield
     for name in CLOSED:
         (folder / name).chmod(0o755)
 
 
 @contextmanager
-def _as_anybody() -> Iterator[None]:
+def as_anybody() -> Iterator[None]:
     """Permissions hold in this thread, also for root, who has the right to pass over them."""
     if sys.platform != "linux" or os.geteuid() != 0:
         yield

@@ -472,7 +472,9 @@ def test_one_that_waits_does_not_stop_the_others(dream, batch):
     result = dream("--prompts", "prompts.txt", "-q", "--out", "out", code=1)
     assert result.stdout.splitlines() == ["out/blue-car-2.png"]
     first, last = result.stderr.splitlines()
-    assert first.startswith("error: an interrupted run of out/red-car.png waits in out/red-car.png.resume: add --resume")
+    assert first.startswith(
+        "error: an interrupted run of out/red-car.png waits in out/red-car.png.resume: add --resume"
+    )
     assert last == "error: 1 of 2 pictures failed; the others are done" and waiting.is_dir()
     again = dream("--prompts", "prompts.txt", "-q", "--out", "out", "--skip-existing", code=1)
     assert again.stdout == "" and again.stderr == f"{first}\nerror: 1 of 1 picture failed; the others are done\n"

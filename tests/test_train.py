@@ -26,6 +26,7 @@ from artcli.training.clock import Clock
 from artcli.training.trainer import Trainer
 from tests import warm
 from tests.conftest import EXECUTABLE, animation, one_error_line, photograph, snapshot
+from tests.odd_files import as_anybody
 from tests.tiny import flags, write_pictures
 
 
@@ -297,6 +298,13 @@ def test_killed_at_random_moments(invoke, folder, data):
     assert found | {"command": None} == wanted | {"command": None}
 
 
+def test_a_run_folder_that_cannot_be_written(invoke, folder, data):
+    Path("locked").mkdir(mode=0o500)
+    with as_anybody():
+        said = refused(invoke(*line(data, "-q", out="locked")))
+    assert "cannot write into the run folder locked: permission denied" in said
+
+
 def test_two_processes_do_not_write_to_one_run(invoke, folder, data):
     from filelock import FileLock
 
@@ -401,7 +409,7 @@ def test_a_damaged_description_of_the_run(invoke, folder, data):
 def test_places_that_cannot_be_a_run(invoke, folder, data):
     Path("run").write_text("mine")
     assert "run is a file" in refused(invoke(*line(data, "-q")))
-    assert "cannot make the run folder" in refused(invoke(*line(data, "-q", out="run/deeper")))
+    assert "cannot write into the run folder" in refused(invoke(*line(data, "-q", out="run/deeper")))
     Path("mine").mkdir()
     Path("mine/notes.txt").write_text("mine")
     assert "a folder with other things in it" in refused(invoke(*line(data, "-q", out="mine")))

@@ -266,9 +266,7 @@ class Studio:
         self.tell(note)
 
 
-def load_and_work(
-    mine: Sequence[Any], request: Any, console: Console, studio: type[Studio], failed: int = 0
-) -> None:
+def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: type[Studio], failed: int = 0) -> None:
     """failed: how many more there would be."""
     from artcli.commands.shared.loop import interruptible
 

@@ -130,17 +130,20 @@ def _alone(run: Path) -> Iterator[None]:
     if parallel.rank() != 0:
         yield
         return
+    lock = FileLock(run / ".lock", timeout=0)
     try:
         run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the run folder {run}: {files.reason(error)}") from error
-    try:
-        with FileLock(run / ".lock", timeout=0):
-            for folder in (run, *filter(Path.is_dir, run.iterdir())):
-                claims.sweep(folder)
-            yield
+        lock.acquire()
     except Timeout:
         raise UsageError(f"another process is training {run}; wait for it or choose another --out") from None
+    except OSError as error:
+        raise UsageError(f"cannot write into the run folder {run}: {files.reason(error)}") from error
+    try:
+        for folder in (run, *filter(Path.is_dir, run.iterdir())):
+            claims.sweep(folder)
+        yield
+    finally:
+        lock.release()
 
 
 class Session:
