@@ -61,7 +61,7 @@ VERBS = (*COMMANDS,)
 BATCHES = ("paint", "cyclegan", "stylize", "fast", "reconstruct", "complete")  # which take several inputs
 FOUND = {"photos": 2, "twin": 2, "photos/*.png": 1, "photos/**/*.*": 3}  # pictures that a batch takes
 FIRST = ("its first frame is taken", "the first is taken")
-EXIST = ("there.png", "anim.gif", "link.png")  # of OUTPUTS
+EXIST = ("there.png", "anim.gif", "link.png", "*.webp")  # of OUTPUTS, also beside what they are made of
 
 _PICTURES = (*odd_files.GOOD, *odd_files.FIRST_ONLY, *odd_files.MOVING)
 _NAMED = tuple(name for name in _PICTURES if name != "-")
