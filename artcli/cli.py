@@ -1,5 +1,6 @@
 """The Typer app: registers the verbs and owns the error boundary."""
 
+import errno
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from typer.core import TyperGroup
 
 from artcli import __version__, config
 from artcli.errors import ArtgenError
-from artcli.media import claims
+from artcli.media import claims, files
 
 # Typer carries its own Click; this is the base of its usage errors, reached through what Typer exports.
 _UsageProblem: type[Any] = typer.BadParameter.__mro__[2]
@@ -111,6 +112,10 @@ class Group(TyperGroup):
         except _UsageProblem as error:
             command = error.ctx.command_path if getattr(error, "ctx", None) else "artgen"
             _fail(_unquoted(error) or f"{error.format_message()} (see {command} --help)", 2)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # which any look at a path that was given may find out
+                raise
+            _fail(f"cannot use {files.short(str(error.filename))}: {files.reason(error)}.", 2)
         except KeyboardInterrupt:
             _fail("interrupted", 130)
         finally:

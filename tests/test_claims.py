@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from artcli.errors import UsageError
-from artcli.media import claims
+from artcli.media import claims, files
 from tests import warm
 from tests.conftest import one_error_line, photograph
 from tests.test_naming import CALLS
@@ -70,6 +70,27 @@ def test_what_a_killed_run_leaves_is_taken_over(other, released):
     claims.take([Path("a.png")], force=False)
     claims.release()
     assert not list(released.iterdir())
+
+
+def test_temporary_files_of_killed_runs_are_removed(other, released):
+    """Of a process that is there, of another machine, and what is only named alike, stay."""
+    killed, running = other("a.png"), other("b.png")
+    killed.kill()
+    killed.wait()
+    (released / "out").mkdir()
+    own = files.temporary(Path("out/x.png"))
+    of = lambda pid: own.with_name(own.name.replace(str(os.getpid()), str(pid), 1))  # noqa: E731
+    elsewhere = own.with_name(f".artgen-{killed.pid}-00000000-{'0' * 12}.png")
+    kept = {own, of(running.pid), elsewhere, Path("out/.artgen-notes.txt"), Path("out/c.png")}
+    for path in (*kept, of(killed.pid)):
+        path.write_bytes(b"half")
+    (released / of(killed.pid)).with_suffix("").write_bytes(b"half")
+    claims.take([Path("out/d.png")], force=False)
+    assert {*Path("out").iterdir()} == kept | {claims._mark(Path("out/d.png")).relative_to(released)}
+    then = time.time() - 1e9  # by a process that had the number of this one before
+    os.utime(own, (then, then))
+    claims.take([Path("out/e.png")], force=False)
+    assert not own.exists()
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,14 @@ BAD_REQUESTS = [
     (["dream", "a", "--init-weight", "5"], "--init-weight needs --init"),
     (["dream", "a", "--init", "ther.png"], "Did you mean 'there.png'?"),
     (["dream", "a", "--init", "there.png", "--mask", "no.png"], "no file no.png"),
+    (["dream", "a", "--init", "runs"], "runs is a folder: name a file in it"),
+    (["dream", "a", "--init", "there.png", "--mask", "runs"], "runs is a folder: name a file in it"),
+    (["stylize", "there.png", "there.png", "--mask", "runs"], "runs is a folder: name a file in it"),
+    (["dream", "a", "--init", "n" * 300], "n...: the name is too long"),
+    (["dream", "a", "--out", f"{'n' * 248}.png"], "n...: the name is too long"),  # for what lies beside it
+    (["stylize", "there.png", "there.png", "--mask", "n" * 300], "n...: the name is too long"),
+    (["paint", "there.png", "--out", f"{'n' * 300}.png"], "n...: the name is too long"),
+    (["dream", "a", "--clip", "n" * 300], "n...: the name is too long"),
     (["dream", "a", "--seed", "x"], "--seed 'x'"),
     (["dream", "a", "--seed", "-1"], "-1"),
     (["dream", "a", "--seed", "5-3"], "has to go up"),
@@ -69,6 +77,7 @@ BAD_REQUESTS = [
     (["dream", "--prompts", "no.txt"], "no file no.txt"),
     (["dream", "--prompts", "empty.txt"], "empty.txt has no prompts"),
     (["dream", "--prompts", "there.png"], "cannot be read as text"),
+    (["dream", "--prompts", "zeros.txt"], "cannot be read as text"),
     (["dream", "--prompts", "bad.txt"], "empty prompt beside a '|'"),
     (["dream", "a", "--prompts", "empty.txt"], "not both"),
     (["dream", "--prompts", "two.txt", "--out", "a.png"], "give a folder, such as out/"),
@@ -84,6 +93,7 @@ BAD_REQUESTS = [
     (["train", "clop", "."], "Did you mean 'clip'?"),
     (["train", "clip", "no"], "no folder no"),
     (["sample", "runs", "--walk", "--rate"], "do not go together"),
+    (["sample", "runs", "--out", "*.webp"], "* stands for an input of a batch"),
 ]
 
 
@@ -94,7 +104,7 @@ def furnished(folder):
     photograph(folder / "there-again-step00005.png", (40, 40))
     (folder / "folder.png").mkdir()
     (folder / "runs").mkdir()
-    for name, text in {"empty": "\n# nothing\n", "two": "a\nb\n", "bad": "a\nb|\n"}.items():
+    for name, text in {"empty": "\n# nothing\n", "two": "a\nb\n", "bad": "a\nb|\n", "zeros": "a\n\0\0\n"}.items():
         (folder / f"{name}.txt").write_text(text)
     grey = np.full((8, 8, 3), 128, np.uint8)
     images.save(folder / "painted.png", grey, recipe={"command": "paint", "parameters": {}, "seed": 1})
@@ -272,6 +282,7 @@ def test_a_corrupt_init_picture(dream, folder):
     [
         ("--image-prompt", "no.png", "no file no.png"),
         ("--image-prompt", "no.png:0.5", "no file no.png"),
+        ("--image-prompt", "~nobody.png", "no file ~nobody.png"),
         ("--noise-prompt", "loud:2", "has to start with a seed"),
         ("--noise-prompt", "7:0", "other than 0"),
         ("--noise-prompt", "²", "has to start with a seed"),
@@ -283,6 +294,11 @@ def test_other_prompts_that_cannot_be_used(dream, folder, option, value, says):
     clip = ["--clip", "clip-mini"] if option == "--weights" else []
     assert says in refused(dream("-q", "a", option, value, *clip), 2)
     assert snapshot(folder) == {}
+
+
+def test_a_picture_that_steers_all_is_refused_once(dream, folder):
+    (folder / "text.png").write_text("no picture")
+    assert "text.png is a text file" in refused(dream("a", "-q", "--seed", "1-3", "--image-prompt", "text.png"), 2)
 
 
 def test_a_prompt_too_long_for_a_record_is_refused_before_any_compute(dream, folder, monkeypatch):

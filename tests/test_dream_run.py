@@ -347,6 +347,11 @@ def test_an_init_picture_comes_from_stdin_too(dream, folder):
         "red car", "--seed", 1, "--init", "-", "--out", "b.png", "--no-metadata", input=Path("photo.png").read_bytes()
     )
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    masks(folder, (80, 56), (20, 10, 60, 40))
+    line = ["red car", "--seed", 1, "--init", "photo.png", "--no-metadata", "--mask"]
+    dream(*line, "usual.png", "--out", "c.png")
+    dream(*line, "-", "--out", "d.png", input=Path("usual.png").read_bytes())
+    assert Path("c.png").read_bytes() == Path("d.png").read_bytes()
 
 
 def test_running_again_with_other_weights_warns(dream, folder, monkeypatch):
@@ -458,6 +463,24 @@ def test_one_that_fails_does_not_stop_the_others(dream, batch):
     assert len(lines) == 2 and all(line.startswith("error: ") for line in lines)
     assert "red-car.png" in lines[0] and "1 of 2 pictures failed" in lines[1]
     assert (batch / "out" / "blue-car-2.png").is_file() and not (batch / "out" / "red-car.png").exists()
+
+
+def test_one_that_waits_does_not_stop_the_others(dream, batch):
+    """What was interrupted needs a word, --resume or --force; the other prompts do not wait for it."""
+    waiting = batch / "out" / "red-car.png.resume"
+    waiting.mkdir(parents=True)
+    result = dream("--prompts", "prompts.txt", "-q", "--out", "out", code=1)
+    assert result.stdout.splitlines() == ["out/blue-car-2.png"]
+    first, last = result.stderr.splitlines()
+    assert first.startswith(
+        "error: an interrupted run of out/red-car.png waits in out/red-car.png.resume: add --resume"
+    )
+    assert last == "error: 1 of 2 pictures failed; the others are done" and waiting.is_dir()
+    again = dream("--prompts", "prompts.txt", "-q", "--out", "out", "--skip-existing", code=1)
+    assert again.stdout == "" and again.stderr == f"{first}\nerror: 1 of 1 picture failed; the others are done\n"
+    (batch / "out" / "blue-car-2.png.resume").mkdir()
+    none = dream("--prompts", "prompts.txt", "-q", "--out", "out", code=2)
+    assert one_error_line(none.stderr) == first.removeprefix("error: ")
 
 
 # --- what is said, and where ----------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """One rule for odd files in every verb: animated GIF, WebP and PNG, photos with EXIF."""
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +83,22 @@ def test_exif_of_the_photo(invoke, folder, calls, verb):
     assert record.read(Path("a.jpg"))["command"] and 0x0112 not in found
     assert Image.open("a.jpg").height > Image.open("a.jpg").width or verb == "dream"
     assert not exif_of("b.jpg")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+@pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast", "dream"])
+def test_a_pipe_is_read_once(invoke, folder, calls, verb):
+    """As shells have it: artgen paint <(program)."""
+    data = photograph(folder / "photo.png", (40, 30)).read_bytes()
+    before, behind = calls[verb]
+    assert invoke(*before, "photo.png", *behind, "--no-metadata", "-o", "a.png").exit_code == 0
+    reading, writing = os.pipe()
+    os.write(writing, data)
+    os.close(writing)
+    result = invoke(*before, f"/dev/fd/{reading}", *behind, "--no-metadata", "-o", "b.png")
+    os.close(reading)
+    assert result.exit_code == 0, result.stderr
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
 
 
 @pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast"])

@@ -97,6 +97,15 @@ def test_the_same_bytes_again_also_from_the_record(stylize, invoke):
     assert Path("d.png").read_bytes() == a
 
 
+def test_a_first_step_that_fails(stylize, monkeypatch):
+    """As with a style of one colour and some nets; no rate has had a part in it."""
+    from artcli.backends.stylize import optimise
+
+    monkeypatch.setattr(optimise, "_finite", lambda terms, gradient: False)
+    result = stylize("-q", "-o", "a.png", code=1)
+    assert one_error_line(result.stderr) == "the loss is not finite at step 1; try another style or --net"
+
+
 def test_the_loss_falls(stylize):
     first, last = (
         json.loads(stylize("-o", f"{steps}.png", "--json", "--steps", steps, "--lr", 0.05).stdout)["style"]

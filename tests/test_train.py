@@ -20,10 +20,13 @@ from artcli.cli import app
 from artcli.commands.shared import loop
 from artcli.commands.train import run as train_run
 from artcli.errors import ArtgenError
-from artcli.training import checkpoint, samples
+from artcli.media import files
+from artcli.training import checkpoint, report, samples
 from artcli.training.clock import Clock
+from artcli.training.trainer import Trainer
 from tests import warm
 from tests.conftest import EXECUTABLE, animation, one_error_line, photograph, snapshot
+from tests.odd_files import as_anybody
 from tests.tiny import flags, write_pictures
 
 
@@ -172,6 +175,35 @@ def test_the_limit_holds_for_all_of_a_start(monkeypatch):
     assert not Clock(None, 0.0).overdue() and not Clock(None, 0.0).last_step(1e9)
 
 
+@pytest.mark.parametrize(("limit", "saving"), [(40, 0.5), (60, 0.5), (79, 0.5), (82, 0.5), (155, 4.0), (160, 4.0)])
+def test_a_start_ends_within_the_limit(invoke, folder, data, monkeypatch, limit, saving):
+    """Reading, rehearsing, steps, looks, saving and the last report together; no more than a step beyond."""
+    step, now = 3.0, [1000.0]
+    costs = {
+        (train_run.source, "open"): 12.0, (Trainer, "_advance"): step, (Trainer, "validate"): 2.0,
+        (samples, "write"): 2.0, (checkpoint, "save"): saving, (report, "write"): saving / 2,
+    }  # fmt: skip
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    for (where, name), seconds in costs.items():
+        monkeypatch.setattr(where, name, slowly(getattr(where, name), now, seconds))
+    result = invoke(*line(data, "--time-limit", f"{limit}s", "--save-every", 20, steps=1000))
+    assert result.exit_code == 0 and "saved; the same command goes on" in result.stderr, result.stderr
+    spent = now[0] - 1000
+    assert limit - 4 * step < spent <= limit + step, "used, and not overrun"
+    assert (folder / "run/report.html").exists()
+
+
+def slowly(work, now, seconds):
+    """The work, after which the clock stands so much later."""
+
+    def done(*args, **how):
+        result = work(*args, **how)
+        now[0] += seconds
+        return result
+
+    return done
+
+
 def test_what_is_looked_at_in_vain_is_given_up(invoke, folder, data, monkeypatch):
     """By the clock here; Ctrl-C does the same.  The checkpoint is kept and the run goes on from it."""
     with monkeypatch.context() as patch:
@@ -257,10 +289,20 @@ def test_killed_at_random_moments(invoke, folder, data):
         time.sleep(rng.random() * 0.5)
         process.kill()
         process.wait()
+    temporary = files.temporary(Path("run/x.png"))
+    temporary.with_name(temporary.name.replace(str(os.getpid()), str(process.pid), 1)).touch()
     assert invoke(*args).exit_code == 0
+    assert not list(Path("run").rglob(".artgen-*"))
     assert same(weights("run"), weights("whole"))
     found, wanted = (checkpoint.read(Path(run) / "weights.safetensors")[1] for run in ("run", "whole"))
     assert found | {"command": None} == wanted | {"command": None}
+
+
+def test_a_run_folder_that_cannot_be_written(invoke, folder, data):
+    Path("locked").mkdir(mode=0o500)
+    with as_anybody():
+        said = refused(invoke(*line(data, "-q", out="locked")))
+    assert "cannot write into the run folder locked: permission denied" in said
 
 
 def test_two_processes_do_not_write_to_one_run(invoke, folder, data):
@@ -367,7 +409,7 @@ def test_a_damaged_description_of_the_run(invoke, folder, data):
 def test_places_that_cannot_be_a_run(invoke, folder, data):
     Path("run").write_text("mine")
     assert "run is a file" in refused(invoke(*line(data, "-q")))
-    assert "cannot make the run folder" in refused(invoke(*line(data, "-q", out="run/deeper")))
+    assert "cannot write into the run folder" in refused(invoke(*line(data, "-q", out="run/deeper")))
     Path("mine").mkdir()
     Path("mine/notes.txt").write_text("mine")
     assert "a folder with other things in it" in refused(invoke(*line(data, "-q", out="mine")))

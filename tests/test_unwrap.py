@@ -124,6 +124,8 @@ def test_open_clips_own_names_go_to_it(tiny_clip, monkeypatch):
     assert clip.load(f"local-dir:{tiny_clip}", CPU).side == 32
     with pytest.raises(UsageError, match="there is no folder nowhere"):
         clip.load("local-dir:nowhere", CPU)
+    with pytest.raises(UsageError, match="no folder ~nowhere"):
+        clip.load("local-dir:~nowhere", CPU)
     asked = []
     monkeypatch.setattr(open_clip, "create_model", lambda name, **how: asked.append(name) or 1 / 0)
     with pytest.raises(WeightsError, match="hf-hub:a/b cannot be loaded"):

@@ -1,7 +1,7 @@
 """Outputs that a run has taken, from the check of their names to its end: no two runs work on one file.
 
 A taken name is a small hidden file beside the output, which says who has it.  It goes with the run; one that a killed
-process has left is known by its process not being there.
+process has left is known by its process not being there.  So are temporary files, which are removed then.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from artcli.errors import UsageError
@@ -32,6 +33,8 @@ def take(paths: Iterable[Path | files.Stdio], *, force: bool, skip_existing: boo
     """
     wanted = list(paths)
     files.check_outputs(wanted, force=force, skip_existing=skip_existing)
+    for folder in {Path(os.path.realpath(path)).parent for path in wanted if str(path) != "-"}:
+        sweep(folder)
     if os.environ.get("RANK", "0") != "0":  # of several processes of one run the first takes the names for all
         return
     for path in wanted:
@@ -48,6 +51,14 @@ def release() -> None:
     """Give back all that this process has taken."""
     while _held:
         files.discard(_held.pop())
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that killed processes of this machine have left in a folder."""
+    for path in folder.glob(".artgen-*"):
+        with suppress(OSError):  # it has gone since
+            if (pid := files.writer(path)) is not None and not _lives(pid, path.stat().st_mtime):
+                files.discard(path)
 
 
 def _clear(path: Path) -> None:
@@ -101,11 +112,11 @@ def _owner(mark: Path) -> str | None:
         return "another run" if time.time() - made < _NEW else None
     if host != platform.node():  # whether it still runs cannot be seen from here
         return f"process {pid} on {host} (`{command}`; if it is gone, remove {mark})"
-    return f"process {pid} (`{command}`)" if _runs(pid, made) else None
+    return f"process {pid} (`{command}`)" if pid != os.getpid() and _lives(pid, made) else None
 
 
-def _runs(pid: int, made: float) -> bool:
-    """Whether that process is there, is not this one, and is not a younger one that was given the same number."""
+def _lives(pid: int, made: float) -> bool:
+    """Whether that process is there, and is not one younger than its file that was given the same number."""
     import psutil
 
     try:
@@ -115,4 +126,4 @@ def _runs(pid: int, made: float) -> bool:
         return True
     except psutil.Error:
         return False
-    return there and pid != os.getpid()
+    return there

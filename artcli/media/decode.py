@@ -43,7 +43,7 @@ def label(source: Source) -> str:
     """What an error line calls the source."""
     if isinstance(source, bytes):
         return "the image in memory"
-    return "standard input" if source == "-" else str(source)
+    return "standard input" if str(source) == "-" else str(source)
 
 
 def open_image(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -94,7 +94,7 @@ def _register_heic(name: str) -> None:
 
 def size_of(source: Source) -> tuple[int, int]:
     """(width, height) of the picture upright, from its header alone.  Raises UsageError as `open_image` does."""
-    image = open_image("-" if str(source) == "-" else source)
+    image = open_image(source)
     try:
         turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
     except Exception:  # damaged EXIF; the picture is still good
@@ -132,7 +132,7 @@ def _too_large(name: str, max_pixels: int) -> UsageError:
 def _read(source: Source) -> bytes:
     if isinstance(source, bytes):
         return source
-    if source == "-":
+    if str(source) == "-":
         return _read_stdin()
     assert isinstance(source, Path)
     found = files.kind(source)

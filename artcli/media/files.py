@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import logging
 import os
+import platform
 import re
 import secrets
 import stat
@@ -16,6 +18,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -71,8 +74,23 @@ def temporary(path: Path) -> Path:
     """A fresh hidden name in the folder of `path` with its suffix; nothing is created.
 
     The suffix stays because encoders choose the format by it; the folder because `os.replace` cannot cross disks.
+    It names the process, so that what a killed one leaves can be told from what is being written.
     """
-    return _target(path).with_name(f".artgen-{secrets.token_hex(6)}{path.suffix}")
+    return _target(path).with_name(f".artgen-{os.getpid()}-{_here()}-{secrets.token_hex(6)}{path.suffix}")
+
+
+def writer(path: Path) -> int | None:
+    """The process whose `temporary` file this is; None for any other file, and where processes cannot be seen here."""
+    found = re.match(r"\.artgen-(\d+)-([0-9a-f]{8})-[0-9a-f]{12}(\.|$)", path.name)
+    return int(found[1]) if found and found[2] == _here() else None
+
+
+@cache
+def _here() -> str:
+    """Stands for the machine, and for the container that numbers its processes by itself."""
+    container = Path("/proc/self/ns/pid")  # of Linux
+    whole = f"{platform.node()} {container.readlink() if container.is_symlink() else ''}"
+    return hashlib.sha1(whole.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def publish(temp: Path, path: Path) -> None:
@@ -218,9 +236,9 @@ def kind(path: Path) -> Literal["missing", "file", "folder", "other"]:
     except (FileNotFoundError, NotADirectoryError):
         return "missing"
     except OSError as error:
-        raise UsageError(f"cannot use {_short(path)}: {reason(error)}.") from error
+        raise UsageError(f"cannot use {short(path)}: {reason(error)}.") from error
     except ValueError as error:  # a NUL byte
-        raise UsageError(f"{_short(path)!r} is not a valid file name.") from error
+        raise UsageError(f"{short(path)!r} is not a valid file name.") from error
     if stat.S_ISDIR(mode):
         return "folder"
     return "file" if stat.S_ISREG(mode) else "other"
@@ -246,7 +264,7 @@ def expand_inputs(args: Iterable[str], recursive: bool | None = None, apart: Pat
 
 
 def _expand(arg: str, recursive: bool | None, apart: Path | None) -> list[Path | Stdio]:
-    path = _home(arg)
+    path = home(arg)
     found = kind(path)
     if found == "folder":
         return list(_of_folder(path, recursive, apart))
@@ -285,7 +303,8 @@ def pictures_and_films(folder: Path, recursive: bool) -> list[Path]:
     return sorted(path for path in found if _has(path, wanted) and kind(path) == "file")
 
 
-def _home(arg: str) -> Path:
+def home(arg: str) -> Path:
+    """A path in which ~ and ~name stand for folders of users; a name that only begins alike stays as it is."""
     try:
         return Path(arg).expanduser()
     except RuntimeError:  # ~nobody
@@ -320,18 +339,27 @@ def _listing(folder: Path) -> list[Path]:
         raise UsageError(f"cannot read folder {folder}: {reason(error)}.") from error
 
 
+def check_input(path: Path) -> None:
+    """Raises UsageError: no such file, or a folder.  A pipe is a file that can be read once."""
+    if kind(path) in ("missing", "folder"):
+        raise missing(path)
+
+
 def missing(path: Path) -> UsageError:
     """The error for a file that is not there, with the nearest name that is."""
     folder = path.parent
+    if kind(path) == "folder":
+        return UsageError(f"{short(path)} is a folder: name a file in it.")
     if path.is_symlink():
-        return UsageError(f"{_short(path)} is a link to {_short(path.readlink())}, which is not there.")
+        return UsageError(f"{short(path)} is a link to {short(path.readlink())}, which is not there.")
     if kind(folder) != "folder":
-        return UsageError(f"no file {_short(path)}: there is no folder {folder}.")
+        return UsageError(f"no file {short(path)}: there is no folder {folder}.")
     hint = did_you_mean(path.name, [file.name for file in _listing(folder)])
-    return UsageError(f"no file {_short(path)}.{hint}")
+    return UsageError(f"no file {short(path)}.{hint}")
 
 
-def _short(path: Path) -> str:
+def short(path: Path | str) -> str:
+    """As much of a name as an error line has room for."""
     text = str(path)
     return text if len(text) <= 120 else f"{text[:117]}..."
 
@@ -339,7 +367,7 @@ def _short(path: Path) -> str:
 def subfolder(source: str, folders: Iterable[str]) -> Path:
     """Where a file lies below the first of these folders that it is in; an empty path for one in none of them."""
     parent = Path(source).parent
-    inside = (parent.relative_to(_home(folder)) for folder in folders if parent.is_relative_to(_home(folder)))
+    inside = (parent.relative_to(home(folder)) for folder in folders if parent.is_relative_to(home(folder)))
     return next(inside, Path())
 
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from artcli import network, weights
 from artcli.device import fast_dtype
 from artcli.errors import UsageError, WeightsError, did_you_mean
+from artcli.media import files
 from artcli.nn.folding import fold
 from artcli.pretrained.silent import silent
 from artcli.uncompiled import uncompiled
@@ -162,13 +163,13 @@ def load(spec: str, device: torch.device, *, weights_dirs: Sequence[Path] = (), 
 
 def _load(spec: str, device: torch.device, weights_dirs: Sequence[Path]) -> Clip:
     if spec.startswith(_LOCAL):
-        return _from_folder(Path(spec.removeprefix(_LOCAL)).expanduser(), device, spec)
+        return _from_folder(files.home(spec.removeprefix(_LOCAL)), device, spec)
     if spec.startswith(_HUB):
         return _create(spec, None, device, spec)
     if "=" in spec:
         arch, _, file = spec.partition("=")
-        return _from_file(_known_arch(arch), Path(file).expanduser(), device, spec)
-    if "/" in spec and not Path(spec).expanduser().exists() and Path(spec).suffix.lower() not in _FILES:
+        return _from_file(_known_arch(arch), files.home(file), device, spec)
+    if "/" in spec and not files.home(spec).exists() and Path(spec).suffix.lower() not in _FILES:
         return _from_hub(spec, device, weights_dirs)
     found = weights.find(spec, weights_dirs=weights_dirs)
     if found.is_dir():

@@ -1,7 +1,6 @@
 """What the picture is drawn towards, as unit embeddings: words, pictures, or a random direction."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -27,9 +26,8 @@ def image(clip: Clip, prompt: Prompt) -> Target:
 
     Raises UsageError when the file is missing or no picture.
     """
-    path = Path(prompt.text).expanduser()
-    if not path.is_file():
-        raise files.missing(path)
+    path = files.home(prompt.text)
+    files.check_input(path)
     picture = images.to_tensor(images.load(path))[None].to(clip.device)
     crops = Cutouts(32, clip.side)(picture, torch.Generator().manual_seed(0))
     features = F.normalize(clip.encode_image(crops), dim=1)

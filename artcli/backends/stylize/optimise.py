@@ -248,7 +248,8 @@ class _Painter:
             self.optimizer = self._new_optimizer()
             terms, gradient = self.objective.gradient(self.image)
         if not _finite(terms, gradient):
-            raise ArtgenError(f"the loss is not finite at step {self.step + 1}; try a lower --lr")
+            advice = "a lower --lr" if self.step else "another style or --net"  # no rate has had a part in the first
+            raise ArtgenError(f"the loss is not finite at step {self.step + 1}; try {advice}")
         return terms, gradient
 
     def picture(self) -> torch.Tensor:

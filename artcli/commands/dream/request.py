@@ -281,16 +281,16 @@ class Request(request.Request[Options]):
 
 def _check_init(asked: Options) -> None:
     for path in (asked.init, asked.mask):
-        if path is not None and str(path) != "-" and not path.is_file():
-            raise files.missing(path)
+        if path is not None and str(path) != "-":
+            files.check_input(path)
     if asked.init is None and (asked.mask is not None or asked.settings.init_weight):
         option = "--mask" if asked.mask else "--init-weight"
         raise UsageError(f"{option} needs --init, the picture that it is about")
 
 
 def _check_afterwards(ctx: typer.Context, asked: Options) -> None:
-    if asked.stylize is not None and not asked.stylize.is_file():
-        raise files.missing(asked.stylize)
+    if asked.stylize is not None:
+        files.check_input(asked.stylize)
     if not asked.paint and (given := options.on_the_line(ctx, "gif", "svg", "strokes_out")):
         raise UsageError(f"{given} is of a painting: add --paint")
     if str(asked.out) == "-" and (given := options.on_the_line(ctx, "gif", "svg")):
@@ -361,6 +361,8 @@ def _read_lines(path: Path) -> list[str]:
         raise files.missing(path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read as text: {error}") from error
+    if "\0" in text:
+        raise UsageError(f"{path} cannot be read as text: it holds bytes that are no letters")
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
         raise UsageError(f"{path} has no prompts; write one per line")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from artcli.backends.dream.canvas import Edit
     from artcli.backends.dream.prior import Prior
+    from artcli.backends.dream.steer import Target
     from artcli.backends.dream.story import Story
     from artcli.backends.frame import Frame
     from artcli.commands.shared.loop import Film, Outcome, Stop
@@ -47,6 +48,7 @@ class Studio(studio.Studio):
         width, height = self.settle()
         note = self.finish.note  # what is missing of small nets shows before a large one is loaded
         self.clip = self.load(clip.load, asked.clip)
+        self.others = self._read_others()
         self.vqgan = self._load_vqgan()
         self.weights = {self.clip.name: weights.fingerprint(self.clip.model)}
         if self.vqgan is not None:
@@ -262,11 +264,17 @@ class Studio(studio.Studio):
         from artcli.backends.dream import steer
         from artcli.backends.dream.story import Story
 
-        other = [steer.image(self.clip, prompt_syntax.parse_one(line)) for line in self.asked.image_prompt]
-        other += [steer.noise(self.clip, prompt_syntax.parse_one(line)) for line in self.asked.noise_prompt]
         scenes = prompt_syntax.parse_story(job.prompt) if job.prompt else [[]]
         self._tell_words(job.prompt)
-        return Story([steer.texts(self.clip, scene) + other for scene in scenes])
+        return Story([steer.texts(self.clip, scene) + self.others for scene in scenes])
+
+    def _read_others(self) -> "list[Target]":
+        """What pictures and noise steer towards, the same in all jobs."""
+        from artcli.backends.dream import steer
+
+        pictures = [steer.image(self.clip, prompt_syntax.parse_one(line)) for line in self.asked.image_prompt]
+        noise = [steer.noise(self.clip, prompt_syntax.parse_one(line)) for line in self.asked.noise_prompt]
+        return pictures + noise
 
     def _tell_words(self, line: str) -> None:
         """How a prompt was read where it is more than text, and what of it CLIP does not hear; each line once."""

@@ -334,6 +334,8 @@ def _numbered(path: Path, seed: int, class_name: str | None) -> Path:
 def _place(mode: str, run: Path, asked: Options) -> tuple[Path, bool]:
     """The file to write, and whether it stands for one per picture."""
     out = asked.out
+    if out is not None and naming.STEM in out.name:
+        raise UsageError(f"--out {out}: * stands for an input of a batch, and sample writes no file for each; name one")
     into_folder = naming.is_folder(out, 2 if asked.separate else 1)
     target = modes.target(mode, run, files.Folder(out) if out is not None and into_folder else out)
     separate = mode == "samples" and (asked.separate or into_folder)

@@ -91,32 +91,41 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 
 def left(
     jobs: Sequence[AnyJob], asked: Making, label: str, console: Console, beside: Callable[[AnyJob], list[Path]]
-) -> list[AnyJob]:
-    """Refuse, before any compute, what could not be written; the jobs that are left to do.
+) -> tuple[list[AnyJob], int]:
+    """Refuse, before any compute, what could not be written; the jobs that are left to do, and how many failed here.
 
+    Of several, one whose interrupted run waits fails alone.
     beside: what a job may write beside its outputs, which has to be free as well.
     """
     force, skip = asked.force, asked.skip_existing
-    going_on = [job for job in jobs if asked.resume and job.resumable and job.unfinished.is_dir()]
-    fresh = [job for job in jobs if job not in going_on]
+    waiting = [job for job in jobs if job.resumable and job.unfinished.exists()]
+    going_on = [job for job in waiting if asked.resume and job.unfinished.is_dir()]
+    refused = [] if force else [job for job in waiting if job not in going_on]
+    fresh = [job for job in jobs if job not in going_on and job not in refused]
     if any(job.streamed and beside(job) for job in jobs):
         raise UsageError("--save-every needs files to write to, but --out is -")
     outputs = [path for job in fresh for path in job.outputs]
     also = [path for job in fresh for path in beside(job)]
     files.check_outputs([*outputs, *also], force=force, skip_existing=skip)
+    for job in refused:
+        if len(refused) == len(jobs):
+            raise UsageError(_waits(job))
+        console.error(_waits(job))
     claims.take([path for job in going_on for path in job.outputs], force=True)
-    for job in fresh:
-        if job.resumable and job.unfinished.exists() and not force:
-            raise UsageError(
-                f"an interrupted run of {job.out} waits in {job.unfinished}: add --resume to go on with it, or --force "
-                "to start over"
-            )
     claims.take(outputs, force=force, skip_existing=skip)
+    able = [job for job in jobs if job not in refused]
     if not skip:
-        return list(jobs)
-    kept = [job for job in jobs if job in going_on or job.streamed or not all(path.exists() for path in job.outputs)]
-    tell_existing(label, jobs, kept, console)
-    return kept
+        return able, len(refused)
+    kept = [job for job in able if job in going_on or job.streamed or not all(path.exists() for path in job.outputs)]
+    tell_existing(label, able, kept, console)
+    return kept, len(refused)
+
+
+def _waits(job: Job) -> str:
+    return (
+        f"an interrupted run of {job.out} waits in {job.unfinished}: add --resume to go on with it, or --force to "
+        "start over"
+    )
 
 
 def tell_existing(label: str, jobs: Sequence[object], kept: Sequence[object], console: Console) -> None:

@@ -13,6 +13,7 @@ from artcli.commands.shared import finish, jobs, recipe
 from artcli.commands.shared.loaded import once
 from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted
+from artcli.media import files
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -71,11 +72,13 @@ class Studio:
         A signal while loading or estimating stops at once.  A failing job of a batch does not stop the others: raises
         ArtgenError at the end.  Raises Interrupted after Ctrl-C.
         """
-        asked, wanted = request.options, list(request.jobs)
+        asked, wanted, failed = request.options, list(request.jobs), 0
         if not asked.dry_run:
-            wanted = jobs.left(wanted, asked, cls.label, console, request.beside)
+            wanted, failed = jobs.left(wanted, asked, cls.label, console, request.beside)
         if mine := device.my_share(wanted):
-            load_and_work(mine, request, console, cls)
+            load_and_work(mine, request, console, cls, failed)
+        elif failed:
+            raise _some_failed(failed, failed)
 
     @classmethod
     def before_loading(cls, request: Any, mine: Sequence[Any], console: Console) -> None:
@@ -93,10 +96,10 @@ class Studio:
 
     @classmethod
     def reads(cls, job: Any) -> bool:
-        """Whether a job begins with a picture in a file."""
+        """Whether a job begins with a picture in a file, which can be read again."""
         if not isinstance(job, jobs.InputJob) or job.moving or getattr(job, "replays", False):
             return False
-        return str(job.source) != "-"
+        return isinstance(job.source, Path) and files.kind(job.source) != "other"
 
     def prepare(self) -> None:
         """Load the models, and read what all jobs share."""
@@ -263,7 +266,8 @@ class Studio:
         self.tell(note)
 
 
-def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: type[Studio]) -> None:
+def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: type[Studio], failed: int = 0) -> None:
+    """failed: how many more there would be."""
     from artcli.commands.shared.loop import interruptible
 
     batch = len(request.jobs) > 1
@@ -275,12 +279,14 @@ def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: t
             made = studio(request, console, stop)
             if request.options.dry_run:
                 return one_by_one(mine, made.estimate, console, batch=batch)
-        one_by_one(mine, made.work, console, batch=batch)
+        one_by_one(mine, made.work, console, batch=batch, failed=failed)
 
 
-def one_by_one(mine: Sequence[jobs.Job], do: Callable[[Any], None], console: Console, *, batch: bool) -> None:
-    """batch: also a single job is what is left of several; it fails as they do."""
-    failed = 0
+def one_by_one(
+    mine: Sequence[jobs.Job], do: Callable[[Any], None], console: Console, *, batch: bool, failed: int = 0
+) -> None:
+    """batch: also a single job is what is left of several; it fails as they do.  failed: jobs before these."""
+    total = failed + len(mine)
     for job in mine:
         try:
             do(job)
@@ -292,7 +298,11 @@ def one_by_one(mine: Sequence[jobs.Job], do: Callable[[Any], None], console: Con
             console.error(f"{job.name}: {error}")
             failed += 1
     if failed:
-        raise ArtgenError(f"{failed} of {counted(len(mine), 'picture')} failed; the others are done")
+        raise _some_failed(failed, total)
+
+
+def _some_failed(failed: int, total: int) -> ArtgenError:
+    return ArtgenError(f"{failed} of {counted(total, 'picture')} failed; the others are done")
 
 
 def tell_cost(

@@ -226,8 +226,7 @@ def _style(text: str) -> list[StyleFile]:
 def _check_masks(asked: Options, styles: int) -> None:
     for option, given in (("--mask", asked.mask), ("--style-mask", asked.style_mask)):
         for path in given:
-            if not path.is_file():
-                raise files.missing(path)
+            files.check_input(path)
         if given and len(given) not in (1, styles):
             raise UsageError(f"{option} has to be given once, or once for each of {counted(styles, 'style')}")
     if asked.style_mask and len(asked.style_mask) != styles:

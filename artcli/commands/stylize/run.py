@@ -37,7 +37,7 @@ class StyleStudio(studio.Studio):
 
     def prepare(self) -> None:
         self.given = read_styles(self.request, self.console)
-        self.note = f"{len(self.given)} styles{self.finish.note}"
+        self.note = f"{counted(len(self.given), 'style')}{self.finish.note}"
 
     def record_of(self, job: InputJob, weights: Mapping[str, str] | None = None) -> dict[str, Any] | None:
         parameters = self.request.recipe["parameters"] if self.request.recipe else {"inputs": []}

@@ -16,7 +16,7 @@ from artcli.commands.train import configure, metrics
 from artcli.commands.train.request import Request
 from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
-from artcli.media import files
+from artcli.media import claims, files
 from artcli.training import (
     checkpoint,
     finished,
@@ -130,15 +130,20 @@ def _alone(run: Path) -> Iterator[None]:
     if parallel.rank() != 0:
         yield
         return
+    lock = FileLock(run / ".lock", timeout=0)
     try:
         run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the run folder {run}: {files.reason(error)}") from error
-    try:
-        with FileLock(run / ".lock", timeout=0):
-            yield
+        lock.acquire()
     except Timeout:
         raise UsageError(f"another process is training {run}; wait for it or choose another --out") from None
+    except OSError as error:
+        raise UsageError(f"cannot write into the run folder {run}: {files.reason(error)}") from error
+    try:
+        for folder in (run, *filter(Path.is_dir, run.iterdir())):
+            claims.sweep(folder)
+        yield
+    finally:
+        lock.release()
 
 
 class Session:
@@ -169,6 +174,7 @@ class Session:
         self.stale = 0  # checkpoints since the best
         self.grids = samples.Turn()
         self.reported = 0.0  # when the report was written last
+        self.kept = -1  # the step of the last checkpoint of this start
         self.spent = 0.0  # seconds of earlier starts
         self.started = time.monotonic()
         self._go_on()
@@ -282,7 +288,11 @@ class Session:
         return step % self.spec.trainer.save_every == 0 or step == total
 
     def _stop(self, step: int, total: int, stop: Stop) -> None:
-        self.save()
+        if self.kept != step:
+            self.save()
+        elif parallel.rank() == 0:  # to save it again is more than the clock has reckoned with
+            with self._writing():
+                report.write(self.run)
         self.console.result([], steps=step, finished=False)
         note = f"stopped at step {step} of {total} and saved; the same command goes on"
         if stop.requested:
@@ -380,6 +390,7 @@ class Session:
                 checkpoint.export(self.run / runs.BEST, finished.state(shown), description)
             checkpoint.export(self.run / runs.WEIGHTS, finished.state(shown), description)
             checkpoint.save(self.run, step, content, self.spec.trainer.keep)
+            self.kept = step
             if step == self.trainer.plan.steps:
                 self._export()
             if last or time.monotonic() - self.reported > REPORT_EVERY:
