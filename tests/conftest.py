@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import functools
+import gc
 import json
 import shutil
 import signal
@@ -25,6 +26,12 @@ settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow]) 
 settings.load_profile("busy")
 # To build the commands takes as long as a small call; a process does it once.
 typer.testing._get_command = functools.cache(typer.testing._get_command)
+
+
+def pytest_collection_finish():
+    """What the tests import stays; every search for garbage would walk through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
