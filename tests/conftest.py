@@ -42,9 +42,9 @@ def no_waiting_for_the_disk():
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def started(tmp_path_factory):
-    """A running browser; skips where there is none."""
+    """A running browser, in which a test opens its page; skips where there is none."""
     from tests import browser
 
     with browser.started(tmp_path_factory.mktemp("profile")) as running:
