@@ -51,6 +51,6 @@ for name, code in json.load(sys.stdin).items():
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_the_compiler_still_works():
     done = subprocess.run(
-        [sys.executable, "-c", EACH_IN_A_FORK], input=json.dumps(CASES), capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", EACH_IN_A_FORK], input=json.dumps(CASES), capture_output=True, text=True, timeout=600
     )
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
