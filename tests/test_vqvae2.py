@@ -262,7 +262,7 @@ def test_a_run_in_its_first_stage_cannot_draw_yet(invoke, data):
 
 
 def test_killed_in_either_stage_it_goes_on_to_the_same_bytes(invoke, data):
-    assert invoke(*line("whole", "-q", codes=12, priors=12)).exit_code == 0
+    assert invoke(*line("whole", "-q", "--save-every", 24, codes=12, priors=12)).exit_code == 0
     for step in (2, 14):
         process = warm.Process(line("killed", codes=12, priors=12))
         while process.poll() is None and not any(
