@@ -45,34 +45,32 @@ def train(model, images, steps, labels=None, parts=1):
 
 
 def before_and_after(make, teach, measure, seeds=range(2)):
-    """What is measured of models untaught and taught, a list each, one of every seed."""
-    found = [(before, after) for before, after, _ in _taught(make, teach, measure, seeds)]
-    return [float(before) for before, _ in found], [float(after) for _, after in found]
+    """What is measured of untaught models, a list, one of every seed, and of the first of them when it is taught."""
+    before, after, _ = _taught(make, teach, measure, seeds)
+    return [float(each) for each in before], float(after)
 
 
 def assert_learns(make, teach, measure, seeds=range(2)):
-    """Whatever its seed, a taught model has smaller errors than any untaught one.  Returns the last taught model.
+    """A taught model has smaller errors than an untaught one of any of these seeds.  Returns it.
 
     measure(model): an error, or several by name.  No threshold says by how much: that depends on the rounding of the
     processor.
     """
-    found = list(_taught(make, teach, lambda model: _errors(measure(model)), seeds))
-    untaught, taught, model = [f[0] for f in found], [f[1] for f in found], found[-1][2]
-    for name in untaught[0]:
-        before, after = ([errors[name] for errors in found] for found in (untaught, taught))
-        assert max(after) < min(before), f"{name}: untaught {before}, taught {after}"
+    untaught, taught, model = _taught(make, teach, lambda model: _errors(measure(model)), seeds)
+    for name, after in taught.items():
+        before = [errors[name] for errors in untaught]
+        assert after < min(before), f"{name}: untaught {before}, taught {after}"
     return model
 
 
 def _taught(make, teach, measure, seeds):
-    """Of each seed what is measured before and after, and the model."""
-    for seed in seeds:
-        model = seeded(make, seed)
-        before = measure(model)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            teach(model)
-        yield before, measure(model), model
+    """What is measured of untaught models, one of every seed, and of the first of them when it is taught; that one."""
+    models = [seeded(make, seed) for seed in seeds]
+    before = [measure(model) for model in models]
+    with torch.random.fork_rng():
+        torch.manual_seed(seeds[0])
+        teach(models[0])
+    return before, measure(models[0]), models[0]
 
 
 def _errors(measured):

@@ -1,5 +1,6 @@
 """A headless Chromium for tests of pages: nothing listens on the network."""
 
+import base64
 import json
 import os
 import select
@@ -54,7 +55,7 @@ class Browser:
         )
         os.close(out_read)
         os.close(in_write)
-        self.rest, self.count, self.session, self.events = b"", 0, None, []
+        self.rest, self.count, self.target, self.session, self.events = b"", 0, None, None, []
 
     def receive(self):
         while b"\0" not in self.rest:
@@ -84,8 +85,12 @@ class Browser:
             self.events.append(self.receive())
 
     def open(self, page: Path, width=1200, height=900):
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        """In the place of the page that was open before."""
+        before, self.session = self.target, None
+        self.target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        if before is not None:
+            self.send("Target.closeTarget", targetId=before)
+        self.session = self.send("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
         self.events = []
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
@@ -95,6 +100,10 @@ class Browser:
 
     def resize(self, width, height):
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def shot(self):
+        """What is seen, a PNG."""
+        return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
 
     def run(self, script):
         """The value of an expression in the page."""

@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import functools
+import gc
 import json
 import shutil
 import signal
@@ -27,6 +28,12 @@ settings.load_profile("busy")
 typer.testing._get_command = functools.cache(typer.testing._get_command)
 
 
+def pytest_collection_finish():
+    """What the tests import stays; every search for garbage would walk through it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_waiting_for_the_disk():
     """No test is about the loss of power."""
@@ -35,9 +42,9 @@ def no_waiting_for_the_disk():
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def started(tmp_path_factory):
-    """A running browser; skips where there is none."""
+    """A running browser, in which a test opens its page; skips where there is none."""
     from tests import browser
 
     with browser.started(tmp_path_factory.mktemp("profile")) as running:

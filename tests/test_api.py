@@ -4,11 +4,13 @@ import typing
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import artcli
 import artcli.api_options
 from artcli import api, network
 from artcli.errors import ArtgenError, UsageError
+from artcli.media import claims, video
 from tests import api_options, test_cyclegan_run, tiny
 from tests.conftest import photograph
 
@@ -42,6 +44,19 @@ def test_paths_and_numbers_are_as_good_as_their_text(folder, tiny_translator):
     assert made.paths == (Path("a.png"),)
 
 
+def test_a_call_gives_back_the_names_that_it_took(folder, tiny_translator):
+    photograph(folder / "photo.png", (60, 40))
+    artcli.cyclegan("photo.png", model=str(tiny_translator), out="a.png")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "photo.png"]
+    with pytest.raises(ArtgenError, match=r"a\.png exists"):
+        artcli.cyclegan("photo.png", model=str(tiny_translator), out="a.png")
+    with claims.released():
+        claims.take([Path("b.png")], force=False)
+        artcli.cyclegan("photo.png", model=str(tiny_translator), out="c.png")
+        assert [path for path in folder.iterdir() if path.name.startswith(".")], "b.png is somebody else's"
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "c.png", "photo.png"]
+
+
 def test_refusals_are_errors(folder, tiny_translator):
     photograph(folder / "photo.png", (60, 40))
     with pytest.raises(UsageError, match=r"no option 'strenght'. Did you mean 'strength'"):
@@ -70,3 +85,78 @@ def test_train_and_sample(folder):
     assert Path("run/weights.safetensors") in made[-1].paths
     assert "artcli.train(model='vae'" in Path("run/run.toml").read_text()
     assert artcli.sample("run", seed="0", out="sample.png")[0].paths == (Path("sample.png"),)
+
+
+# --- pictures on their way --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dream(folder, tiny_clip):
+    """A dream of five steps, with frames; what is given wins."""
+
+    def run(**options):
+        how = {"clip": tiny_clip, "drawer": "fft", "prior": "none", "size": 48, "cutouts": 4, "low_res": 0, "steps": 5}
+        return artcli.dream("red car", **{**how, "seed": 1, "out": "a.png", "frames": True, **options})
+
+    return run
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_frames_come_as_the_picture_does(dream, folder):
+    made = dream(frames=False, out="plain.png")
+    frames = dream()
+    assert names(folder) == ["plain.png"], "nothing is done before the first is asked for"
+    steps = []
+    for frame in frames:
+        assert (frame.total, frame.picture.size, frame.picture.mode) == (5, (48, 48), "RGB")
+        assert not Path("a.png").exists() and frames.made == []
+        steps.append(frame)
+    assert [frame.step for frame in steps] == [1, 2, 3, 4, 5]
+    assert len({frame.picture.tobytes() for frame in steps}) == 5
+    assert steps[-1].picture.tobytes() == Image.open("a.png").tobytes()
+    assert [each.paths for each in frames.made] == [(Path("a.png"),)]
+    assert frames.made[0].facts.keys() == made[0].facts.keys()
+    assert Path("a.png").read_bytes() == Path("plain.png").read_bytes() and names(folder) == ["a.png", "plain.png"]
+    assert list(frames) == []
+
+
+def test_who_leaves_the_loop_can_go_on(dream, folder):
+    """No name stays taken, and all that is written is whole."""
+    dream(frames=False, out="whole.mp4")
+    for frame in dream(out="a.mp4"):
+        if frame.step == 2:
+            break
+    assert names(folder) == ["a.mp4", "a.mp4.resume", "a.png", "whole.mp4", "whole.png"]
+    assert Image.open("a.png").size == (48, 48) and len(list(video.read_frames(Path("a.mp4")))) == 3
+    with dream(out="a.mp4", resume=True) as frames:
+        assert [frame.step for frame in frames] == [4, 5]
+    assert names(folder) == ["a.mp4", "a.png", "whole.mp4", "whole.png"]
+    for kind in ("png", "mp4"):
+        assert Path(f"a.{kind}").read_bytes() == Path(f"whole.{kind}").read_bytes()
+
+
+def test_one_job_after_another_and_none_behind_the_end(dream, folder):
+    with dream(seed="1-3", out="a.png") as frames:
+        for frame in frames:
+            if len(frames.made) == 1 and frame.step == 5:
+                break
+    assert [each.paths for each in frames.made] == [(Path("a-1.png"),), (Path("a-2.png"),)]
+    assert names(folder) == ["a-1.png", "a-2.png"]
+
+
+def test_errors_come_where_frames_are_asked_for(dream, folder):
+    with pytest.raises(UsageError, match="--steps"):
+        next(dream(steps=0))
+    with pytest.raises(UsageError, match="no folder nowhere"):
+        list(dream(out="nowhere/a.png"))
+    assert names(folder) == []
+
+
+def test_frames_of_a_painting(folder, tiny_painter):
+    photograph(folder / "photo.png", (60, 40))
+    found = list(artcli.paint("photo.png", model=tiny_painter, out="a.png", frames=True))
+    assert [frame.step for frame in found] == [*range(1, found[0].total + 1)]
+    assert Image.open("a.png").size == found[-1].picture.size == (60, 40)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from artcli.media import record
 from artcli.media import strokes as stroke_files
 from artcli.media.brushes import Brush
 from artcli.media.strokes import Painting, Strokes
-from tests import test_cyclegan_run, tiny
-from tests.conftest import EXECUTABLE, one_error_line, photograph, snapshot
+from tests import test_cyclegan_run, tiny, warm
+from tests.conftest import one_error_line, photograph, snapshot
 
 tiny_translator = test_cyclegan_run.tiny_translator
 
@@ -263,7 +262,7 @@ def test_twenty_jobs_of_which_three_are_broken(artgen, strokes, tiny_translator,
 def test_killed_in_the_middle_it_does_what_is_left(artgen, strokes):
     """The first photo is slow enough to be seen, and is not touched again."""
     file = written(*paints(12, gif=True))
-    with subprocess.Popen([*EXECUTABLE, "batch", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as first:
+    with warm.Process(["batch", file], stdout=warm.PIPE) as first:
         seen = [first.stdout.readline() for _ in range(5)]
         first.send_signal(signal.SIGKILL)
     assert seen[-1]
@@ -280,10 +279,7 @@ def test_killed_in_the_middle_it_does_what_is_left(artgen, strokes):
 
 def test_two_at_once_do_not_collide(artgen, strokes):
     file = written(*paints(8, gif=True))
-    started = [
-        subprocess.Popen([*EXECUTABLE, "batch", file, "-q"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    started = [warm.Process(["batch", file, "-q"], stdout=warm.PIPE, stderr=warm.PIPE, text=True) for _ in range(2)]
     said = [(*process.communicate(), process.returncode) for process in started]
     assert sum(len(out.splitlines()) for out, _, _ in said) == 16, said
     for out, err, code in said:

@@ -50,8 +50,23 @@ def drop(name, size=(20, 16), **how):
 
 @pytest.fixture
 def quick(monkeypatch):
+    """What is dropped counts as whole at once, and the time is over when nothing is left to do."""
     monkeypatch.setattr(watch, "STILL_FOR", 0.0)
-    monkeypatch.setattr(watch, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(watch, "LOOK_EVERY", 0.01)
+    alarms, look = [], watch.Inbox.look
+
+    class Alarm(watch.Alarm):
+        def __init__(self, seconds):
+            super().__init__(seconds)
+            alarms.append(self)
+
+    def looking(inbox, now, still_for):
+        found = look(inbox, now, still_for)
+        alarms[-1].rang |= not found
+        return found
+
+    monkeypatch.setattr(watch, "Alarm", Alarm)
+    monkeypatch.setattr(watch.Inbox, "look", looking)
 
 
 # --- through the executable ------------------------------------------------------------------------------------------
@@ -90,7 +105,7 @@ def test_a_second_watcher_says_so(jobs):
 
 
 @posix
-def test_killed_it_does_what_is_left(jobs, artgen):
+def test_killed_it_does_what_is_left(jobs):
     for number in range(4):
         drop(f"{number}.png", (200, 160))
     process = warm.Process(LINE)
@@ -99,8 +114,10 @@ def test_killed_it_does_what_is_left(jobs, artgen):
     process.wait()
     before = {path: path.stat().st_mtime_ns for path in Path("out").glob("[0-9].png")}
     assert before
-    code, _, err = artgen(*LINE, "--time-limit", "15s", "-q")
-    assert code == 0, err
+    process = warm.Process([*LINE, "-q"])
+    until(lambda: Path("jobs.jsonl.done").read_text().count('"done"') == 4, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 130
     assert {path.name for path in Path("out").iterdir()} == {f"{number}.png" for number in range(4)}
     done = [json.loads(line) for line in Path("jobs.jsonl.done").read_text().splitlines() if '"done"' in line]
     assert len(done) == 4
@@ -109,8 +126,8 @@ def test_killed_it_does_what_is_left(jobs, artgen):
 # --- in this process -------------------------------------------------------------------------------------------------
 
 
-def watched(invoke, seconds=2, code=0):
-    result = invoke(*LINE, "--time-limit", seconds)
+def watched(invoke, code=0):
+    result = invoke(*LINE, "--time-limit", PATIENCE)
     assert result.exit_code == code, result.stderr
     return result
 
@@ -143,7 +160,7 @@ def test_also_while_it_watches(invoke, jobs, quick, monkeypatch):
         return look(inbox, now, still_for)
 
     monkeypatch.setattr(watch.Inbox, "look", dropping)
-    assert watched(invoke, 3).stdout == "out/a.png\nout/a.png\n"
+    assert watched(invoke).stdout == "out/a.png\nout/a.png\n"
     assert sizes[0] == (20, 16) and sizes[-1] == (24, 20)
 
 

@@ -171,7 +171,7 @@ def dream(invoke, tiny_clip):
 
     def run(*args, **options):
         tiny = ["--clip", tiny_clip, "--size", 64, "--steps", 4, "--cutouts", 4, "--seed", 1, "--low-res", 0]
-        return invoke("dream", *tiny, *args, **options)
+        return invoke("dream", "--drawer", "fft", "--prior", "none", *tiny, *args, **options)
 
     return run
 

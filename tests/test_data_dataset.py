@@ -1,8 +1,5 @@
 """Batches that depend on the seed and the step alone, a split that stays, and augmentation of each picture its own."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +9,7 @@ from PIL import Image
 
 from artcli.errors import UsageError
 from artcli.training.data import Augmentation, Preparation, augment, open_dataset, order
+from tests import warm
 
 SIZE = 8
 EVERYTHING = Augmentation(flip=True, zoom=0.2, rotation=15, jitter=0.2)
@@ -119,14 +117,15 @@ def test_another_process_draws_the_same(classes):
         "d = open_dataset(Path(sys.argv[1]), Preparation(size=8), seed=5, augment=Augmentation(True, .2, 15, .2))\n"
         "b = d.batch(1234, 6); print(b.images.sum().item(), b.normal(3).sum().item(), d.fingerprint)"
     )
-    done = subprocess.run([sys.executable, "-c", code, classes], capture_output=True, text=True)
+    with warm.Process([classes], code=code, stdout=warm.PIPE, stderr=warm.PIPE, text=True) as process:
+        out, err = process.communicate()
     here = opened(classes, seed=5, augment=EVERYTHING)
     batch = here.batch(1234, 6)
-    assert done.stdout.split() == [
+    assert out.split() == [
         str(batch.images.sum().item()),
         str(batch.normal(3).sum().item()),
         here.fingerprint,
-    ], done.stderr
+    ], err
 
 
 def test_balanced_batches_draw_classes_equally_and_their_pictures_too(classes):

@@ -293,7 +293,8 @@ def run(tmp_path_factory, data, tiny_clip):
     from artcli.cli import app
 
     place = tmp_path_factory.mktemp("runs") / "run"
-    result = CliRunner().invoke(app, line(data, tiny_clip, "--set", "lr=0.02", out=place, steps=20))
+    how = ["--set", "lr=0.02", "--save-every", "10"]
+    result = CliRunner().invoke(app, line(data, tiny_clip, *how, out=place, steps=20))
     assert result.exit_code == 0, result.stderr
     return place
 
@@ -308,7 +309,7 @@ def test_a_run_and_the_model_that_it_leaves(run):
 
 
 def test_a_killed_run_goes_on_at_the_same_bytes(invoke, folder, data, tiny_clip):
-    invoke(*line(data, tiny_clip, out="whole", steps=12))
+    invoke(*line(data, tiny_clip, "--save-every", 12, out="whole", steps=12))
     rng = random.Random(0)
     again = line(data, tiny_clip, out="killed", steps=12)
     for _ in range(2):

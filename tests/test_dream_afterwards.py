@@ -2,8 +2,6 @@
 
 import json
 import os
-import shlex
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,8 @@ from artcli.commands.dream import painted
 from artcli.commands.shared import growing
 from artcli.errors import UsageError
 from artcli.media import record, strokes, video
-from tests import test_dream_run, test_upscale
-from tests.conftest import EXECUTABLE, one_error_line, photograph
+from tests import test_dream_run, test_upscale, warm
+from tests.conftest import one_error_line, photograph
 
 dream, run_folder = test_dream_run.dream, test_upscale.run_folder
 SEED = ("red car", "--seed", 1)
@@ -125,11 +123,13 @@ def test_interrupted_while_the_painting_grows(dream, monkeypatch):
 
 def test_by_a_pipe(folder, tiny_clip):
     """dream writes to standard output what paint reads from standard input, as two programs."""
-    artgen = shlex.join(EXECUTABLE)
-    options = shlex.join(map(str, ["--clip", tiny_clip, *test_dream_run.TINY, "--seed", 1]))
-    line = f"{artgen} dream 'red car' {options} -o - | {artgen} paint - --gif -o out.png"
-    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.split()) == ["out.gif", "out.png"]
+    reading, writing = os.pipe()
+    dream = ["dream", "red car", "--clip", tiny_clip, *test_dream_run.TINY, "--seed", 1, "-o", "-"]
+    first = warm.Process(dream, stdout=writing)
+    with warm.Process(["paint", "-", "--gif", "-o", "out.png"], stdin=reading, stdout=warm.PIPE, text=True) as second:
+        os.close(reading), os.close(writing)
+        out, _ = second.communicate(300)
+    assert (first.wait(300), second.returncode) == (0, 0)
+    assert sorted(out.split()) == ["out.gif", "out.png"]
     assert Image.open("out.png").size == (64, 64)
     assert sorted(path.name for path in folder.iterdir()) == ["out.gif", "out.png"]

@@ -1,6 +1,7 @@
 """Dry runs load and try no more than they must, and signals stop whatever is not waiting for them."""
 
 import os
+import shutil
 import signal
 from types import SimpleNamespace
 
@@ -22,10 +23,18 @@ from tests.conftest import one_error_line, photograph
 from tests.test_cyclegan_run import tiny_translator  # noqa: F401  (a fixture)
 
 
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """A large photo in a small file, whose packing takes a while."""
+    path = tmp_path_factory.mktemp("huge") / "huge.png"
+    Image.new("L", (9000, 6000), 90).save(path)
+    return path
+
+
 @pytest.fixture
-def huge(folder):
-    """A large photo in a small file, and a style."""
-    Image.new("L", (9000, 6000), 90).save("huge.png")
+def huge(folder, packed):
+    """That photo, and a style."""
+    shutil.copy(packed, "huge.png")
     photograph(folder / "style.png", (64, 48))
     return "huge.png"
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 import artcli
 from artcli.commands.shared.finish import Chain
+from artcli.commands.shared.finisher import Finished
 from artcli.commands.shared.loaded import once
 from artcli.errors import ArtgenError, UsageError
 from artcli.pretrained import translators
@@ -34,7 +35,7 @@ class Grow:
     def __call__(self, pixels):
         if self.error is not None:
             raise self.error
-        return np.pad(pixels, ((self.border,) * 2, (self.border,) * 2, (0, 0)))
+        return Finished(np.pad(pixels, ((self.border,) * 2, (self.border,) * 2, (0, 0))))
 
     def size(self, width, height):
         return width + 2 * self.border, height + 2 * self.border
@@ -54,7 +55,8 @@ def test_each_gets_what_the_one_before_made(folder):
     chain = Chain([Grow(1, weights={"a": "1"}), Grow(3, weights={"b": "2"})])
     assert chain.size(10, 6) == (18, 14) and chain.note == ", grown by 1, grown by 3"
     assert chain.weights == {"a": "1", "b": "2"} and chain.seconds(10, 6) == 10 + 12
-    assert chain.save(Path("a.png"), PIXELS, alpha=np.ones((6, 10), np.float32), recipe=None) == (18, 14)
+    written = chain.save(Path("a.png"), PIXELS, alpha=np.ones((6, 10), np.float32), recipe=None)
+    assert written.pixels.shape == (14, 18, 3) and written.painting is None
     made = np.asarray(Image.open("a.png"))
     assert made.shape == (14, 18, 4) and (made[4:10, 4:14, :3] == 200).all() and not made[:4, :, :3].any()
     chain.check(Path("a.png"), 18, 14)

@@ -80,7 +80,7 @@ def test_it_learns_a_rule_of_the_codes_that_no_histogram_knows(monkeypatch):
 
     make = plain(monkeypatch, hidden=0.0, lr=3e-3)
     before, after = before_and_after(make, lambda model: train(model, ruled(32), 120), bits)
-    assert max(after) < 0.6 < 2.3 < min(before), (before, after)
+    assert after < 0.6 < 2.3 < min(before), (before, after)
 
 
 def test_the_baselines_by_hand(monkeypatch):
@@ -290,7 +290,7 @@ def test_another_codebook_is_another_run(invoke, stage, data):
 
 def test_a_killed_run_goes_on_at_the_same_bytes(invoke, stage, data):
     more = ["--steps", "16", "--save-every", "2"]
-    assert invoke(*line(*more, out="whole")).exit_code == 0
+    assert invoke(*line(*more, "--save-every", "16", out="whole")).exit_code == 0
     rng = random.Random(0)
     for attempt in range(20):
         process = warm.Process(line(*more, out="killed"))

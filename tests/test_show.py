@@ -4,7 +4,6 @@ import base64
 import io
 import os
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -18,7 +17,8 @@ from PIL import Image
 
 from artcli import show
 from artcli.console import Console
-from tests.conftest import EXECUTABLE, photograph
+from tests import warm
+from tests.conftest import photograph
 
 PIXELS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)  # (2, 2, 3)
 RED_ON_BLUE = "\x1b[38;2;255;0;0;48;2;0;0;255m▀"
@@ -212,14 +212,13 @@ def test_a_dream_is_shown(folder, tiny_clip, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     line = ["dream", "red car", "--clip", tiny_clip, "--drawer", "fft", "--prior", "none", "--size", 64, "--steps", 3]
     terminal = Terminal()
-    done = subprocess.run(
-        [*EXECUTABLE, *map(str, [*line, "--cutouts", 4, "--seed", 1, "--show", "-o", "-"])],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=terminal.theirs,
-    )  # fmt: skip
-    os.close(terminal.theirs)
-    said = terminal.said()
-    assert done.returncode == 0, said
-    assert Image.open(io.BytesIO(done.stdout)).size == (64, 64)
+    how = ["--cutouts", 4, "--seed", 1, "--show", "-o", "-"]
+    with warm.Process([*line, *how], stdout=warm.PIPE, stderr=terminal.theirs) as process:
+        os.close(terminal.theirs)
+        drawn, _ = process.communicate(300)
+        said = terminal.said()
+    assert process.returncode == 0, said
+    assert Image.open(io.BytesIO(drawn)).size == (64, 64)
     assert said.count("▀") > 2 * 54 * 27 and said.rstrip().splitlines()[-1].startswith("dream: seed 1, 3 steps")
 
 

@@ -40,18 +40,19 @@ def teacher(tmp_path_factory):
 CHANGES = {
     "adain": {"styles": ""},
     "autoencoder": {"design": "vector", "width": 2, "latent": 5},
-    "cyclegan": {"resize": True, "depthwise": True, "channels": 1},
-    "cyclegan grain": {"norm": "none", "residual": True, "grain": True},
+    "cyclegan": {"norm": "none", "residual": True, "grain": True},
     "dcgan": {"conditional": True},
     "diffusion": {"texts": 8},
-    "pix2pix resnet": {"net": "resnet", "blocks": 1, "norm": "instance"},
+    "pix2pix resnet": {
+        "net": "resnet", "blocks": 1, "norm": "instance", "resize": True, "depthwise": True, "channels": 1,
+    },
     "stylegan": {"conditional": True},
     "upscaler": {"crop": 32},
     "vae": {"width": 1, "conditional": True},
     "vqgan": {"size": 16, "attention": True, "adversary": 0.0},
     "vqvae": {"residuals": 1},
     "vqvae2": {"residuals": 1},
-}
+}  # fmt: skip
 CANNOT = ("prior",)  # one code after the other is not one pass
 VARIANTS = [*(name for name in TINY if name not in CANNOT), *(name for name in CHANGES if name not in TINY)]
 

@@ -96,7 +96,7 @@ def test_dream_can_use_the_model(trained, invoke):
     assert loaded.side == 32
     assert loaded.mean.flatten().tolist() == pytest.approx(clip_mini.MEAN)
     assert loaded.encode_text(["a", "b"]).norm(dim=1).tolist() == pytest.approx([1, 1], abs=1e-5)
-    flags = ["--drawer", "fft", "--size", 32, "--steps", 1, "--cutouts", 2, "--out", "a.png", "-q"]
+    flags = ["--drawer", "fft", "--prior", "none", "--size", 32, "--steps", 1, "--cutouts", 2, "--out", "a.png", "-q"]
     assert invoke("dream", "car", "--clip", trained / "model", *flags).exit_code == 0
 
 
@@ -253,7 +253,7 @@ def test_both_towers_learn(data):
     """A set that one glance tells apart: with every seed the loss of either tower falls within a few steps."""
     config = replace(TINY, text_steps=30, image_steps=20, text_batch=16, batch=16, text_lr=3e-3, radius=0.1)
     first, last = {"text": [], "image": []}, {"text": [], "image": []}
-    for seed in range(3):
+    for seed in range(2):
         torch.manual_seed(seed)
         source, learner = ClipData(data, config), Model(config)
         learner.study(source)

@@ -63,7 +63,7 @@ def lines(folder, tiny_clip, net, decoder, tiny_translator):
     photograph(folder / "photo.png", (40, 28))
     painting(folder / "painting.png")
     pictures = ["photo.png", "painting.png"]
-    few = ["--drawer", "fft", "--size", "40x32", "--steps", 4, "--cutouts", 2, "--seed", 1]
+    few = ["--drawer", "fft", "--prior", "none", "--size", "40x32", "--steps", 4, "--cutouts", 2, "--seed", 1]
     return {
         "dream": ["dream", "car", "--clip", tiny_clip, *few],
         "stylize": ["stylize", *pictures, "--net", net, "--size", 40, "--steps", 3],

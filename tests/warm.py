@@ -26,26 +26,32 @@ PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
 class Process:
     """`artgen ARGUMENTS` in the current folder and environment; as much of subprocess.Popen as tests need.
 
-    stdout, stderr: PIPE, DEVNULL, or a file's number.
+    stdout, stderr: PIPE, DEVNULL, or a file's number.  stdin: DEVNULL, or a file's number.  code: to run instead of the
+    executable, as `python -c` does.
     """
 
-    def __init__(self, arguments, *, stdout=DEVNULL, stderr=DEVNULL, text=False, env=None):
-        self.returncode, ours, theirs = None, [], [os.open(os.devnull, os.O_RDWR)]
+    def __init__(self, arguments, *, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, text=False, env=None, code=None):
+        nothing = os.open(os.devnull, os.O_RDWR)
+        self.returncode, ours, theirs = None, [], [nothing if stdin == DEVNULL else stdin]
         for wanted in (stdout, stderr):
-            reading, writing = os.pipe() if wanted == PIPE else (None, theirs[0] if wanted == DEVNULL else wanted)
+            reading, writing = os.pipe() if wanted == PIPE else (None, nothing if wanted == DEVNULL else wanted)
             ours.append(None if reading is None else open(reading, "rb" if not text else "r"))  # noqa: PTH123, SIM115
             theirs.append(writing)
         self.stdout, self.stderr = ours
-        request = {"arguments": [*map(str, arguments)], "folder": str(Path.cwd()), "env": dict(env or os.environ)}
+        request = {
+            "arguments": [*map(str, arguments)],
+            "code": code,
+            "folder": str(Path.cwd()),
+            "env": dict(env or os.environ),
+        }
         self._state, state = socket.socketpair()
         with state:
             data = json.dumps(request).encode("utf-8", "surrogateescape")
             _server().send(len(data).to_bytes(8, "big"))
             socket.send_fds(_server(), [b"!"], [*theirs, state.fileno()])
             _server().sendall(data)
-        for file in {
-            file for file, wanted in zip(theirs, (DEVNULL, stdout, stderr), strict=True) if wanted in (PIPE, DEVNULL)
-        }:
+        mine = {file for file, wanted in zip(theirs[1:], (stdout, stderr), strict=True) if wanted == PIPE}
+        for file in {nothing, *mine}:
             os.close(file)
         self.pid = self._told()
 
@@ -143,7 +149,7 @@ def _watch(request, files):
 
 
 def _run(request, files):
-    """What `python -m artcli` does.  Returns the exit code."""
+    """What `python -m artcli`, or `python -c` with the code, does.  Returns the exit code."""
     from artcli.__main__ import main
 
     os.close(files[3])
@@ -160,7 +166,7 @@ def _run(request, files):
     )
     code = 0
     try:
-        main()
+        main() if request["code"] is None else exec(request["code"], {"__name__": "__main__"})
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:

@@ -13,8 +13,8 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from artcli.errors import UsageError
@@ -45,6 +45,18 @@ def take(paths: Iterable[Path | files.Stdio], *, force: bool, skip_existing: boo
         else:
             _take(path)
     files.check_outputs(wanted, force=force, skip_existing=skip_existing)  # a run may have ended in between
+
+
+@contextmanager
+def released() -> Iterator[None]:
+    """Give back at the end what was taken within the block."""
+    before = set(_held)
+    try:
+        yield
+    finally:
+        for mark in [mark for mark in _held if mark not in before]:
+            _held.remove(mark)
+            files.discard(mark)
 
 
 def release() -> None:

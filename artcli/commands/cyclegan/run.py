@@ -83,7 +83,8 @@ class Studio(studio.Studio):
         del picture  # of a large one the colours fill a good part of the memory
         self.finish.check(job.out, image.shape[2], image.shape[1])
         pixels = self._carried_over(image, str(job.source))
-        return self.finish.save(job.out, pixels, alpha=alpha, recipe=record, photo=exif), {}
+        made = self.finish.save(job.out, pixels, alpha=alpha, recipe=record, photo=exif)
+        return (made.pixels.shape[1], made.pixels.shape[0]), {}
 
     def _carried_over(self, image: "torch.Tensor", name: str) -> "np.ndarray":
         """(3, H, W) in 0..1 to (H, W, 3) uint8, tile by tile with progress.  Raises Interrupted."""

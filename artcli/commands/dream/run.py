@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from artcli.backends.dream.story import Story
     from artcli.backends.frame import Frame
     from artcli.commands.shared.loop import Film, Outcome, Stop
+    from artcli.media.strokes import Painting
     from artcli.nn.vqgan import VQGAN
     from artcli.pretrained.clip import Clip
     from artcli.pretrained.diffusion import Diffusion
@@ -183,22 +184,25 @@ class Studio(studio.Studio):
         alpha, exif = (self.edit.alpha, self.edit.exif) if self.edit else (None, None)
         look = studio.Look(self._shown, self._to_pixels, alpha, exif)
         frames, limit = _first_at_once(frames, self.stop), request.time_limit
-        outcome, shown = self.make(job, frames, look, request.reel, record, unfinished, saved, time_limit=limit)
-        beside = self._write_painting(job, record) if outcome.stopped is None else []
-        self._report(job, outcome, seed, time.monotonic() - started, shown, beside)
+        outcome, painting, shown = self.make(
+            job, frames, look, request.reel, record, unfinished, saved, time_limit=limit
+        )
+        beside = self._write_painting(job, painting, record) if outcome.stopped is None else []
+        self._report(job, outcome, painting, seed, time.monotonic() - started, shown, beside)
 
-    def end_film(self, opened: "Film", rest: float) -> None:
+    def end_film(self, opened: "Film", rest: float, painting: "Painting | None") -> None:
         from artcli.commands.dream import painted
 
-        if self.finish.painting is not None:
-            painted.grow(opened, self.finish.painting, rest, self.stop)
-        super().end_film(opened, rest)
+        if painting is not None:
+            painted.grow(opened, painting, rest, self.stop)
+        super().end_film(opened, rest, painting)
 
-    def _write_painting(self, job: PromptJob, record: Mapping[str, Any] | None) -> list[Path]:
+    def _write_painting(
+        self, job: PromptJob, painting: "Painting | None", record: Mapping[str, Any] | None
+    ) -> list[Path]:
         from artcli.commands.dream import painted
 
-        made = self.finish.painting
-        return [] if made is None else list(painted.write(job, made, record, self.stop, self.console))
+        return [] if painting is None else list(painted.write(job, painting, record, self.stop, self.console))
 
     @property
     def _shown(self) -> tuple[int, int]:
@@ -229,33 +233,30 @@ class Studio(studio.Studio):
         return self.edit.paste(pixels) if self.edit else pixels
 
     def _report(
-        self, job: PromptJob, outcome: "Outcome", seed: int, seconds: float, shown: int | None, beside: list[Path]
-    ) -> None:
+        self, job: PromptJob, outcome: "Outcome", painting: "Painting | None", seed: int, seconds: float,
+        shown: int | None, beside: list[Path],
+    ) -> None:  # fmt: skip
         """shown: frames of the film, None without one; one without a frame was not written.  beside: of a painting."""
+        stopped_painting = painting is not None and self.stop.requested  # the user did not wait for its films
         facts = {
             "prompt": job.prompt, **self._words(job.prompt), "seed": seed, "steps": outcome.step,
-            "seconds": round(seconds, 2), "finished": outcome.stopped is None and not self._stopped_painting,
+            "seconds": round(seconds, 2), "finished": outcome.stopped is None and not stopped_painting,
             **{k: round(v, 4) for k, v in outcome.metrics.items()},
         }  # fmt: skip
         if self.request.source is not None:
             facts["frames"] = shown
             change = f"they change {facts['flicker']:.2f} times as much as the source from frame to frame"
             self.tell(f"{counted(shown or 0, 'frame')}; {change}")
-        if self.finish.painting is not None:
-            facts["strokes"] = len(self.finish.painting.strokes)
+        if painting is not None:
+            facts["strokes"] = len(painting.strokes)
             self.tell(f"painted with {counted(facts['strokes'], 'stroke')}")
         if not job.streamed:
             film = [job.film] if job.film is not None and shown != 0 else []
             self.console.result([*film, job.picture, *beside], **facts)
         self.tell(f"seed {seed}, {counted(outcome.step, 'step')} in {duration(seconds)}")
         self.tell_stop(job, outcome, self.request.reel.total)
-        if self._stopped_painting:
+        if stopped_painting:
             raise Interrupted(f"interrupted; {job.picture} is painted, but not all that shows how was written")
-
-    @property
-    def _stopped_painting(self) -> bool:
-        """Whether the user did not wait for the films of the painting."""
-        return self.finish.painting is not None and self.stop.requested
 
     # what steers ----------------------------------------------------------------------------------------------
 

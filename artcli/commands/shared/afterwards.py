@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artcli import weights
 from artcli.backends.paint.settings import Settings
 from artcli.backends.stylize.settings import Settings as StyleSettings
+from artcli.commands.shared.finisher import Finished
 from artcli.pretrained import find
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import torch
 
     from artcli.backends.stylize.styles import Style
-    from artcli.media.strokes import Painting
     from artcli.pretrained.adain import Stylist
     from artcli.pretrained.painter import Painter
 
@@ -41,7 +41,7 @@ class Styling:
     def note(self) -> str:
         return f", in the style of {self.picture.name}"
 
-    def __call__(self, pixels: "np.ndarray") -> "np.ndarray":
+    def __call__(self, pixels: "np.ndarray") -> Finished:
         import torch
 
         from artcli.backends.stylize.fast import Stylizer
@@ -49,7 +49,7 @@ class Styling:
 
         settings = replace(StyleSettings(), size=max(pixels.shape[:2]))
         stylizer = Stylizer(self.stylist, [self.style], settings)
-        return images.from_tensor(stylizer(torch.tensor(pixels).permute(2, 0, 1).float() / 255))
+        return Finished(images.from_tensor(stylizer(torch.tensor(pixels).permute(2, 0, 1).float() / 255)))
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         return width, height
@@ -66,16 +66,15 @@ class Styling:
 
 @dataclass(frozen=True)
 class Brushwork:
-    """A picture is painted stroke by stroke.  paintings: that of the last picture, if there was one."""
+    """A picture is painted stroke by stroke."""
 
     painter: "Painter"
     weights: Mapping[str, str]
-    paintings: "list[Painting]" = field(default_factory=list)
 
     option = "--paint"
     note = ", painted"
 
-    def __call__(self, pixels: "np.ndarray") -> "np.ndarray":
+    def __call__(self, pixels: "np.ndarray") -> Finished:
         from artcli.backends.paint import layers
         from artcli.media import raster
         from artcli.media.brushes import Brush
@@ -85,8 +84,7 @@ class Brushwork:
         for now in layers.paint(layers.undithered(pixels), self.painter, Settings(), brush, ground):
             strokes = now.strokes
         made = Painting((pixels.shape[1], pixels.shape[0]), strokes, brush, ground)
-        self.paintings[:] = [made]
-        return raster.rasterise(made)
+        return Finished(raster.rasterise(made), made)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         return width, height

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from artcli import weights
+from artcli.commands.shared.finisher import Finished
 from artcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ AS_IS = Enlargement()
 
 @dataclass(frozen=True)
 class Enlarger:
-    """The loaded net, a finisher (see `finish`)."""
+    """The loaded net, a finisher."""
 
     factor: int
     net: "Upscaler"
@@ -45,15 +46,15 @@ class Enlarger:
     def note(self) -> str:
         return f", enlarged {self.factor} times"
 
-    def __call__(self, pixels: "np.ndarray") -> "np.ndarray":
-        """(H, W, 3) uint8 to (factor H, factor W, 3) uint8."""
+    def __call__(self, pixels: "np.ndarray") -> Finished:
+        """Of a picture, (H, W, 3) uint8, one of (factor H, factor W)."""
         import torch
 
         from artcli.backends import upscale
         from artcli.media import images
 
         image = torch.tensor(pixels).permute(2, 0, 1).float() / 255
-        return images.from_tensor(upscale.upscale(image, self.net, self.factor))
+        return Finished(images.from_tensor(upscale.upscale(image, self.net, self.factor)))
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """What becomes of that size."""

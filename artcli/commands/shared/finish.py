@@ -3,43 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artcli.commands.shared import afterwards, enlarge
+from artcli.commands.shared.finisher import Finished, Finisher
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-    from artcli.media.strokes import Painting
-
-
-class Finisher(Protocol):
-    """option: of the command line that asks for it.  weights: fingerprints by name, for the record."""
-
-    @property
-    def option(self) -> str: ...
-
-    @property
-    def note(self) -> str:
-        """To stand behind a size: `, enlarged 2 times`."""
-
-    @property
-    def weights(self) -> Mapping[str, str]: ...
-
-    def __call__(self, pixels: "np.ndarray") -> "np.ndarray":
-        """(H, W, 3) uint8 to the same, of `size`."""
-
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        """What becomes of that size."""
-
-    def check(self, path: Path, width: int, height: int) -> None:
-        """Raises UsageError: what would become of a picture of this size cannot be written."""
-
-    def seconds(self, width: int, height: int) -> float:
-        """About how long a picture of this size takes."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +29,9 @@ class Chain:
     def weights(self) -> dict[str, str]:
         return {name: value for each in self.finishers for name, value in each.weights.items()}
 
-    @property
-    def painting(self) -> "Painting | None":
-        """The strokes of the last picture, where it was painted."""
-        made = [
-            each.paintings[-1] for each in self.finishers if isinstance(each, afterwards.Brushwork) and each.paintings
-        ]
-        return made[-1] if made else None
-
     def __call__(self, pixels: "np.ndarray") -> "np.ndarray":
         for each in self.finishers:
-            pixels = each(pixels)
+            pixels = each(pixels).pixels
         return pixels
 
     def size(self, width: int, height: int) -> tuple[int, int]:
@@ -98,26 +63,27 @@ class Chain:
         alpha: "np.ndarray | None",
         recipe: Mapping[str, Any] | None,
         photo: bytes | None = None,
-    ) -> tuple[int, int]:
-        """Finish a picture and its alpha, and write it as `images.save` does.  The (width, height) written.
+    ) -> Finished:
+        """Finish a picture and its alpha, and write it as `images.save` does.  What was written.
 
         Where a finisher fails, what it was given is written.  Raises ArtgenError then: not enough memory.
         """
         from artcli.media import images
 
         failure: BaseException | None = None
+        made = Finished(pixels)
         for each in self.finishers:
             try:
-                pixels = each(pixels)
+                made = each(made.pixels)
             except BaseException as error:  # also a second Ctrl-C: hours may be in this picture
                 failure = error
                 break
-        height, width = pixels.shape[:2]
+        height, width = made.pixels.shape[:2]
         if alpha is not None and alpha.shape != (height, width):
             alpha = images.resize(alpha, (width, height))
-        images.save(path, pixels, alpha=alpha, recipe=None if recipe is None else dict(recipe), photo=photo)
+        images.save(path, made.pixels, alpha=alpha, recipe=None if recipe is None else dict(recipe), photo=photo)
         if failure is None:
-            return width, height
+            return made
         if is_out_of_memory(failure):
             raise ArtgenError(f"out of memory: {path} was written without {each.option}") from failure
         raise failure

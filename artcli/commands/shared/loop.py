@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -48,10 +49,14 @@ class Stop:
             self._awaited = before
 
 
+# Of a thread, which signals do not reach: with what the one that started it stops it.
+OF_THREAD: ContextVar[Stop | None] = ContextVar("OF_THREAD", default=None)
+
+
 @contextmanager
 def interruptible() -> Iterator[Stop]:
     """Within the block, signals ask for an orderly stop instead of raising."""
-    stop = Stop()
+    stop = OF_THREAD.get() or Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from artcli.commands.shared.film import Reel
     from artcli.commands.shared.loop import Film, Outcome, Stop
     from artcli.commands.shared.unfinished import Unfinished
+    from artcli.media.strokes import Painting
 
 Item = TypeVar("Item")
 # Their loaders say what to do where an installation lacks them.
@@ -172,8 +173,10 @@ class Studio:
         *,
         keep: Mapping[str, Any] | None = None,
         **limits: Any,
-    ) -> "tuple[Outcome, int | None]":
-        """Follow the frames with a preview, snapshots and the film; write the last one.  Also the film's frames.
+    ) -> "tuple[Outcome, Painting | None, int | None]":
+        """Follow the frames with a preview, snapshots and the film; write the last one.
+
+        Also its strokes, where it was painted, and the number of the film's frames.
 
         keep: for a resume, beside the state.  limits: of `Hooks`.
         """
@@ -193,15 +196,17 @@ class Studio:
                 **limits,
             )  # fmt: skip
             outcome = follow(frames, hooks, self.stop)
-            self.finish.save(job.picture, outcome.pixels, alpha=look.alpha, recipe=record, photo=look.exif)
+            _, painting = self.finish.save(
+                job.picture, outcome.pixels, alpha=look.alpha, recipe=record, photo=look.exif
+            )
             shown = opened.writer.frames if opened else None
             if opened is not None and outcome.stopped is None:
-                self.end_film(opened, reel.hold)
+                self.end_film(opened, reel.hold, painting)
         if outcome.stopped is None:
             shutil.rmtree(job.unfinished, ignore_errors=True)
-        return outcome, shown
+        return outcome, painting, shown
 
-    def end_film(self, opened: "Film", rest: float) -> None:
+    def end_film(self, opened: "Film", rest: float, painting: "Painting | None") -> None:
         """What a film shows behind its last step, when the picture is written.  rest: seconds on its last frame."""
         opened.writer.hold(rest)
 

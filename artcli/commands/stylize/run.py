@@ -99,7 +99,7 @@ class Studio(StyleStudio):
         to_pixels = lambda image: images.from_tensor(photo.finish(image, asked.keep_color))  # noqa: E731
         look = studio.Look(photo.size, to_pixels, photo.alpha, photo.exif)
         frames, reel = self._frames(photo, seen, styles, plan, saved), Reel(total, length, asked.fps)
-        outcome, _ = self.make(
+        outcome, *_ = self.make(
             job, frames, look, reel, record, unfinished, saved, keep={"stages": [tuple(stage) for stage in plan]},
             time_limit=asked.time_limit, started=started,
         )  # fmt: skip
