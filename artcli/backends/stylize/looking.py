@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from artcli.errors import UsageError
 from artcli.media import files, images
 

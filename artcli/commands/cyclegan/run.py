@@ -136,6 +136,7 @@ class Studio(studio.Studio):
 
         if self.back is None or drawn.shape == image.shape:
             return drawn
+        assert self.back.net is not None
         large = upscale.to_size(drawn, self.back.net, (image.shape[2], image.shape[1]))
         if not self.asked.detail or drawn.shape[1] > image.shape[1]:
             return large

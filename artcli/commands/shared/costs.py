@@ -26,23 +26,23 @@ class Cost(NamedTuple):
     plain: float
 
 
-SPEED = 1.0  # of a core of the machine that the table was measured on, as `speed` has it
+SPEED = 95.0  # of a core of the machine that the table was measured on, as `speed` has it
 TABLE = {
-    "adain": Cost(1, 1),  # a pixel
-    "clip-mini": Cost(1, 1),  # a crop, there and back
-    "diffusion-mini": Cost(1, 1),  # a picture, all steps of the solver
-    "fft": Cost(1, 1),  # a pixel of a step of dream
-    "monet-mini": Cost(1, 1),  # a pixel
-    "painter": Cost(1, 1),  # a patch, with drawing its strokes
-    "sketch": Cost(1, 1),  # of a prior that CLIP leads, a step of one candidate
-    "upscaler": Cost(1, 1),  # a pixel that becomes four
-    "vgg-slim": Cost(1, 1),  # a pixel of a step of stylize
-    "vqgan-mini": Cost(1, 1),  # a pixel of a step of dream
-    "vqgan-mini once": Cost(1, 1),  # a pixel, to codes and back
+    "adain": Cost(4.4e-06, 6.6e-06),  # a pixel
+    "clip-mini": Cost(0.0029, 0.00435),  # a crop, there and back
+    "diffusion-mini": Cost(0.25, 0.38),  # a picture, all steps of the solver
+    "fft": Cost(4e-07, 6e-07),  # a pixel of a step of dream
+    "monet-mini": Cost(1.5e-06, 2.25e-06),  # a pixel
+    "painter": Cost(0.0026, 0.0039),  # a patch, with drawing its strokes
+    "sketch": Cost(0.021, 0.0315),  # of a prior that CLIP leads, a step of one candidate
+    "upscaler": Cost(9.5e-06, 1.425e-05),  # a pixel that becomes four
+    "vgg-slim": Cost(2.8e-06, 4.2e-06),  # a pixel of a step of stylize
+    "vqgan-mini": Cost(5.4e-06, 8.1e-06),  # a pixel of a step of dream
+    "vqgan-mini once": Cost(4e-06, 6e-06),  # a pixel, to codes and back
 }
 MEMORY = {"cyclegan": 0.6, "dream": 1.1, "paint": 0.6, "sample": 0.9, "stylize": 0.6}  # GB, with small pictures
 _HEARD = 62  # pieces of a text that clip-mini takes in
-_SERIAL = 0.15  # of the work: what further threads do not shorten
+_SERIAL = 0.3  # of the work: what further threads do not shorten
 _SIDE, _TIMES, _ROUNDS = 64, 100, 7  # of the matrix product, small enough for one thread
 
 
@@ -72,26 +72,29 @@ def seconds(what: str, amount: float) -> float:
     """How long so many units take here, on the clock.  what: a key of TABLE."""
     cost, threads = TABLE[what], device.threads()
     shortened = _SERIAL + (1 - _SERIAL) / threads
-    return amount * (cost.fast if _has_bfloat16() else cost.plain) * shortened * SPEED / speed()
+    return amount * (cost.fast if has_bfloat16() else cost.plain) * shortened * SPEED / speed()
 
 
 @cache
 def speed() -> float:
     """Of a core of this machine, in billions of operations a second: timed once, and remembered in the cache folder."""
     path, machine = weights.cache_dir() / "speed.json", _machine()
+    remembered = _remembered(path)
+    if machine not in remembered:
+        remembered[machine] = _time_product()
+        with suppress(OSError, ArtgenError):  # where nothing can be remembered, it is timed again
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with files.atomic(path) as temporary:
+                temporary.write_text(json.dumps(remembered), encoding="utf-8")
+    return remembered[machine]
+
+
+def _remembered(path: Path) -> dict[str, float]:
+    """By machine, as far as the file is whole."""
     try:
-        remembered = json.loads(path.read_text(encoding="utf-8"))
-        if remembered[machine] > 0:
-            return float(remembered[machine])
-    except (OSError, ValueError, KeyError, TypeError):
-        remembered = {}
-    found = _time_product()
-    with suppress(OSError, ArtgenError):  # where nothing can be remembered, it is timed again
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.atomic(path) as temporary:
-            others = remembered if isinstance(remembered, dict) else {}
-            temporary.write_text(json.dumps({**others, machine: found}), encoding="utf-8")
-    return found
+        return {str(name): float(value) for name, value in json.loads(path.read_bytes()).items() if value > 0}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _machine() -> str:
@@ -114,7 +117,7 @@ def _time_product() -> float:
     return 2 * _SIDE**3 * _TIMES / max(min(found), 1e-6) / 1e9
 
 
-def _has_bfloat16() -> bool:
+def has_bfloat16() -> bool:
     """As `device.fast_dtype` asks torch for it."""
     return not {"avx512_bf16", "amx_tile"}.isdisjoint(_processor_facts().split())
 

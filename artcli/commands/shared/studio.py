@@ -53,9 +53,9 @@ class Look:
 class Studio:
     """What is loaded once for the jobs of a call.
 
-    A verb's has `prepare`, `expect`, `estimate` and `work`.  weights: fingerprints by name of the models that decide the
-    result, with which an interrupted run has to go on.  foreseen: a dry run that loads nothing, as the table of costs
-    has all that it needs.
+    A verb's has `prepare`, `expect`, `estimate` and `work`.  weights: fingerprints by name of the models that decide
+    the result, with which an interrupted run has to go on.  foreseen: a dry run that loads nothing, as the table of
+    costs has all that it needs.
     """
 
     label: ClassVar[str]  # in front of messages

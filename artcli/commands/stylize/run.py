@@ -92,7 +92,8 @@ class Studio(StyleStudio):
     def can_foresee(cls, request: Request) -> bool:
         """Other optimizers, terms and regions cost other times."""
         settings, masks = request.settings, request.options.mask
-        return settings.optimizer == "adam" and not settings.histogram and len(masks) < 2 and super().can_foresee(request)
+        usual = settings.optimizer == "adam" and not settings.histogram and len(masks) < 2
+        return usual and super().can_foresee(request)
 
     @classmethod
     def needed(cls, request: Request) -> set[str]:
