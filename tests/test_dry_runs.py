@@ -238,7 +238,8 @@ def test_a_signal_while_loading_stops_at_once(
         raise AssertionError("it went on")
 
     monkeypatch.setattr(device, "choose", choose)
-    result = invoke(*call(verb, tiny_translator, tiny_clip), "-q")
+    monkeypatch.setattr(costs, "known", lambda *args: False)  # so that models are loaded
+    result = invoke(*call(verb, tiny_translator, tiny_clip), "-n", "-q")
     assert result.exit_code == 130 and "interrupted" in one_error_line(result.stderr)
 
 

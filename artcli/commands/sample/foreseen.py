@@ -8,7 +8,7 @@ from artcli.console import Console, counted
 
 _DRAWER, _CODER = "diffusion-mini", "vqgan-mini"
 _SIDES = {_DRAWER: 32, _CODER: 256}  # pixels of what they draw
-_AT_ONCE = 16  # pictures of the drawer, which fills up its batches
+_AT_ONCE = {_DRAWER: 16, _CODER: 4}  # pictures of a batch, which is filled up
 # What is refused by these models, or costs more.
 _ELSE = (
     "size", "classes", "where", "color", "truncation", "checkpoint", "temperature", "top_k", "top_p", "direction",
@@ -46,8 +46,8 @@ def tell(request: Request, console: Console) -> None:
         alone = len(request.seeds) == 1
         console.info(f"sample: seed {request.seeds[0]}" if alone else f"sample: seeds {request.seeds_text}")
     count = len(request.jobs(request.named)) if name == _DRAWER else len(request.pictures)
-    filled = -(-count // _AT_ONCE) * _AT_ONCE
-    seconds = costs.seconds(name, filled) if name == _DRAWER else costs.seconds("vqgan-mini once", count * side**2)
+    filled = -(-count // _AT_ONCE[name]) * _AT_ONCE[name]
+    seconds = costs.seconds(name, filled) if name == _DRAWER else costs.seconds("vqgan-mini once", filled * side**2)
     seconds += count * enlarging.seconds(side, side)
     held = costs.MEMORY["sample"]
     tell_cost(console, request.outputs(request.named), counted(count, "picture"), seconds, held=held, pictures=count)

@@ -38,7 +38,7 @@ TABLE = {
     "upscaler": Cost(9.5e-06, 1.425e-05),  # a pixel that becomes four
     "vgg-slim": Cost(2.8e-06, 4.2e-06),  # a pixel of a step of stylize
     "vqgan-mini": Cost(5.4e-06, 8.1e-06),  # a pixel of a step of dream
-    "vqgan-mini once": Cost(4e-06, 6e-06),  # a pixel, to codes and back
+    "vqgan-mini once": Cost(7e-06, 1.05e-05),  # a pixel, to codes and back
 }
 MEMORY = {"cyclegan": 0.6, "dream": 1.1, "paint": 0.6, "sample": 0.9, "stylize": 0.6}  # GB, with small pictures
 _HEARD = 62  # pieces of a text that clip-mini takes in
