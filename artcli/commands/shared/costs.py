@@ -28,17 +28,17 @@ class Cost(NamedTuple):
 
 SPEED = 95.0  # of a core of the machine that the table was measured on, as `speed` has it
 TABLE = {
-    "adain": Cost(4.4e-06, 6.6e-06),  # a pixel
-    "clip-mini": Cost(0.0029, 0.00435),  # a crop, there and back
-    "diffusion-mini": Cost(0.25, 0.38),  # a picture, all steps of the solver
-    "fft": Cost(4e-07, 6e-07),  # a pixel of a step of dream
-    "monet-mini": Cost(1.5e-06, 2.25e-06),  # a pixel
-    "painter": Cost(0.0026, 0.0039),  # a patch, with drawing its strokes
-    "sketch": Cost(0.021, 0.0315),  # of a prior that CLIP leads, a step of one candidate
-    "upscaler": Cost(9.5e-06, 1.425e-05),  # a pixel that becomes four
-    "vgg-slim": Cost(2.8e-06, 4.2e-06),  # a pixel of a step of stylize
-    "vqgan-mini": Cost(5.4e-06, 8.1e-06),  # a pixel of a step of dream
-    "vqgan-mini once": Cost(7e-06, 1.05e-05),  # a pixel, to codes and back
+    "adain": Cost(4.2e-6, 4e-6),  # a pixel
+    "clip-mini": Cost(2.9e-3, 4.4e-3),  # a crop, there and back
+    "diffusion-mini": Cost(0.25, 0.44),  # a picture, all steps of the solver
+    "fft": Cost(4e-7, 6e-7),  # a pixel of a step of dream
+    "monet-mini": Cost(1.5e-6, 2.6e-6),  # a pixel
+    "painter": Cost(2.3e-3, 3.4e-3),  # a patch, with drawing its strokes
+    "sketch": Cost(0.021, 0.032),  # of a prior that CLIP leads, a step of one candidate
+    "upscaler": Cost(9.5e-6, 1.6e-5),  # a pixel that becomes four
+    "vgg-slim": Cost(2.8e-6, 4.3e-6),  # a pixel of a step of stylize
+    "vqgan-mini": Cost(5.4e-6, 1e-5),  # a pixel of a step of dream
+    "vqgan-mini once": Cost(7e-6, 1.15e-5),  # a pixel, to codes and back
 }
 MEMORY = {"cyclegan": 0.6, "dream": 1.1, "paint": 0.6, "sample": 0.9, "stylize": 0.6}  # GB, with small pictures
 _HEARD = 62  # pieces of a text that clip-mini takes in
