@@ -199,7 +199,7 @@ class Studio(studio.Studio):
         across, down = chain.size(width, height)
         what = f"{counted(frames, 'frame') + ' of ' if job.moving else ''}{width}x{height}{chain.note}"
         what += f", drawn at {work[0]}x{work[1]}" if work != (width, height) else ""
-        held = costs.MEMORY["cyclegan"] if self.foreseen else None
+        held = costs.memory("cyclegan") if self.foreseen else None
         studio.tell_cost(self.console, [job.out], what, seconds, across * down, held)
 
     def _tried(self) -> float:

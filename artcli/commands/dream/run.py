@@ -340,7 +340,7 @@ class Studio(studio.Studio):
         later = (self.request.camera or self.asked.pace).steps
         total += (self.request.reel.total - self.settings.steps - self.request.ahead) * later * full
         total = min(total, self.request.time_limit or total) + self.finish.seconds(*self._shown)
-        held = costs.MEMORY["dream"] if self.foreseen else None
+        held = costs.memory("dream", self.settings.width * self.settings.height) if self.foreseen else None
         studio.tell_cost(self.console, job.outputs, f"seed {job.seed}", total, held=held, **self._words(job.prompt))
 
     def _known_steps(self) -> tuple[float, float, float]:

@@ -276,7 +276,7 @@ class Studio(studio.Studio):
         count = sum(layers.patches(size, each) for each in passes)
         seconds = costs.seconds("painter", count) if self.foreseen else self._tried() * count
         what = f"{size[0]}x{size[1]}{' a frame' if job.moving else ''}, {passes[-1].layer + 1} layers, {count} patches"
-        held = costs.MEMORY["paint"] if self.foreseen else None
+        held = costs.memory("paint") if self.foreseen else None
         studio.tell_cost(self.console, outputs, what, seconds, source[0] * source[1], held)
 
     def _tried(self) -> float:

@@ -49,5 +49,5 @@ def tell(request: Request, console: Console) -> None:
     filled = -(-count // _AT_ONCE[name]) * _AT_ONCE[name]
     seconds = costs.seconds(name, filled) if name == _DRAWER else costs.seconds("vqgan-mini once", filled * side**2)
     seconds += count * enlarging.seconds(side, side)
-    held = costs.MEMORY["sample"]
+    held = costs.memory("sample")
     tell_cost(console, request.outputs(request.named), counted(count, "picture"), seconds, held=held, pictures=count)

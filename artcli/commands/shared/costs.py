@@ -40,7 +40,11 @@ TABLE = {
     "vqgan-mini": Cost(5.4e-6, 1e-5),  # a pixel of a step of dream
     "vqgan-mini once": Cost(7e-6, 1.15e-5),  # a pixel, to codes and back
 }
-MEMORY = {"cyclegan": 0.6, "dream": 1.1, "paint": 0.6, "sample": 0.9, "stylize": 0.6}  # GB, with small pictures
+# GB at the peak of a run with a tiny picture, and as many more for each million pixels in work at once.
+MEMORY = {
+    "cyclegan": (0.6, 0.0), "dream": (1.05, 2.0), "fast": (0.58, 0.9), "paint": (0.6, 0.0), "sample": (0.9, 0.0),
+    "stylize": (0.58, 1.75),
+}  # fmt: skip
 _HEARD = 62  # pieces of a text that clip-mini takes in
 _SERIAL = 0.3  # of the work: what further threads do not shorten
 _SIDE, _TIMES, _ROUNDS = 64, 100, 7  # of the matrix product, small enough for one thread
@@ -73,6 +77,12 @@ def seconds(what: str, amount: float) -> float:
     cost, threads = TABLE[what], device.threads()
     shortened = _SERIAL + (1 - _SERIAL) / threads
     return amount * (cost.fast if has_bfloat16() else cost.plain) * shortened * SPEED / speed()
+
+
+def memory(verb: str, pixels: int = 0) -> float:
+    """GB.  verb: a key of MEMORY.  pixels: that are in work at once."""
+    least, more = MEMORY[verb]
+    return least + more * pixels / 1e6
 
 
 @cache

@@ -124,7 +124,7 @@ class Studio(StyleStudio):
             height, width = fit(decode.size_of(job.source)[::-1], side, least=1)
             enlarging = self.finish.seconds(width, height)
         each = costs.seconds("adain", width * height) if self.foreseen else self._tried(height, width)
-        held = costs.MEMORY["stylize"] if self.foreseen else None
+        held = costs.memory("fast", min(height * width, self.request.settings.tile**2)) if self.foreseen else None
         studio.tell_cost(self.console, job.outputs, counted(count, "frame"), count * each + enlarging, held=held)
 
     def _tried(self, height: int, width: int) -> float:

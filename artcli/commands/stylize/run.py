@@ -184,7 +184,7 @@ class Studio(StyleStudio):
         seconds = (self._known_steps if self.foreseen else self._tried_steps)(height, width, stages)
         total = sum(stage.steps * each for stage, each in zip(stages, seconds, strict=True))
         total = min(total, self.asked.time_limit or total) + self.finish.seconds(width, height)
-        held = costs.MEMORY["stylize"] if self.foreseen else None
+        held = costs.memory("stylize", min(height * width, self.settings.tile**2)) if self.foreseen else None
         studio.tell_cost(self.console, job.outputs, counted(schedule.total(stages), "step"), total, held=held)
 
     def _known_steps(self, height: int, width: int, stages: Sequence[Stage]) -> list[float]:
