@@ -2,8 +2,10 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from artcli.errors import UsageError
@@ -33,6 +35,25 @@ def choose(name: str = "auto") -> "torch.device":
     if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise UsageError(f"there is no {name}; this machine has {torch.cuda.device_count()} CUDA device(s)")
     return torch.device(name)
+
+
+_GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, of Windows below Linux
+
+
+def is_processor(name: str) -> bool:
+    """Whether `choose` surely takes the processor, as far as can be told without torch; False where it may not."""
+    return name == "cpu" or (name == "auto" and sys.platform == "linux" and not any(Path(p).exists() for p in _GPUS))
+
+
+def threads() -> int:
+    """How many torch works with on the processor, as far as can be told without it."""
+    import psutil
+
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if told.isdigit() and int(told):
+        return int(told)
+    free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(free, psutil.cpu_count(logical=False) or free))
 
 
 _WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
@@ -104,10 +125,12 @@ def describe(device: "torch.device") -> str:
 
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    if device.type == "cpu":
-        threads = torch.get_num_threads()
-        return f"cpu, {threads} thread{'s' * (threads != 1)}"
-    return str(device)
+    return describe_processor(torch.get_num_threads()) if device.type == "cpu" else str(device)
+
+
+def describe_processor(count: int) -> str:
+    """count: of threads."""
+    return f"cpu, {count} thread{'s' * (count != 1)}"
 
 
 def fast_dtype(device: "torch.device") -> "torch.dtype":

@@ -46,6 +46,7 @@ BENCHES = {
     "paint": Bench("paint", "{pictures} --strokes 500 --side 256", "perceptual distance, painted to a grid"),
     "upscale": Bench("upscale", "{pictures} --side 192", "dB of x2, Lanczos and ours", r"x2 \w+ +(\d+\.\d+) dB"),
     "vqgan": Bench("vqgan", "{pictures} vqgan-mini --side 192", "dB to the picture", r"(\d+\.\d+) dB"),
+    "costs": Bench("costs", "fast cyclegan stylize", "dry runs, seconds foreseen to taken"),
     "prior": Bench("prior", "--side 8 --rounds 1", "codes drawn anew to a cache", r"(\d+\.\d+) times as fast"),
     "gan": Bench("gan", "--batch 4 --rounds 2", "layers, formula to ours", r"ms \| (\d+\.\d+) \|"),
     "train": Bench("train", "--steps 60", "images/s, trainer to a bare loop"),

@@ -1,26 +1,32 @@
 """Dry runs load and try no more than they must, and signals stop whatever is not waiting for them."""
 
+import json
 import os
+import re
 import shutil
 import signal
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from artcli import device, weights
 from artcli.backends.dream import begin
 from artcli.backends.stylize import optimise
 from artcli.backends.stylize.schedule import Stage
 from artcli.backends.stylize.settings import PRESETS
 from artcli.commands.sample import session
 from artcli.commands.sample.generator import Sampler
+from artcli.commands.shared import costs
 from artcli.commands.shared.loop import interruptible
 from artcli.errors import UsageError
 from artcli.media import decode, images, video
 from artcli.training import source
 from tests.conftest import one_error_line, photograph
 from tests.test_cyclegan_run import tiny_translator  # noqa: F401  (a fixture)
+from tests.test_start import after
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +97,8 @@ def test_a_slow_generator_is_tried_with_one_picture(invoke, folder, monkeypatch,
     monkeypatch.setattr(Sampler, "generate", lambda self, rows: seen.append(self.at_once) or iter(()))
     monkeypatch.setattr(Sampler, "can", lambda self, ability: ability == "samples")
     monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: now.append(now[-1] + pace) or now[-1]))
-    result = invoke("sample", "diffusion-mini", "--prompt", "red car", "-n")
+    bundled = weights.bundled_dir() / "diffusion-mini"  # a folder, which no table of costs knows
+    result = invoke("sample", bundled, "--prompt", "red car", "-n")
     assert result.exit_code == 0, result.stderr
     assert seen == tried
 
@@ -116,6 +123,97 @@ def test_trying_stays_within_its_budget(monkeypatch):
         0.1, 0.1, pytest.approx(1.6),
     ]  # fmt: skip
     assert tried == [256, 128, 256]
+
+
+# --- foreseen -------------------------------------------------------------------------------------------------------
+
+BUNDLED = {
+    "paint": ["paint", "photo.png"],
+    "cyclegan": ["cyclegan", "photo.png", "--upscale", 2],
+    "stylize": ["stylize", "photo.png", "photo.png", "--size", 64, "--steps", 2],
+    "stylize --fast": ["stylize", "photo.png", "photo.png", "--fast", "--size", 64],
+    "dream": ["dream", "red car | sea:0.5", "--seed", 0, "--size", 96, "--steps", 2, "--cutouts", 1, "--candidates", 1],
+    "dream afterwards": [
+        "dream", "red car", "--seed", 0, "--init", "photo.png", "--steps", 1, "--cutouts", 1, "--paint", "--stylize",
+        "photo.png",
+    ],
+    "sample": ["sample", "diffusion-mini", "--prompt", "red car", "--seed", 0, "--count", 1],
+    "sample --reconstruct": ["sample", "vqgan-mini", "--reconstruct", "photo.png"],
+}  # fmt: skip
+
+
+def test_dry_runs_of_bundled_models_need_no_torch(folder):
+    photograph(folder / "photo.png", (64, 48))
+    _, _, said = after(*([*line, "--dry-run"] for line in BUNDLED.values()), without=["torch"])
+    assert said.count("dry run: ") == said.count("would write") == len(BUNDLED), said
+    assert "code" not in said.replace("code 0", "") and len(re.findall(r"about \S+, \d\.\d GB", said)) == len(BUNDLED)
+    assert [path.name for path in folder.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize("verb", BUNDLED)
+def test_what_is_foreseen_is_what_is_found(invoke, folder, monkeypatch, verb):
+    """The same lines and outputs; only seconds, memory and how a translator is built are not."""
+    photograph(folder / "photo.png", (64, 48))
+
+    def said():
+        result = invoke(*BUNDLED[verb], "--dry-run")
+        assert result.exit_code == 0, result.stderr
+        return re.sub(r"about .* GB| \(ResNet-\d\)", "", result.stderr) + result.stdout
+
+    monkeypatch.setattr(device, "threads", torch.get_num_threads)
+    foreseen = said()
+    monkeypatch.setattr(costs, "known", lambda *args: False)
+    assert foreseen == said()
+
+
+def test_seconds_follow_the_machine(monkeypatch):
+    monkeypatch.setattr(costs, "TABLE", {"thing": costs.Cost(2.0, 6.0)})
+    monkeypatch.setattr(device, "threads", lambda: 1)
+    monkeypatch.setattr(costs, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(costs, "speed", lambda: costs.SPEED)
+    assert costs.seconds("thing", 5) == 10
+    monkeypatch.setattr(costs, "speed", lambda: costs.SPEED / 2)
+    assert costs.seconds("thing", 5) == 20
+    monkeypatch.setattr(device, "threads", lambda: 4)
+    assert 5 < costs.seconds("thing", 5) < 20
+    monkeypatch.setattr(device, "threads", lambda: 1)
+    monkeypatch.setattr(costs, "has_bfloat16", lambda: False)
+    assert costs.seconds("thing", 5) == 60
+
+
+def test_the_machine_is_timed_once(folder, monkeypatch):
+    timed = []
+    monkeypatch.setattr(costs, "_time_product", lambda: timed.append(1) or 7.0 * len(timed))
+
+    def speed():
+        costs.speed.cache_clear()
+        return costs.speed()
+
+    assert [speed(), speed()] == [7, 7]
+    monkeypatch.setattr(costs, "_machine", lambda: "another")
+    assert [speed(), speed()] == [14, 14]
+    path = weights.cache_dir() / "speed.json"
+    assert sorted(json.loads(path.read_text()).values()) == [7, 14]
+    for damaged in ("{", "[]", '{"another": "fast"}', '{"another": 0}'):
+        path.write_text(damaged)
+        assert speed() == 7 * len(timed)
+    assert len(timed) == 6
+    path.unlink(), path.mkdir()  # nothing can be remembered
+    assert speed() == 49
+    costs.speed.cache_clear()
+
+
+def test_what_is_not_in_the_table_is_timed(folder, tmp_path, monkeypatch):
+    assert costs.known({"painter", "upscaler"}, "cpu", ())
+    assert not costs.known({"painter", "vgg19"}, "cpu", ())
+    assert not costs.known({str(weights.bundled_dir() / "painter")}, "cpu", ())
+    own = tmp_path / "own" / "painter"
+    own.mkdir(parents=True), (own / "painter.safetensors").touch()
+    assert not costs.known({"painter"}, "cpu", [own.parent])
+    assert not costs.known({"painter"}, "cuda", ())
+    monkeypatch.setattr(device, "_GPUS", (str(tmp_path),))
+    assert not costs.known({"painter"}, "auto", ()) and costs.known({"painter"}, "cpu", ())
+    assert costs.hears(["a" * 62]) and not costs.hears(["a" * 63]) and not costs.hears(["ein Häuschen"])
 
 
 def test_the_size_from_the_header(folder):
@@ -144,13 +242,12 @@ def test_a_signal_while_loading_stops_at_once(
     verb,
     number,
 ):
-    from artcli import device
-
     def choose(name):
         os.kill(os.getpid(), number)
         raise AssertionError("it went on")
 
     monkeypatch.setattr(device, "choose", choose)
+    monkeypatch.setattr(costs, "known", lambda *args: False)  # so that models are loaded
     result = invoke(*call(verb, tiny_translator, tiny_clip), "-n", "-q")
     assert result.exit_code == 130 and "interrupted" in one_error_line(result.stderr)
 

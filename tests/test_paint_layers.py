@@ -181,7 +181,8 @@ def test_gains_are_the_fall_of_the_error():
     strokes = painted(picture)[:30]
     target = picture.transpose(2, 0, 1).astype(np.float32) / 255
     canvas = np.full_like(target, 0.5)
-    gains = choose.gains(strokes, target, canvas, FLAT, 1.0, -np.inf)
+    covers = raster.covers(strokes, FLAT, 1.0, raster.Window(0, 0, *target.shape[:0:-1]))
+    gains = choose.gains(strokes, target, canvas, covers, -np.inf)
     before, after = (float(((c - target) ** 2).sum()) for c in (np.full_like(target, 0.5), canvas))
     assert gains.sum() == pytest.approx(before - after, rel=1e-3)
 

@@ -16,11 +16,15 @@ from tests.conftest import photograph
 _VERBS = ("batch", "cyclegan", "dream", "gallery", "paint", "sample", "stylize", "train")
 
 
-def after(*lines, env=None, cwd="."):
-    """What a fresh process has after these command lines: modules, settings of OpenMP, and what was said."""
+def after(*lines, env=None, cwd=".", without=()):
+    """What a fresh process has after these command lines: modules, settings of OpenMP, and what was said.
+
+    without: modules that raise when they are imported.
+    """
     code = """if True:
         import json, os, sys
         from artcli import __main__ as start
+        sys.modules.update(dict.fromkeys(json.loads(sys.argv[2])))
         start._Exit = type("Stay", (), {"code": 0})
         for line in json.loads(sys.argv[1]):
             sys.argv = ["artgen", *line]
@@ -31,9 +35,9 @@ def after(*lines, env=None, cwd="."):
         told = {name: value for name, value in os.environ.items() if name.startswith(("OMP_WAIT", "GOMP", "KMP"))}
         print(json.dumps([[*sys.modules], told]))"""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_WAIT", "GOMP", "KMP"))}
-    given = json.dumps([list(map(str, line)) for line in lines])
+    given = json.dumps([list(map(str, line)) for line in lines]), json.dumps(without)
     done = subprocess.run(
-        [sys.executable, "-c", code, given], capture_output=True, text=True, env=plain | (env or {}), cwd=cwd
+        [sys.executable, "-c", code, *given], capture_output=True, text=True, env=plain | (env or {}), cwd=cwd
     )
     assert done.returncode == 0, done.stderr
     modules, told = json.loads(done.stdout.splitlines()[-1])

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from artcli.backends.sizes import WHOLE
 from artcli.device import fast_dtype
 from artcli.nn import translators
 from artcli.nn.translators import Sizes, Translator
 
 TILE, OVERLAP = 512, 64
-WHOLE = 4  # tiles' pixels in a picture that is drawn in one piece
 _PART = 256  # side of the parts that the shared moments are taken from
 _STUDIED = 16 * (_PART + OVERLAP) ** 2  # pixels of all of them, with what surrounds them
 _LUMA = (0.299, 0.587, 0.114)

@@ -1,17 +1,15 @@
 """Enlarging finished pictures with a trained super-resolver, in tiles that leave no seam."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 
+from artcli.backends.sizes import doublings
 from artcli.device import fast_dtype
 from artcli.media import images
 from artcli.models.upscaler import Upscaler
 
 NAME = "upscaler"
 TILE = 256  # pixels of the small picture
-_SOFT = 2**0.5  # times as large as this and less a picture is resized without the net
 
 
 @torch.no_grad()
@@ -23,12 +21,6 @@ def upscale(image: torch.Tensor, model: Upscaler, factor: int) -> torch.Tensor:
     for _ in range(factor.bit_length() - 1):
         image = _double(image, model)
     return image
-
-
-def doublings(small: tuple[int, int], large: tuple[int, int]) -> int:
-    """How often `to_size` doubles, both (width, height)."""
-    times = max(large) / max(small)
-    return max(0, math.ceil(math.log2(times / _SOFT)))
 
 
 def to_size(image: torch.Tensor, model: Upscaler, size: tuple[int, int]) -> torch.Tensor:

@@ -35,7 +35,7 @@ _THREADS = "4"
 _TO_709 = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
 _COLOURS = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
 _YUV = ["-vf", f"{_TO_709},format=yuv420p,setparams=color_primaries=bt709:color_trc=bt709", *_COLOURS]
-_X264 = ["-c:v", "libx264", "-preset", "medium", "-crf", "18", "-movflags", "+faststart", *_YUV]
+_X264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-movflags", "+faststart", *_YUV]
 _VP9 = ["-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-deadline", "good", "-cpu-used", "4", "-row-mt", "1", *_YUV]
 _PLAIN = ["-fflags", "+bitexact", "-flags:v", "+bitexact"]  # no dates, no version
 # Only a local file: a playlist or container must not make ffmpeg open others or the network.

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from artcli.nn.edges import MirroredConv2d
 from artcli.nn.precision import full
 from artcli.nn.unfilled import unfilled
 from artcli.uncompiled import uncompiled
@@ -39,7 +40,7 @@ def slim_layers(widths: Sequence[int]) -> nn.Sequential:
     for place, width in zip(_PLACES, each_width(widths), strict=False):
         if place > len(layers):
             layers.append(nn.MaxPool2d(2, 2))
-        layers += [nn.Conv2d(before, width, 3, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True)]
+        layers += [MirroredConv2d(before, width), nn.ReLU(inplace=True)]
         before = width
     return nn.Sequential(*layers)
 

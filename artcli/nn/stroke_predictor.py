@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from artcli.nn.edges import Mirror
+
 PATCH = 32  # side of what the predictor looks at, in pixels
 CELLS = PATCH // 4  # of its features
 HEADS = 8
@@ -66,7 +68,7 @@ def _encoder() -> nn.Sequential:
     layers: list[nn.Module] = []
     for inside, outside, stride in ((3, 32, 1), (32, 64, 2), (64, 128, 2)):
         conv = nn.Conv2d(inside, outside, 3, stride)
-        layers += [nn.ReflectionPad2d(1), conv, nn.BatchNorm2d(outside), nn.ReLU()]
+        layers += [Mirror(1), conv, nn.BatchNorm2d(outside), nn.ReLU()]
     return nn.Sequential(*layers)
 
 

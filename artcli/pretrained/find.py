@@ -12,6 +12,7 @@ from artcli.errors import UsageError, WeightsError
 
 PAINTER = "painter"
 TRANSLATOR, DIRECTIONS = "monet-mini", ("AtoB", "BtoA")
+SCALE = 256  # shorter side of the pictures behind our translators whose files do not say it
 _PAINTERS = ("painter.safetensors", "model/painter.safetensors", "best.safetensors", "weights.safetensors")
 
 

@@ -15,12 +15,11 @@ from artcli.nn import translators
 from artcli.nn.translators import Translator, sizes_of
 from artcli.nn.unfilled import unfilled
 from artcli.pretrained import find, translator_names
-from artcli.pretrained.find import DIRECTIONS
+from artcli.pretrained.find import DIRECTIONS, SCALE
 
 MODELS = ("cyclegan", "pix2pix")
 NAMES = {"AtoB": "a-to-b.safetensors", "BtoA": "b-to-a.safetensors"}  # in a folder of our own
 PREFIX = "translators.{}."  # of a direction in the weights of a run
-_SCALE = 256  # of the pictures behind our files that do not say it
 _UPSTREAM = {"AtoB": ("*_net_G_A.pth", "*_net_G.pth"), "BtoA": ("*_net_G_B.pth",)}
 _RUNNING = ("running_mean", "running_var", "num_batches_tracked")  # which instance normalisation once had too
 _OTHERS = {  # tensors that identify other kinds of models
@@ -144,7 +143,7 @@ def _metadata(path: Path) -> dict[str, str]:
 def _record(path: Path) -> dict:
     """What our own files say of themselves."""
     text = _metadata(path).get("translator")
-    return {} if text is None else {"pictures": _SCALE, **json.loads(text)}
+    return {} if text is None else {"pictures": SCALE, **json.loads(text)}
 
 
 def _read(path: Path, direction: str | None) -> tuple[dict[str, torch.Tensor], dict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ Color = tuple[float, float, float]
 _SIDE = 512  # longer side of the canvas that strokes are judged on
 _ROUNDS = 8
 _CLOSE = 1.05  # times the wanted number of strokes
+_KEPT = 6_000_000  # pixels of strokes' paint that are kept from round to round, 10 bytes each
 
 
 def errors(strokes: Strokes, target: Array, brush: Brush, scale: float) -> Array:
@@ -32,17 +34,19 @@ def errors(strokes: Strokes, target: Array, brush: Brush, scale: float) -> Array
 
 def helpful(strokes: Strokes, target: Array, canvas: raster.Canvas, brush: Brush, scale: float) -> Array:
     """Which strokes make the canvas more like the target, each laid on after those before it that do; (N,)."""
-    return gains(strokes, _planes(target), canvas.planes.copy(), brush, scale, 0.0) > 0
+    covers = raster.covers(strokes, brush, scale, raster.Window(0, 0, *canvas.planes.shape[:0:-1]))
+    return gains(strokes, _planes(target), canvas.planes.copy(), covers, 0.0) > 0
 
 
-def gains(strokes: Strokes, target: Array, canvas: Array, brush: Brush, scale: float, least: float) -> Array:
+def gains(strokes: Strokes, target: Array, canvas: Array, covers: Iterable[raster.Cover], least: float) -> Array:
     """By how much each stroke lowers the squared error when it is laid on; 0 for those that lower it by too little.
 
-    target, canvas: (3, H, W) in 0..1.  least: a stroke has to lower it by more, else it is not laid on.
+    target, canvas: (3, H, W) in 0..1.  covers: of the strokes, in order.  least: a stroke has to lower it by more, else
+    it is not laid on.
     """
     found = np.zeros(len(strokes))
     colors = strokes.rgb.astype(np.float32)[:, :, None, None]
-    for cover in raster.covers(strokes, brush, scale, raster.Window(0, 0, *canvas.shape[:0:-1])):
+    for cover in covers:
         place, wanted = canvas[:, cover.rows, cover.columns], target[:, cover.rows, cover.columns]
         after = place * (1 - cover.paint) + colors[cover.number] * cover.tone
         gain = float(np.square(place - wanted).sum() - np.square(after - wanted).sum())
@@ -63,8 +67,12 @@ def best(strokes: Strokes, count: int, photo: Array, brush: Brush, ground: Color
     target, scale = _small(photo)
     blank = np.broadcast_to(np.array(ground, np.float32)[:, None, None], target.shape)
 
+    window = raster.Window(0, 0, *target.shape[:0:-1])
+    kept = _kept(raster.covers(strokes, brush, scale, window))
+
     def at(price: float) -> Array:
-        return gains(strokes, target, blank.copy(), brush, scale, price)
+        covers = raster.covers(strokes, brush, scale, window) if kept is None else kept
+        return gains(strokes, target, blank.copy(), covers, price)
 
     chosen = at(0.0)
     if np.count_nonzero(chosen) <= count:
@@ -73,15 +81,26 @@ def best(strokes: Strokes, count: int, photo: Array, brush: Brush, ground: Color
     price = float(np.sort(chosen)[-count])
     for _ in range(_ROUNDS):
         found = at(price)
-        kept = np.count_nonzero(found)
-        if kept < count:
+        left = np.count_nonzero(found)
+        if left < count:
             high = price
         else:
             low, chosen = price, found
-            if kept <= _CLOSE * count:
+            if left <= _CLOSE * count:
                 break
         price = np.sqrt(max(low, high / 1000) * high)
     return strokes[np.sort(np.argsort(-chosen, kind="stable")[:count])]
+
+
+def _kept(covers: Iterable[raster.Cover]) -> list[raster.Cover] | None:
+    """All of them, or None for more than there is room for: computing them takes most of a round."""
+    found, pixels = [], 0
+    for cover in covers:
+        found.append(cover)
+        pixels += cover.paint.size
+        if pixels > _KEPT:
+            return None
+    return found
 
 
 def changes(strokes: Strokes, size: tuple[int, int], brush: Brush, ground: Color) -> Array:

@@ -7,12 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from artcli.backends.stylize import colour
+from artcli.backends.stylize import colour, looking
 from artcli.backends.stylize.styles import Style
-from artcli.errors import UsageError
 from artcli.media import files, images
-
-_FLAT = 1 / 255  # spread of colours below which a picture has no brush strokes to take
 
 
 @dataclass(frozen=True)
@@ -50,11 +47,12 @@ def photo(source: Path | files.Stdio, side: int, masks: Sequence[Path] = ()) -> 
 
     Raises UsageError: not readable, transparent everywhere, or a mask of another size or black everywhere.
     """
-    found = _visible(source)
+    found = looking.visible(source)
     height, width = found.rgb.shape[:2]
     factor = side / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    soft = tuple(torch.from_numpy(images.resize(mask(path, (width, height)), size).copy())[None] for path in masks)
+    where = [images.resize(looking.mask(path, (width, height)), size) for path in masks]
+    soft = tuple(torch.from_numpy(each.copy())[None] for each in where)
     alpha = None if found.alpha is None else images.resize(found.alpha, size)
     return Photo(_tensor(images.resize(found.rgb, size)), alpha, soft, found.exif)
 
@@ -64,12 +62,12 @@ def style(path: Path, weight: float, side: int, where: Path | None = None) -> St
 
     where: a mask of the file's size, white where its style is taken.  Raises UsageError as `photo` does.
     """
-    found = _visible(path)
+    return scaled(*looking.style(path, where), weight, side)
+
+
+def scaled(found: images.Picture, counts: np.ndarray | None, weight: float, side: int) -> Style:
+    """What `looking.style` finds, at most `side` pixels wide and high."""
     height, width = found.rgb.shape[:2]
-    counts = found.alpha
-    if where is not None:
-        given = mask(where, (width, height))
-        counts = given if counts is None else counts * given
     factor = min(1.0, side / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     rgb = _tensor(images.resize(found.rgb, size))
@@ -81,32 +79,6 @@ def recolour(rgb: torch.Tensor, styles: Sequence[Style], how: str) -> tuple[torc
     change = colour.coral if how == "coral" else colour.grey_like
     seen = rgb if how == "coral" else colour.luma(rgb).expand(3, -1, -1)
     return seen, [replace(style, picture=change(style.picture, rgb, style.mask)) for style in styles]
-
-
-def is_flat(found: Style) -> bool:
-    """Whether all pixels that count have one colour, as in a picture of 1x1."""
-    seen = colour.counted(found.picture, found.mask)
-    return bool((seen.amax(1) - seen.amin(1)).max() <= _FLAT)
-
-
-def mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) in 0..1.  size: (width, height) that it has to have."""
-    found = images.as_mask(images.load(path))
-    if found.shape != size[::-1]:
-        raise UsageError(
-            f"the mask {path} is {found.shape[1]}x{found.shape[0]}, its picture {size[0]}x{size[1]}; make them the "
-            "same size"
-        )
-    if not found.any():
-        raise UsageError(f"the mask {path} is black everywhere; paint white what counts")
-    return found
-
-
-def _visible(source: Path | files.Stdio) -> images.Picture:
-    found = images.load("-" if str(source) == "-" else source)
-    if found.alpha is not None and not found.alpha.any():
-        raise UsageError(f"{source} is transparent everywhere: there is nothing to see in it")
-    return found
 
 
 def _tensor(rgb: np.ndarray) -> torch.Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from artcli.commands.cyclegan.request import LARGEST, CycleganJob, Request
-from artcli.commands.shared import enlarge, finish, studio
+from artcli.commands.shared import costs, enlarge, finish, studio
 from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted
 from artcli.pretrained import find
@@ -31,15 +31,24 @@ class Studio(studio.Studio):
         asked, note = self.asked, self.finish.note
         how: dict[str, Any] = {"as_in_training": not asked.evaluated, "dropout": not asked.no_dropout}
         self.translator = self.load(translators.load, asked.model, direction=asked.direction, **how)
-        self.net = self.translator.net
+        self.net, self.scale = self.translator.net, self.translator.scale
         self.weights = {self.translator.name: self.translator.fingerprint}
         self.back: enlarge.Enlarger | None = None
-        if asked.size or self.translator.scale:  # from which pictures come back by the upscaler: strokes stay sharp
+        if asked.size or self.scale:  # from which pictures come back by the upscaler: strokes stay sharp
             self.back = enlarge.load(enlarge.Enlargement(2, self.request.enlargement.net), self.device, **self.where)
             self.weights |= self.back.weights
         way = f" {self.translator.direction}" if self.translator.direction else ""
         what = f"{self.translator.name}{way} ({self.net.sizes.describe()}{self._mode()}){note}"
         self.tell_loaded(what)
+
+    def expect(self) -> None:
+        self.scale, self.back = find.SCALE, enlarge.Enlarger(2)
+        way = self.asked.direction or find.DIRECTIONS[0]
+        self.tell_loaded(f"{self.asked.model} {way}{self.finish.note}")
+
+    @classmethod
+    def needed(cls, request: Request) -> set[str]:
+        return super().needed(request) | {request.options.model}
 
     @classmethod
     def before_loading(cls, request: Request, mine: Sequence[CycleganJob], console: Console) -> None:
@@ -111,7 +120,7 @@ class Studio(studio.Studio):
     def _working(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) at which the net works on a picture of this size; not enlarged unless asked."""
         shorter, longer = sorted((width, height))
-        wanted = self.asked.size or min(shorter, self.translator.scale or shorter)
+        wanted = self.asked.size or min(shorter, self.scale or shorter)
         factor = min(wanted / shorter, max(1, LARGEST / longer))
         return max(1, round(width * factor)), max(1, round(height * factor))
 
@@ -128,6 +137,7 @@ class Studio(studio.Studio):
 
         if self.back is None or drawn.shape == image.shape:
             return drawn
+        assert self.back.net is not None
         large = upscale.to_size(drawn, self.back.net, (image.shape[2], image.shape[1]))
         if not self.asked.detail or drawn.shape[1] > image.shape[1]:
             return large
@@ -170,10 +180,8 @@ class Studio(studio.Studio):
     # dry run --------------------------------------------------------------------------------------------------------
 
     def estimate(self, job: CycleganJob) -> None:
-        """Time a part and say what the whole would cost."""
-        import torch
-
-        from artcli.backends import translate, upscale
+        """Say what the whole would cost, by that of a pixel."""
+        from artcli.backends import sizes
         from artcli.media import decode, video
 
         if job.moving:
@@ -182,21 +190,30 @@ class Studio(studio.Studio):
         else:
             (width, height), frames, chain = decode.size_of(job.source), 1, self.finish
         work = self._working(width, height)
-        part = torch.rand(3, _TRIED, _TRIED)
-        translate.whole(part, self.net)
-        started = time.monotonic()
-        translate.whole(part, self.net)
-        seconds = (time.monotonic() - started) * work[0] * work[1] * frames / _TRIED**2
-        whole = work[0] * work[1] <= translate.WHOLE * self.asked.tile**2
-        seconds *= 1.0 if whole else 1.4  # tiles overlap
+        pixels = work[0] * work[1]
+        seconds = (costs.seconds(find.TRANSLATOR, pixels) if self.foreseen else self._tried() * pixels) * frames
+        seconds *= 1.0 if pixels <= sizes.WHOLE * self.asked.tile**2 else 1.4  # tiles overlap
         seconds += chain.seconds(width, height)
         if self.back is not None:
-            doubled = sum(4**times for times in range(upscale.doublings(work, (width, height))))
+            doubled = sum(4**times for times in range(sizes.doublings(work, (width, height))))
             seconds += self.back.seconds(*work) * doubled * frames
         across, down = chain.size(width, height)
         what = f"{counted(frames, 'frame') + ' of ' if job.moving else ''}{width}x{height}{chain.note}"
         what += f", drawn at {work[0]}x{work[1]}" if work != (width, height) else ""
-        studio.tell_cost(self.console, [job.out], what, seconds, across * down)
+        held = costs.memory("cyclegan") if self.foreseen else None
+        studio.tell_cost(self.console, [job.out], what, seconds, across * down, held)
+
+    def _tried(self) -> float:
+        """Seconds of a pixel, by those of a part."""
+        import torch
+
+        from artcli.backends import translate
+
+        part = torch.rand(3, _TRIED, _TRIED)
+        translate.whole(part, self.net)
+        started = time.monotonic()
+        translate.whole(part, self.net)
+        return (time.monotonic() - started) / _TRIED**2
 
 
 run = Studio.run

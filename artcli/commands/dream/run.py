@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from artcli import weights
 from artcli.backends.dream import prompts as prompt_syntax
 from artcli.commands.dream.request import PromptJob, Request
-from artcli.commands.shared import studio
+from artcli.commands.shared import afterwards, costs, studio
 from artcli.commands.shared.unfinished import Unfinished, fingerprint
 from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted, UsageError
+from artcli.pretrained import find
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from artcli.pretrained.clip import Clip
     from artcli.pretrained.diffusion import Diffusion
 
+_SEEN = 64  # pixels of the side of what clip-mini looks at
 DEFAULT_SIDE, LARGEST_INIT_SIDE = 256, 512
 _TRIED = 256  # pixels of the longer side of what a dry run draws
 
@@ -69,6 +71,23 @@ class Studio(studio.Studio):
         self.settings = replace(self.request.settings, width=width, height=height)
         return width, height
 
+    def expect(self) -> None:
+        self.told, self.edit = set[str](), None
+        width, height = self._whole_size()
+        self.settings = replace(self.request.settings, width=width, height=height)
+        self.tell_loaded(f"{width}x{height}{self.finish.note}, {self.asked.clip} ({_SEEN} px)")
+
+    @classmethod
+    def can_foresee(cls, request: Request) -> bool:
+        """What else steers or is kept is not in the table, and long or foreign words may not be heard."""
+        asked = request.options
+        if request.denoising is not None:
+            return False
+        if asked.mask or str(asked.init) == "-" or asked.image_prompt or asked.noise_prompt or asked.settings.tileable:
+            return False
+        heard = costs.hears(text for job in request.jobs for text in _texts(job.prompt))
+        return heard and asked.clip in cls.needed(request) and super().can_foresee(request)
+
     @classmethod
     def before_loading(cls, request: Request, mine: Sequence[PromptJob], console: Console) -> None:
         super().before_loading(request, mine, console)
@@ -85,6 +104,8 @@ class Studio(studio.Studio):
         clip = request.options.clip  # open_clip has names of its own
         names = {clip} if not any(mark in clip for mark in "=:/") else set()
         names |= {request.vqgan} if request.settings.drawer == "vqgan" else set()
+        names |= {afterwards.DECODER} if request.options.stylize is not None else set()
+        names |= {find.PAINTER} if request.options.paint else set()
         return names | super().needed(request) | ({request.prior} if request.prior is not None else set())
 
     def _blank_init(self) -> "Edit | None":
@@ -92,15 +113,10 @@ class Studio(studio.Studio):
         import numpy as np
 
         from artcli.backends.dream import canvas
-        from artcli.media import decode
 
-        source, init = self.request.source, self.asked.init
-        if source is not None:
-            width, height = self._size_from(*source.size)
-        elif init is None or str(init) == "-":
+        if self.asked.init is None or str(self.asked.init) == "-":
             return self._read_init()
-        else:
-            width, height = self._size_from(*decode.size_of(init))
+        width, height = self._whole_size()
         return canvas.whole(np.full((height, width, 3), 0.5, np.float32))
 
     def _read_init(self) -> "Edit | None":
@@ -120,6 +136,16 @@ class Studio(studio.Studio):
         size = self._size_from(width, height)
         alpha = None if photo.alpha is None else images.resize(photo.alpha, size)
         return replace(canvas.whole(images.resize(photo.rgb, size), alpha), exif=photo.exif)
+
+    def _whole_size(self) -> tuple[int, int]:
+        """(width, height) of what is drawn, without a mask, from no more than the header of an init picture."""
+        from artcli.media import decode
+
+        if self.request.source is not None:
+            return self._size_from(*self.request.source.size)
+        if self.asked.init is None:
+            return self.request.size or (self.usual_side, self.usual_side)
+        return self._size_from(*decode.size_of(self.asked.init))
 
     def _size_from(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) of what is drawn from a picture or film of this size, without a mask."""
@@ -164,7 +190,7 @@ class Studio(studio.Studio):
     def _size(self) -> tuple[int, int]:
         """(width, height) of what is drawn."""
         if self.edit is None:
-            return self.request.size or (self.usual_side, self.usual_side)
+            return self._whole_size()
         return self.edit.canvas.photo.shape[2], self.edit.canvas.photo.shape[1]
 
     # one job --------------------------------------------------------------------------------------------------
@@ -288,10 +314,8 @@ class Studio(studio.Studio):
             self.console.warn(note)
 
     def _unheard(self, line: str) -> list[str]:
-        """Lines about what CLIP does not hear of a prompt."""
-        scenes = prompt_syntax.parse_story(line) if line else []
-        texts = dict.fromkeys(prompt.text for scene in scenes for prompt in scene)
-        return [note for text in texts for note in self.clip.unheard(text)]
+        """Lines about what CLIP does not hear of a prompt: nothing, where all was foreseen."""
+        return [] if self.foreseen else [note for text in _texts(line) for note in self.clip.unheard(text)]
 
     def _words(self, line: str) -> dict[str, Any]:
         """For JSON: how a prompt was understood where it is more than text, and what of it CLIP does not hear."""
@@ -327,22 +351,39 @@ class Studio(studio.Studio):
     # dry run --------------------------------------------------------------------------------------------------
 
     def estimate(self, job: PromptJob) -> None:
-        """Time two steps of each stage, of large pictures at small sizes, and say what the whole would cost."""
+        """Say what the whole would cost, by the steps of each stage."""
+        part = self.settings.small_part if self.settings.starts_small else 0
+        self._tell_words(job.prompt)
+        full, small, sketch = self._known_steps() if self.foreseen else self._tried_steps(job)
+        total = self.settings.steps * (part * small + (1 - part) * full) + sketch * self.request.ahead
+        later = (self.request.camera or self.asked.pace).steps
+        total += (self.request.reel.total - self.settings.steps - self.request.ahead) * later * full
+        total = min(total, self.request.time_limit or total) + self.finish.seconds(*self._shown)
+        held = costs.memory("dream", self.settings.width * self.settings.height) if self.foreseen else None
+        studio.tell_cost(self.console, job.outputs, f"seed {job.seed}", total, held=held, **self._words(job.prompt))
+
+    def _known_steps(self) -> tuple[float, float, float]:
+        """Seconds of a step at full size, of one at the small size, and of the prior's."""
+        settings, request = self.settings, self.request
+        width, height = settings.width, settings.height
+        smaller = width * height * (settings.low_res / min(width, height)) ** 2
+        looks = costs.seconds(self.asked.clip, settings.cutouts)
+        full = looks + costs.seconds("fft" if settings.drawer == "fft" else request.vqgan, width * height)
+        sketch = costs.seconds("sketch", self.asked.sketching.candidates) if request.prior is not None else 0.0
+        return full, looks + costs.seconds("fft", smaller), sketch
+
+    def _tried_steps(self, job: PromptJob) -> tuple[float, float, float]:
+        """As `_known_steps`, by two steps of each; of large pictures at small sizes."""
         targets, prior = self._targets(job), self._prior(job)
         if prior is not None:
             prior.how = replace(prior.how, steps=2)
-        part = self.settings.small_part if self.settings.starts_small else 0
         full, sketch = self._seconds_per_step(targets, prior, 0.0)
         if (pixels := self.settings.width * self.settings.height) > _TRIED**2:  # CLIP's part does not grow with them
             less = self._seconds_per_step(targets, None, 0.0, _TRIED // 2)[0]
             full += max(0.0, full - less) / (_TRIED**2 * 3 / 4) * (pixels - _TRIED**2)
-        small = self._seconds_per_step(targets, None, 1.0)[0] if part else 0.0
-        total = self.settings.steps * (part * small + (1 - part) * full)
-        total += 0 if prior is None else sketch / 2 * self.request.ahead
-        later = (self.request.camera or self.asked.pace).steps
-        total += (self.request.reel.total - self.settings.steps - self.request.ahead) * later * full
-        total = min(total, self.request.time_limit or total) + self.finish.seconds(*self._shown)
-        studio.tell_cost(self.console, job.outputs, f"seed {job.seed}", total, **self._words(job.prompt))
+        starts_small = self.settings.starts_small and self.settings.small_part
+        small = self._seconds_per_step(targets, None, 1.0)[0] if starts_small else 0.0
+        return full, small, 0.0 if prior is None else sketch / 2
 
     def _seconds_per_step(
         self, targets: "Story", prior: "Prior | None", part: float, side: int = _TRIED
@@ -366,6 +407,12 @@ class Studio(studio.Studio):
 
 
 run = Studio.run
+
+
+def _texts(line: str) -> list[str]:
+    """What a prompt line says, each text once."""
+    scenes = prompt_syntax.parse_story(line) if line else []
+    return list(dict.fromkeys(prompt.text for scene in scenes for prompt in scene))
 
 
 def _first_at_once(frames: "Iterator[Frame]", stop: "Stop") -> "Iterator[Frame]":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artcli.commands.paint.request import PaintJob, Request
-from artcli.commands.shared import studio
+from artcli.commands.shared import costs, studio
 from artcli.commands.shared.unfinished import Unfinished, fingerprint
 from artcli.console import Console, counted, duration
 from artcli.errors import Interrupted, UsageError
@@ -42,6 +42,11 @@ class Studio(studio.Studio):
         self.background = background(asked.background)
         self.mask = None if asked.detail_mask is None else _load(asked.detail_mask)
 
+    def expect(self) -> None:
+        self.prepare()
+        if not all(job.replays for job in self.request.jobs):
+            self.tell_loaded(self.asked.model)
+
     @cached_property
     def painter(self) -> "Painter":
         """Loaded when the first photo needs it: strokes that are there already need no torch."""
@@ -58,6 +63,10 @@ class Studio(studio.Studio):
         if not all(job.replays for job in mine):
             find.painter(asked.model, weights_dirs=asked.folders, offline=asked.offline)
         super().before_loading(request, mine, console)
+
+    @classmethod
+    def needed(cls, request: Request) -> set[str]:
+        return super().needed(request) | {request.options.model}
 
     # one job --------------------------------------------------------------------------------------------------------
 
@@ -252,9 +261,7 @@ class Studio(studio.Studio):
     # dry run --------------------------------------------------------------------------------------------------------
 
     def estimate(self, job: PaintJob) -> None:
-        """Time some patches and say what the whole would cost."""
-        import numpy as np
-
+        """Say what the whole would cost, by that of a patch."""
         from artcli.backends.paint import layers
 
         outputs = [*job.outputs, *([job.layer(1)] if job.each_layer else [])]
@@ -265,15 +272,24 @@ class Studio(studio.Studio):
             return
         source, settings = self._size_of(job), self.asked.settings
         size = self._painted(source)
-        passes = layers.plan(size, settings, self.painter.strokes)
+        passes = layers.plan(size, settings, *([] if self.foreseen else [self.painter.strokes]))
         count = sum(layers.patches(size, each) for each in passes)
+        seconds = costs.seconds("painter", count) if self.foreseen else self._tried() * count
+        what = f"{size[0]}x{size[1]}{' a frame' if job.moving else ''}, {passes[-1].layer + 1} layers, {count} patches"
+        held = costs.memory("paint") if self.foreseen else None
+        studio.tell_cost(self.console, outputs, what, seconds, source[0] * source[1], held)
+
+    def _tried(self) -> float:
+        """Seconds of a patch, by some of them."""
+        import numpy as np
+
+        from artcli.backends.paint import layers
+
         blank = np.zeros((_TRIED, layers.PATCH, layers.PATCH, 3), np.uint8)
         self.painter(blank, blank)
         started = time.monotonic()
         self.painter(blank, blank)
-        seconds = (time.monotonic() - started) / _TRIED * count * 1.5  # the rest is drawing
-        what = f"{size[0]}x{size[1]}{' a frame' if job.moving else ''}, {passes[-1].layer + 1} layers, {count} patches"
-        studio.tell_cost(self.console, outputs, what, seconds, source[0] * source[1])
+        return (time.monotonic() - started) / _TRIED * 1.5  # the rest is drawing
 
     def _size_of(self, job: PaintJob) -> tuple[int, int]:
         from artcli.media import decode, video

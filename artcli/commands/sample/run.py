@@ -1,6 +1,7 @@
 """Refuse what could not be written, then load the models and do what `artgen sample` was asked for."""
 
 from artcli import device
+from artcli.commands.sample import foreseen
 from artcli.commands.sample.request import Request
 from artcli.console import Console
 
@@ -11,6 +12,8 @@ def run(request: Request, console: Console) -> None:
         request.check_outputs(request.named)
         if _all_there(request, console):
             return
+    if foreseen.can_foresee(request):
+        return foreseen.tell(request, console)
     device.import_torch()
     from artcli.commands.sample import session
 

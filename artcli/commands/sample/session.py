@@ -201,7 +201,7 @@ class Session:
         total = WORK[self.request.mode].pictures(self)
         outputs = self.request.outputs(self.classes)
         seconds = total * (self._seconds_per_picture() + self.finish.seconds(*self.sampler.drawn))
-        tell_cost(self.console, outputs, counted(total, "picture"), seconds, 0, **self.words, pictures=total)
+        tell_cost(self.console, outputs, counted(total, "picture"), seconds, 0, None, **self.words, pictures=total)
 
     def _seconds_per_picture(self) -> float:
         """Of the first model that draws at random or reconstructs."""

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artcli import weights
 from artcli.backends.paint.settings import Settings
 from artcli.backends.stylize.settings import Settings as StyleSettings
+from artcli.commands.shared import costs
 from artcli.commands.shared.finisher import Finished
 from artcli.pretrained import find
 
@@ -26,12 +27,15 @@ _TRIED = 64  # pixels of the side, or patches, whose time tells that of all
 
 @dataclass(frozen=True)
 class Styling:
-    """A picture takes on the style of another one, in one pass.  picture: the file of the style."""
+    """A picture takes on the style of another one, in one pass.  picture: the file of the style.
+
+    style, stylist: None where a dry run loads none.
+    """
 
     picture: Path
-    style: "Style"
-    stylist: "Stylist"
-    weights: Mapping[str, str]
+    style: "Style | None" = None
+    stylist: "Stylist | None" = None
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def option(self) -> str:
@@ -47,6 +51,7 @@ class Styling:
         from artcli.backends.stylize.fast import Stylizer
         from artcli.media import images
 
+        assert self.style is not None and self.stylist is not None
         settings = replace(StyleSettings(), size=max(pixels.shape[:2]))
         stylizer = Stylizer(self.stylist, [self.style], settings)
         return Finished(images.from_tensor(stylizer(torch.tensor(pixels).permute(2, 0, 1).float() / 255)))
@@ -58,6 +63,9 @@ class Styling:
         pass
 
     def seconds(self, width: int, height: int) -> float:
+        if self.stylist is None:
+            return costs.seconds("adain", width * height)
+
         import numpy as np
 
         small = np.zeros((_TRIED, _TRIED, 3), np.uint8)
@@ -66,10 +74,10 @@ class Styling:
 
 @dataclass(frozen=True)
 class Brushwork:
-    """A picture is painted stroke by stroke."""
+    """A picture is painted stroke by stroke.  painter: None where a dry run loads none."""
 
-    painter: "Painter"
-    weights: Mapping[str, str]
+    painter: "Painter | None" = None
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     option = "--paint"
     note = ", painted"
@@ -80,6 +88,7 @@ class Brushwork:
         from artcli.media.brushes import Brush
         from artcli.media.strokes import Painting, Strokes
 
+        assert self.painter is not None
         brush, strokes, ground = Brush.find(self.painter.brush), Strokes.none(), _average(pixels)
         for now in layers.paint(layers.undithered(pixels), self.painter, Settings(), brush, ground):
             strokes = now.strokes
@@ -98,12 +107,20 @@ class Brushwork:
 
         from artcli.backends.paint import layers
 
-        count = sum(
-            layers.patches((width, height), each)
-            for each in layers.plan((width, height), Settings(), self.painter.strokes)
-        )
+        count = sum(layers.patches((width, height), each) for each in layers.plan((width, height), Settings()))
+        if self.painter is None:
+            return costs.seconds("painter", count)
         blank = np.zeros((_TRIED, layers.PATCH, layers.PATCH, 3), np.uint8)
-        return _second_time(lambda: self.painter(blank, blank)) / _TRIED * count * 1.5
+        painter = self.painter
+        return _second_time(lambda: painter(blank, blank)) / _TRIED * count * 1.5
+
+
+def foresee_styling(picture: Path) -> Styling:
+    """For a dry run.  Raises UsageError: the picture cannot be read."""
+    from artcli.backends.stylize import looking
+
+    looking.visible(picture)
+    return Styling(picture)
 
 
 def load_styling(picture: Path, device: "torch.device", **where: Any) -> Styling:

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from artcli import weights
+from artcli.commands.shared import costs
 from artcli.commands.shared.finisher import Finished
 from artcli.errors import UsageError
 
@@ -32,11 +33,11 @@ AS_IS = Enlargement()
 
 @dataclass(frozen=True)
 class Enlarger:
-    """The loaded net, a finisher."""
+    """The loaded net, a finisher.  net: None where a dry run loads none: it tells the cost alone."""
 
     factor: int
-    net: "Upscaler"
-    weights: Mapping[str, str]
+    net: "Upscaler | None" = None
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def option(self) -> str:
@@ -53,6 +54,7 @@ class Enlarger:
         from artcli.backends import upscale
         from artcli.media import images
 
+        assert self.net is not None
         image = torch.tensor(pixels).permute(2, 0, 1).float() / 255
         return Finished(images.from_tensor(upscale.upscale(image, self.net, self.factor)))
 
@@ -73,6 +75,9 @@ class Enlarger:
 
     def seconds(self, width: int, height: int) -> float:
         """About how long a picture of this size takes."""
+        if self.net is None:
+            return costs.seconds("upscaler", width * height * (self.factor**2 - 1) / 3)  # by doubling
+
         import numpy as np
 
         small = np.zeros((_TRIED, _TRIED, 3), np.uint8)

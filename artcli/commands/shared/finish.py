@@ -97,6 +97,21 @@ class Wanted(NamedTuple):
     paint: bool = False
 
 
+def foreseen(wanted: Wanted) -> Chain:
+    """What `load` gives, but for dry runs: it only tells what finishing costs, and no net is loaded.
+
+    Raises UsageError: the style's picture cannot be read.
+    """
+    made: list[Finisher] = []
+    if wanted.style is not None:
+        made.append(afterwards.foresee_styling(wanted.style))
+    if wanted.enlargement.factor != 1:
+        made.append(enlarge.Enlarger(wanted.enlargement.factor))
+    if wanted.paint:
+        made.append(afterwards.Brushwork())
+    return Chain(made)
+
+
 def load(
     wanted: Wanted,
     device: "torch.device",

@@ -15,12 +15,14 @@ import numpy as np
 from artcli.console import Console, ProgressBar
 from artcli.media.spool import Spool
 from artcli.media.video import VideoWriter
+from artcli.show import Share
 
 if TYPE_CHECKING:
     from artcli.backends.frame import Frame
 
-PREVIEW_EVERY = 3.0  # seconds
+PREVIEW_EVERY = 3.0  # seconds, or as many more as keep it a small part of the run; so also
 STATE_EVERY = 30.0
+_PART = 0.04  # of the time, that previews may take, and that states may take
 
 
 class Stop:
@@ -135,38 +137,43 @@ class Outcome:
 
 def follow(frames: "Iterator[Frame]", hooks: Hooks, stop: Stop) -> Outcome:
     """Run a backend to its end, or until the user or the clock stops it; the frame in work is always finished."""
-    shown, saved = 0.0, time.monotonic()  # the first preview comes with the first frame
+    previews, states = Share(_PART, PREVIEW_EVERY), Share(_PART, STATE_EVERY)  # a preview comes with the first frame
+    states.spent(now := time.monotonic(), now)
     with hooks.console.progress(hooks.label, hooks.total, picture=hooks.show) as progress:
         for frame in frames:
             now = time.monotonic()
             if frame.draft:
-                _, shown = _look(frame, hooks, progress, shown, now)
+                _look(frame, hooks, progress, previews, now)
                 continue
             stopped = _why_stop(frame, hooks, stop, now)
             last = stopped is not None or frame.step == frame.total
-            pixels, shown = _look(frame, hooks, progress, shown, now, last)
+            pixels = _look(frame, hooks, progress, previews, now, last)
             progress.update(frame.step, " ".join(f"{k} {v:.3f}" for k, v in frame.metrics.items()))
-            if hooks.save_state and frame.step < frame.total and (stopped or now - saved >= STATE_EVERY):
+            if hooks.save_state and frame.step < frame.total and (stopped or states.due(now)):
+                begun = time.monotonic()
                 hooks.save_state(frame.state())
-                saved = now
+                states.spent(begun, time.monotonic())
             if last and pixels is not None:
                 return Outcome(pixels, frame.step, dict(frame.metrics), stopped)
     raise RuntimeError("the backend yielded no last frame")
 
 
 def _look(
-    frame: "Frame", hooks: Hooks, progress: ProgressBar, shown: float, now: float, last: bool = False
-) -> tuple[np.ndarray | None, float]:
-    """Hand a frame to all who want it now: its pixels, None if nobody does, and the time of the last preview."""
-    preview_due = hooks.preview is not None and now - shown >= PREVIEW_EVERY
+    frame: "Frame", hooks: Hooks, progress: ProgressBar, previews: Share, now: float, last: bool = False
+) -> np.ndarray | None:
+    """Hand a frame to all who want it now: its pixels, None if nobody does."""
+    preview_due = hooks.preview is not None and previews.due(now)
     on_screen = progress.wants_picture(now, last)
     if not (last or preview_due or on_screen or (not frame.draft and _wanted(frame, hooks))):
-        return None, shown
+        return None
+    begun = time.monotonic()
     pixels = hooks.to_pixels(frame.image())
     if on_screen:
         progress.picture(pixels, now)
     _show(frame, pixels, hooks, preview_due)
-    return pixels, now if preview_due else shown
+    if preview_due:
+        previews.spent(begun, time.monotonic())
+    return pixels
 
 
 def _why_stop(frame: "Frame", hooks: Hooks, stop: Stop, now: float) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from artcli import device, weights
-from artcli.commands.shared import finish, jobs, recipe
+from artcli.commands.shared import costs, finish, jobs, recipe
 from artcli.commands.shared.loaded import once
 from artcli.console import Console, counted, duration
 from artcli.errors import ArtgenError, Interrupted
@@ -55,8 +55,9 @@ class Look:
 class Studio:
     """What is loaded once for the jobs of a call.
 
-    A verb's has `prepare`, `estimate` and `work`.  weights: fingerprints by name of the models that decide the result,
-    with which an interrupted run has to go on.
+    A verb's has `prepare`, `expect`, `estimate` and `work`.  weights: fingerprints by name of the models that decide
+    the result, with which an interrupted run has to go on.  foreseen: a dry run that loads nothing, as the table of
+    costs has all that it needs.
     """
 
     label: ClassVar[str]  # in front of messages
@@ -64,7 +65,8 @@ class Studio:
     def __init__(self, request: Any, console: Console, stop: "Stop"):
         self.request, self.console, self.stop, self.asked = request, console, stop, request.options
         self.weights: dict[str, str] = {}
-        self.prepare()
+        self.foreseen = self.can_foresee(request)
+        (self.expect if self.foreseen else self.prepare)()
 
     @classmethod
     def run(cls, request: Any, console: Console) -> None:
@@ -96,6 +98,17 @@ class Studio:
         return {request.enlargement.net}
 
     @classmethod
+    def can_foresee(cls, request: Any) -> bool:
+        """Whether this is a dry run of which all is in the table of costs, so that torch is not needed.
+
+        Raises WeightsError: a bundled file is damaged.
+        """
+        asked = request.options
+        if not asked.dry_run or request.recorded_weights:  # to compare those, the weights have to be read
+            return False
+        return costs.known(cls.needed(request), asked.device, asked.folders)
+
+    @classmethod
     def reads(cls, job: Any) -> bool:
         """Whether a job begins with a picture in a file, which can be read again."""
         if not isinstance(job, jobs.InputJob) or job.moving or getattr(job, "replays", False):
@@ -104,6 +117,10 @@ class Studio:
 
     def prepare(self) -> None:
         """Load the models, and read what all jobs share."""
+        raise NotImplementedError
+
+    def expect(self) -> None:
+        """In place of `prepare` where `foreseen`: check what does not need the models, and name these."""
         raise NotImplementedError
 
     def estimate(self, job: Any) -> None:
@@ -135,6 +152,8 @@ class Studio:
     @cached_property
     def finish(self) -> finish.Chain:
         """What pictures pass through before they are written."""
+        if self.foreseen:
+            return finish.foreseen(self.request.finishing)
         return finish.load(self.request.finishing, self.device, **self.where)
 
     @property
@@ -144,7 +163,8 @@ class Studio:
 
     def tell_loaded(self, what: str, more: str = "") -> None:
         recipe.tell_other_weights(self.recorded, self.request.recorded_weights, self.console.warn)
-        self.tell(f"{what}, {device.describe(self.device)}{more}")
+        where = device.describe_processor(device.threads()) if self.foreseen else device.describe(self.device)
+        self.tell(f"{what}, {where}{more}")
 
     # the record and what is left of an interrupted run --------------------------------------------------------------
 
@@ -279,7 +299,7 @@ def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: t
     studio.before_loading(request, mine, console)
     with interruptible() as stop:
         with stop.at_once():
-            if not all(getattr(job, "replays", False) for job in mine):
+            if not (studio.can_foresee(request) or all(getattr(job, "replays", False) for job in mine)):
                 device.import_torch()
             made = studio(request, console, stop)
             if request.options.dry_run:
@@ -311,11 +331,15 @@ def _some_failed(failed: int, total: int) -> ArtgenError:
 
 
 def tell_cost(
-    console: Console, outputs: Sequence[Path], what: str, seconds: float, pixels: int = 0, **facts: object
-) -> None:
-    """The result of a dry run.  pixels: of a picture that is held beside what the process holds now."""
-    import psutil
+    console: Console, outputs: Sequence[Path], what: str, seconds: float, pixels: int = 0, held: float | None = None,
+    **facts: object,
+) -> None:  # fmt: skip
+    """The result of a dry run.  pixels: of a picture that is held beside the models.  held: GB that these take, None
+    for what the process holds now."""
+    if held is None:
+        import psutil
 
-    memory = (psutil.Process().memory_info().rss + 60 * pixels) / 1e9
+        held = psutil.Process().memory_info().rss / 1e9
+    memory = held + 60 * pixels / 1e9
     console.info(f"dry run: {what}, about {duration(seconds)}, {memory:.1f} GB; would write")
     console.result(outputs, dry_run=True, **facts, seconds=round(seconds, 1), memory_gb=round(memory, 2))

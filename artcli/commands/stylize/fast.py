@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from artcli import weights
 from artcli.backends.stylize.schedule import fit
-from artcli.commands.shared import studio
+from artcli.commands.shared import costs, studio
 from artcli.commands.shared.jobs import InputJob
 from artcli.commands.stylize.request import Request
 from artcli.commands.stylize.run import TRIED, StyleStudio
@@ -30,6 +30,10 @@ class Studio(StyleStudio):
         self.stylist = self.load(adain.load, self.asked.model)
         self.weights = {self.asked.model: weights.fingerprint(self.stylist)}
         self.shared = self._painter(self.given)
+        self.tell_loaded(f"{self.asked.model}, {self.note}")
+
+    def expect(self) -> None:
+        super().expect()
         self.tell_loaded(f"{self.asked.model}, {self.note}")
 
     @classmethod
@@ -108,9 +112,7 @@ class Studio(StyleStudio):
     # dry run --------------------------------------------------------------------------------------------------------
 
     def estimate(self, job: InputJob) -> None:
-        """Time one picture and say what the whole would cost."""
-        import torch
-
+        """Say what the whole would cost, by that of a picture."""
         from artcli.media import decode, video
 
         count, side, enlarging = 1, self.request.settings.size, 0.0
@@ -121,12 +123,17 @@ class Studio(StyleStudio):
         else:
             height, width = fit(decode.size_of(job.source)[::-1], side, least=1)
             enlarging = self.finish.seconds(width, height)
+        each = costs.seconds("adain", width * height) if self.foreseen else self._tried(height, width)
+        held = costs.memory("fast", min(height * width, self.request.settings.tile**2)) if self.foreseen else None
+        studio.tell_cost(self.console, job.outputs, counted(count, "frame"), count * each + enlarging, held=held)
+
+    def _tried(self, height: int, width: int) -> float:
+        import torch
+
         tried = torch.rand(3, *fit((height, width), min(max(height, width), TRIED)))
         started = time.monotonic()
         self.shared(tried)
-        pixels = width * height / (tried.shape[1] * tried.shape[2])
-        seconds = count * pixels * (time.monotonic() - started) + enlarging
-        studio.tell_cost(self.console, job.outputs, counted(count, "frame"), seconds)
+        return (time.monotonic() - started) * width * height / (tried.shape[1] * tried.shape[2])
 
 
 run = Studio.run

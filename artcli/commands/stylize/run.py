@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from artcli import device, weights
 from artcli.backends.stylize import schedule
 from artcli.backends.stylize.schedule import Stage
-from artcli.commands.shared import studio
+from artcli.commands.shared import costs, studio
 from artcli.commands.shared.film import Reel
 from artcli.commands.shared.jobs import InputJob
 from artcli.commands.shared.unfinished import Unfinished, fingerprint
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from artcli.backends.stylize.reading import Photo
     from artcli.backends.stylize.styles import Style, Styles
     from artcli.commands.shared.loop import Outcome
+    from artcli.media.images import Array, Picture
     from artcli.nn.features import FeatureNet
 
 _SPARE = 0.9  # of a time limit that is planned with; the rest is reading, saving, and steps that take longer
@@ -37,7 +38,14 @@ class StyleStudio(studio.Studio):
 
     def prepare(self) -> None:
         self.given = read_styles(self.request, self.console)
-        self.note = f"{counted(len(self.given), 'style')}{self.finish.note}"
+
+    def expect(self) -> None:
+        for _ in look_at(self.request, self.console):
+            pass
+
+    @property
+    def note(self) -> str:
+        return f"{counted(len(self.request.styles), 'style')}{self.finish.note}"
 
     def record_of(self, job: InputJob, weights: Mapping[str, str] | None = None) -> dict[str, Any] | None:
         parameters = self.request.recipe["parameters"] if self.request.recipe else {"inputs": []}
@@ -69,8 +77,23 @@ class Studio(StyleStudio):
         self.net, self.weights = loaded[0], {self.settings.net: loaded[1]}
         objective.check_taps(self.net, self.settings)
         self.shared = self._styles_of(self.given)
+        self._tell_loaded(self.net.name)
+
+    def expect(self) -> None:
+        super().expect()
+        self.settings = self.request.settings
+        self._tell_loaded(self.settings.net)
+
+    def _tell_loaded(self, net: str) -> None:
         started = "" if self.settings.init == "content" else f", seed {self.request.seed}"
-        self.tell_loaded(f"{self.net.name}, {self.note}", started)
+        self.tell_loaded(f"{net}, {self.note}", started)
+
+    @classmethod
+    def can_foresee(cls, request: Request) -> bool:
+        """Other optimizers, terms and regions cost other times."""
+        settings, masks = request.settings, request.options.mask
+        usual = settings.optimizer == "adam" and not settings.histogram and len(masks) < 2
+        return usual and super().can_foresee(request)
 
     @classmethod
     def needed(cls, request: Request) -> set[str]:
@@ -153,19 +176,30 @@ class Studio(StyleStudio):
     # dry run --------------------------------------------------------------------------------------------------------
 
     def estimate(self, job: InputJob) -> None:
-        """Time a step of the scales that are small enough, and say what the whole would cost."""
-        import torch
-
-        from artcli.backends.stylize.optimise import seconds_per_step
+        """Say what the whole would cost, by the steps of each scale."""
         from artcli.media import decode
 
         height, width = schedule.fit(decode.size_of(job.source)[::-1], self.settings.size, least=1)
-        seen = torch.rand(3, *schedule.fit((height, width), min(self.settings.size, TRIED)))
-        stages, limit = schedule.stages(self.settings), self.asked.time_limit or 60.0
-        seconds = seconds_per_step(seen, self.shared, self.settings, stages, limit, budget=_TRYING)
+        stages = schedule.stages(self.settings)
+        seconds = (self._known_steps if self.foreseen else self._tried_steps)(height, width, stages)
         total = sum(stage.steps * each for stage, each in zip(stages, seconds, strict=True))
         total = min(total, self.asked.time_limit or total) + self.finish.seconds(width, height)
-        studio.tell_cost(self.console, job.outputs, counted(schedule.total(stages), "step"), total)
+        held = costs.memory("stylize", min(height * width, self.settings.tile**2)) if self.foreseen else None
+        studio.tell_cost(self.console, job.outputs, counted(schedule.total(stages), "step"), total, held=held)
+
+    def _known_steps(self, height: int, width: int, stages: Sequence[Stage]) -> list[float]:
+        sizes = [schedule.fit((height, width), stage.side) for stage in stages]
+        return [costs.seconds("vgg-slim", rows * columns) for rows, columns in sizes]
+
+    def _tried_steps(self, height: int, width: int, stages: Sequence[Stage]) -> list[float]:
+        """Those of the scales that are small enough are timed."""
+        import torch
+
+        from artcli.backends.stylize.optimise import seconds_per_step
+
+        seen = torch.rand(3, *schedule.fit((height, width), min(self.settings.size, TRIED)))
+        limit = self.asked.time_limit or 60.0
+        return seconds_per_step(seen, self.shared, self.settings, stages, limit, budget=_TRYING)
 
 
 run = Studio.run
@@ -190,9 +224,16 @@ def read_styles(request: Request, console: Console) -> "list[Style]":
     from artcli.backends.stylize import reading
 
     largest = round(request.settings.size * max(1.0, request.settings.style_scale))
+    return [reading.scaled(*look, weight, largest) for look, weight in look_at(request, console)]
+
+
+def look_at(request: Request, console: Console) -> "Iterator[tuple[tuple[Picture, Array | None], float]]":
+    """Every style as `looking.style` finds it, and its weight.  Raises UsageError as `read_styles` does."""
+    from artcli.backends.stylize import looking
+
     where = request.options.style_mask or (None,) * len(request.styles)
-    found = [reading.style(*source, largest, mask) for source, mask in zip(request.styles, where, strict=True)]
-    for source, style in zip(request.styles, found, strict=True):
-        if reading.is_flat(style):
+    for source, mask in zip(request.styles, where, strict=True):
+        found, counts = looking.style(source.path, mask)
+        if looking.is_flat(found.rgb, counts):
             console.warn(f"{source.path} is one flat colour: it has no style beside that colour")
-    return found
+        yield (found, counts), source.weight
