@@ -30,9 +30,14 @@ def errors(strokes: Strokes, target: Array, brush: Brush, scale: float) -> Array
     return found
 
 
-def helpful(strokes: Strokes, target: Array, canvas: raster.Canvas, brush: Brush, scale: float) -> Array:
-    """Which strokes make the canvas more like the target, each laid on after those before it that do; (N,)."""
-    return gains(strokes, _planes(target), canvas.planes.copy(), brush, scale, 0.0) > 0
+def helpful(
+    strokes: Strokes, target: Array, canvas: raster.Canvas, brush: Brush, scale: float, least: float = 0.0
+) -> Array:
+    """Which strokes make the canvas more like the target, each laid on after those before it that do; (N,).
+
+    least: the sum of squares, colours in 0..1, by which a stroke has to do so.
+    """
+    return gains(strokes, _planes(target), canvas.planes.copy(), brush, scale, least) > 0
 
 
 def gains(strokes: Strokes, target: Array, canvas: Array, brush: Brush, scale: float, least: float) -> Array:
