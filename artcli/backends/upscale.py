@@ -53,13 +53,18 @@ def _double(image: torch.Tensor, model: Upscaler) -> torch.Tensor:
 
 
 def _within(small: torch.Tensor, large: torch.Tensor) -> torch.Tensor:
-    """(B, 3, 2 H, 2 W) without anything brighter or darker than what the small picture has there and next to it.
+    """(B, 3, 2 H, 2 W) in 0..1 without the rim that the net draws along hard edges, and draws again when it doubles twice.
 
-    The net draws a rim along hard edges, which a second doubling would sharpen once more.
+    Beside an even area, nothing is brighter or darker than what the small picture has there and next to it; lines and
+    grain, which are more than their blurred selves, may be more once again.
     """
-    around = F.pad(small, (1, 1, 1, 1), mode="replicate")
-    least, most = (F.interpolate(sign * F.max_pool2d(sign * around, 3, 1), scale_factor=2) for sign in (-1, 1))
-    return torch.minimum(torch.maximum(large, least), most)
+    around = F.pad(small, (3, 3, 3, 3), mode="replicate")
+    bounds = []
+    for sign in (-1, 1):
+        most = F.max_pool2d(sign * around[..., 2:-2, 2:-2], 3, 1)
+        even = F.max_pool2d(F.avg_pool2d(sign * around, 3, 1), 5, 1)
+        bounds.append(sign * F.interpolate(most + (most - even).clamp_min(0), scale_factor=2))
+    return torch.minimum(torch.maximum(large, bounds[0]), bounds[1]).clamp(0, 1)
 
 
 def _run(tile: torch.Tensor, model: Upscaler) -> torch.Tensor:
