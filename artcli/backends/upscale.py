@@ -40,7 +40,7 @@ def to_size(image: torch.Tensor, model: Upscaler, size: tuple[int, int]) -> torc
 def _double(image: torch.Tensor, model: Upscaler) -> torch.Tensor:
     """Each tile is padded by the net's receptive field, so that the result equals that of the whole picture."""
     height, width = image.shape[1:]
-    around = model.reach
+    around = max(model.reach, 3)  # how far `_within` looks
     padded = F.pad(image[None], (around,) * 4, mode="replicate")
     large = torch.empty(3, 2 * height, 2 * width)
     for top in range(0, height, TILE):
@@ -53,7 +53,7 @@ def _double(image: torch.Tensor, model: Upscaler) -> torch.Tensor:
 
 
 def _within(small: torch.Tensor, large: torch.Tensor) -> torch.Tensor:
-    """(B, 3, 2 H, 2 W) in 0..1 without the rim that the net draws along hard edges, and draws again when it doubles twice.
+    """(B, 3, 2 H, 2 W) in 0..1 without the rim along hard edges, which the net would sharpen once more when it doubles twice.
 
     Beside an even area, nothing is brighter or darker than what the small picture has there and next to it; lines and
     grain, which are more than their blurred selves, may be more once again.
