@@ -53,7 +53,7 @@ def _double(image: torch.Tensor, model: Upscaler) -> torch.Tensor:
 
 
 def _within(small: torch.Tensor, large: torch.Tensor) -> torch.Tensor:
-    """(B, 3, 2 H, 2 W) in 0..1 without the rim along hard edges, which the net would sharpen once more when it doubles twice.
+    """(B, 3, 2 H, 2 W) in 0..1 without a rim along hard edges, which a second doubling would sharpen once more.
 
     Beside an even area, nothing is brighter or darker than what the small picture has there and next to it; lines and
     grain, which are more than their blurred selves, may be more once again.
