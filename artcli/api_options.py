@@ -87,6 +87,7 @@ class Dream(TypedDict, total=False):
     rotate: float | None
     save_every: int
     seed: Text | None
+    shifts: int | None
     show: bool
     size: Text | None
     skip_existing: bool
@@ -121,6 +122,7 @@ class Paint(TypedDict, total=False):
     from_file: Text | None
     gif: bool
     layers: int | None
+    lines: bool | None
     min_stroke: float
     mode: Literal["fast", "quality"]
     model: Text

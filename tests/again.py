@@ -32,7 +32,7 @@ _DREAM = {
     "drawer": ("fft", "vqgan"), "optimizer": ("adam", "adamw", "radam"), "lr": (0.02, 0.2), "cutouts": (3, 5),
     "cut_power": (0.5, 2), "augment": ("none", "flip", "jitter,perspective,noise"),
     "loss": ("contrast", "spherical", "cosine"), "init_weight": (0, 300), "init_decay": (0.5, 0.98), "tileable": True,
-    "low_res": (0, 32), "low_part": (0, 0.5), "chunk": (2, 64), "feather": (0, 3), "zoom": (1.1, 0.9),
+    "low_res": (0, 32), "low_part": (0, 0.5), "chunk": (2, 64), "shifts": (1, 3), "feather": (0, 3), "zoom": (1.1, 0.9),
     "pan": ("2,-1",), "rotate": (5,), "frame_steps": (1, 2), "steady": (0, 0.5), "fps": (4,), "duration": (1,),
     "stylize": ("style.png",), "paint": True, **_UPSCALING,
 }  # fmt: skip
@@ -42,7 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "size": (20, 60), "strokes": (1, 40), "detail": (0.5, 2), "mode": ("fast", "quality"), "layers": (1, 2),
         "min_stroke": (4,), "opacity": (0.4,), "brush": ("round", "bristle", "dry", "classic", "mask.png"),
         "palette": ("3", "colours.txt"), "background": ("white", "transparent", "average", "#123456"),
-        "detail_mask": ("mask.png",), "duration": (0.5,), "fps": (5,), "pace": ("change", "strokes"),
+        "detail_mask": ("mask.png",), "duration": (0.5,), "fps": (5,), "pace": ("change", "strokes"), "lines": True,
     },
     "stylize": {
         "style": ("photo.png", "photo.png:0.5"), "preset": ("slim", "modern"), "size": (32, 48), "steps": (1, 3),

@@ -169,6 +169,65 @@ def test_a_tileable_picture_has_no_edge(model):
     assert {m.padding_mode for m in model.decoder.modules() if isinstance(m, torch.nn.Conv2d)} == {"zeros"}
 
 
+# --- the calm picture -----------------------------------------------------------------------------------------------
+
+
+class Woven(torch.nn.Module):
+    """Encodes and decodes 4 px to a code without loss, but adds stripes that stand on the grid of codes."""
+
+    def __init__(self, model, stripes=0.1):
+        super().__init__()
+        self.quantize, self.decoder, self.encoder = model.quantize, model.decoder, None
+        self.sizes = Sizes((8, 8, 8), 1, (), False, 8, 16, 8, groups=4)
+        self.stripes = stripes * torch.tensor([1.0, -1.0, 0.5, -0.5]).repeat(64)
+
+    def encode(self, images):
+        assert images.shape[2] % 4 == 0 and images.shape[3] % 4 == 0
+        return torch.nn.functional.pixel_unshuffle(images, 4)
+
+    def decode(self, vectors):
+        image = torch.nn.functional.pixel_shuffle(vectors, 4)
+        return image + self.stripes[: image.shape[3]]
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 40), (33, 21), (4, 4)])
+def test_a_calm_picture_has_nothing_of_the_grid(model, height, width):
+    paint = CodeImage(Woven(model), 32, 32, torch.Generator().manual_seed(0))
+    smooth = torch.linspace(0.2, 0.8, width).expand(1, 3, height, width)
+    woven = smooth + paint.model.stripes[:width]
+    for shifts in (None, 4):
+        torch.testing.assert_close(paint.calm(smooth, shifts), smooth)
+    assert torch.equal(paint.calm(woven, 1), woven)
+    assert (paint.calm(smooth, 2) - smooth).abs().max() > 0.02, "two places are too few for stripes of two pixels"
+
+
+def test_the_last_picture_is_calm_and_those_before_it_are_as_they_are(model, tiny_clip, monkeypatch):
+    from artcli.backends.dream import optimise, steer
+    from artcli.backends.dream.prompts import parse
+    from artcli.backends.dream.settings import Settings
+    from artcli.pretrained import clip as clips
+
+    clip = clips.load(str(tiny_clip), torch.device("cpu"))
+    made = {}
+    for shifts in (1, None, 2):
+        how = Settings(48, 40, steps=3, cutouts=3, low_res=32, drawer="vqgan", start="codes", shifts=shifts)
+        frames = optimise.dream(steer.texts(clip, parse("red car")), clip, how, seed=1, vqgan=model)
+        made[shifts] = [frame.image() for frame in frames]
+    assert all(torch.equal(a, b) for a, b in zip(made[1][:2], made[None][:2], strict=True))
+    assert torch.equal(made[None][2], made[2][2]) and not torch.equal(made[1][2], made[2][2])
+    assert made[2][2].min() >= 0 and made[2][2].max() <= 1
+
+
+def test_large_decoders_and_those_alone_draw_as_they_do(model):
+    paint, image = drawer(model), torch.rand((1, 3, 24, 32), generator=torch.Generator().manual_seed(0))
+    assert not torch.equal(paint.calm(image, None), image)
+    paint.model = Woven(model)
+    paint.model.sizes = Sizes((128, 8, 8), 1, (), False, 8, 16, 8, groups=4)
+    assert torch.equal(paint.calm(image, None), image)
+    del paint.model.encoder
+    assert torch.equal(paint.calm(image, 4), image)
+
+
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +305,8 @@ def test_editing_inside_a_mask(dream, folder):
 
 
 def test_what_does_not_go_together(invoke, dream):
+    assert "--shifts" in one_error_line(dream("red car", "--drawer", "fft", "--shifts", 2, code=2).stderr)
+    assert "--shifts" in one_error_line(dream("red car", "--zoom", 1.1, "--shifts", 2, "-o", "a.mp4", code=2).stderr)
     result = invoke("dream", "a", "--drawer", "fft", "--vqgan", "codes.safetensors", "-q")
     assert (result.exit_code, "goes with --drawer vqgan" in one_error_line(result.stderr)) == (2, True)
     result = invoke("dream", "a", "--drawer", "vqgan", "--vqgan", "nowhere", "-q")
@@ -273,7 +334,7 @@ def test_a_moving_film(dream):
 
 def test_the_pull_to_a_photograph_can_fade(dream, folder):
     photograph(folder / "photo.png", (48, 48))
-    flags = ["--init", "photo.png", "--init-weight", 1e6, "--lr", 0.02]
+    flags = ["--init", "photo.png", "--init-weight", 1e6, "--lr", 0.02, "--shifts", 1]
     for name, decay in {"held": 1, "let-go": 0.01}.items():
         dream("red car", *flags, "--init-decay", decay, "--steps", 12, "--out", f"{name}.png", size=None)
     photo, held, free = (np.asarray(Image.open(f"{n}.png").convert("RGB"), float) for n in ("photo", "held", "let-go"))

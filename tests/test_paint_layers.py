@@ -94,7 +94,7 @@ def test_a_photo_is_covered_without_holes_or_shifts():
 def test_strokes_come_coarse_to_fine_and_only_those_that_are_wanted():
     strokes = painted(photo())
     assert (np.diff(strokes.layers) >= 0).all()
-    sides = [strokes.shapes[strokes.layers == layer, 2].mean() for layer in range(3)]
+    sides = [strokes.shapes[strokes.layers == layer, 2].max() for layer in range(3)]
     assert sides == pytest.approx([128 * 0.56, 64 * 0.56, 32 * 0.56], rel=0.01)
     assert strokes.table[:, -1].min() > 0.5
 
@@ -144,13 +144,48 @@ class Gappy(Squares):
 
 
 def test_quality_mode_leaves_no_gaps_where_the_photo_is_even():
-    picture = np.full((72, 120, 3), (40, 80, 160), np.uint8)
+    picture = np.full((30, 32, 3), (40, 80, 160), np.uint8)
     far = {}
     for mode in ("fast", "quality"):
         steps = list(layers.paint(picture, Gappy(), Settings(mode=mode), FLAT, (1.0, 0.0, 0.0)))
-        result = raster.rasterise(Painting((120, 72), steps[-1].strokes, FLAT, (1.0, 0.0, 0.0))).astype(int)
+        result = raster.rasterise(Painting((32, 30), steps[-1].strokes, FLAT, (1.0, 0.0, 0.0))).astype(int)
         far[mode] = (np.abs(result - picture).max(2) > 60).mean()
     assert far["fast"] > 0.05 and far["quality"] < 0.005
+
+
+class Dabs(Squares):
+    """Where there is hardly anything to see, a small dab in each patch, as a trained painter does."""
+
+    def __call__(self, targets, canvases):
+        shapes, logits = super().__call__(targets, canvases)
+        off = np.abs(targets.astype(int) - canvases).mean((1, 2, 3)) < 12
+        shapes[off] *= (1, 1, 0.4, 0.4, 1)
+        return shapes, logits
+
+
+def test_even_parts_have_no_pattern_of_dabs(monkeypatch):
+    """Without their colour first, dabs of the right one stand on a ground that is slightly off."""
+    y, x = np.mgrid[:256, :256]
+    sky = np.stack((100 + x / 10, 130 + y / 10, 180 + (x + y) / 20), 2).astype(np.uint8)
+    far = []
+    for _ in range(2):
+        strokes = list(layers.paint(sky, Dabs(), Settings(), FLAT, GREY))[-1].strokes
+        shown = raster.rasterise(Painting((256, 256), strokes, FLAT, GREY))
+        off = layers._cells(shown, 0).mean((2, 3)) - layers._cells(sky, 0).mean((2, 3))
+        far.append(np.abs(off[2:-2, 2:-2]).mean())
+        monkeypatch.setattr(layers, "evens", lambda *_: False)
+    assert far[0] < 0.6 * far[1]
+
+
+def test_only_what_is_even_is_evened():
+    picture = photo(96, 96)
+    picture[:, 48:] = np.random.default_rng(0).integers(0, 255, (96, 48, 3))
+    easel = layers.Easel(picture, FLAT, GREY)
+    easel.resize(layers.PATCH)
+    found = layers.evened(easel, 0, Settings())
+    assert len(found) > 30 and found.shapes[:, 0].max() < 51
+    easel.add(found)
+    assert len(layers.evened(easel, 0, Settings())) < len(found) / 5
 
 
 def test_the_dots_of_a_dithered_picture_are_its_tones():

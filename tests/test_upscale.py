@@ -163,6 +163,16 @@ def test_any_size_is_reached_by_doubling_as_often_as_it_pays(run_folder, small, 
         )
 
 
+@pytest.mark.parametrize("factor", [2, 4])
+def test_hard_edges_have_no_rim(factor):
+    """The bundled net alone draws one of 19 of 255, and a second time one of 45."""
+    step = torch.full((3, 20, 24), 64 / 255)
+    step[:, :, 12:] = 192 / 255
+    large = upscale.upscale(step, finished_upscaler.load(upscale.NAME, CPU), factor)
+    assert large.min() >= step.min() and large.max() <= step.max()
+    assert (large[..., : 12 * factor - factor] < 0.3).all() and (large[..., 12 * factor + factor :] > 0.7).all()
+
+
 @pytest.mark.parametrize("verb", ["dream", "stylize", "fast", "cyclegan"])
 def test_transparency_is_enlarged_too(call, lines, folder, run_folder, verb):
     photograph(folder / "photo.png", (40, 28), alpha=True)

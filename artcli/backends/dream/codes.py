@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from artcli.device import fast_dtype
 from artcli.nn.vqgan import VQGAN, PlainDecoder
 
+SHIFTS = 4  # of the grid of codes, over which the last picture is averaged
+_WIDE = 128  # channels at full resolution from which on a decoder weaves no grid into its pictures
 _FRUGAL = 384 * 384  # pixels from which on activations are computed twice rather than kept
 
 
@@ -56,6 +58,7 @@ class CodeImage:
         self.model = model
         vectors = model.quantize.vectors.detach()
         self.low, self.high = (bound[None, :, None, None] for bound in (vectors.amin(0), vectors.amax(0)))
+        self.tileable = tileable
         _wrap(model, tileable)
         if start in PICTURES:
             self.start_from(PICTURES[start](height, width, rng))
@@ -75,10 +78,13 @@ class CodeImage:
         """Take a picture (3, H, W) in 0..1 as the start, at its size; needs the encoder."""
         beyond = [-side % self.model.sizes.factor for side in image.shape[1:]]
         whole = F.pad(image[None].to(self.low.device), (0, beyond[1], 0, beyond[0]), mode="replicate")
-        found = self.model.encode(whole)
+        self.features = self._encoded(whole).float().contiguous().requires_grad_()
+
+    def _encoded(self, images: torch.Tensor) -> torch.Tensor:
+        found = self.model.encode(images)
         if hasattr(self.model.quantize, "proj"):  # its features are logits of the codes, not vectors near them
             found = self.model.quantize.look_up(self.model.quantize.choose(found))
-        self.features = found.float().contiguous().requires_grad_()
+        return found
 
     @torch.no_grad()
     def grow(self, height: int, width: int) -> None:
@@ -91,10 +97,42 @@ class CodeImage:
         book = self.model.quantize
         vectors = book.look_up(book.nearest(self.features.detach()))
         self.model.decoder.frugal = height * width >= _FRUGAL
+        drawn = self._decoded(_StraightThrough.apply(vectors, self.features))
+        return _Clamp.apply(drawn[..., :height, :width])
+
+    def _decoded(self, vectors: torch.Tensor) -> torch.Tensor:
         dtype = fast_dtype(self.features.device)
         with torch.autocast(self.features.device.type, dtype, enabled=dtype != torch.float32):
-            drawn = self.model.decode(_StraightThrough.apply(vectors, self.features))
-        return _Clamp.apply(drawn[..., :height, :width])
+            return self.model.decode(vectors)
+
+    @torch.no_grad()
+    def calm(self, image: torch.Tensor, shifts: int | None) -> torch.Tensor:
+        """A picture (1, 3, H, W) in 0..1 without the check and the stripes that a small decoder weaves into it.
+
+        They stand on the grid of codes: with the grid elsewhere they are elsewhere, and the mean of several such
+        pictures has none ("Translation-Invariant De-Noising", Coifman and Donoho, 1995).  What the encoder finds is not
+        rounded to codes again, so that what is drawn stays.  shifts: how many pictures, 1 for the picture as it is;
+        None for what suits the decoder.  Without an encoder the picture stays as it is.
+        """
+        sizes = self.model.sizes
+        if shifts is None:
+            shifts = 1 if sizes.widths[0] >= _WIDE else min(SHIFTS, sizes.factor)
+        if shifts == 1 or not hasattr(self.model, "encoder"):
+            return image
+        mean = torch.zeros_like(image)
+        for number in range(shifts):
+            left, top = (sizes.factor * each // shifts for each in (number, -number % shifts))
+            mean += self._redrawn(image, left, top) / shifts
+        return mean.clamp(0, 1)
+
+    def _redrawn(self, image: torch.Tensor, left: int, top: int) -> torch.Tensor:
+        """Encoded and decoded, with the grid of codes this many pixels further to the left and up."""
+        factor, (height, width) = self.model.sizes.factor, image.shape[2:]
+        left, top = factor + left, factor + top
+        margins = left, -(left + width) % factor + factor, top, -(top + height) % factor + factor
+        wraps = self.tileable and min(height, width) >= max(margins)
+        whole = F.pad(image, margins, mode="circular" if wraps else "replicate")
+        return self._decoded(self._encoded(whole).float())[..., top : top + height, left : left + width]
 
     @torch.no_grad()
     def settle(self) -> None:

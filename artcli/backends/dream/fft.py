@@ -64,6 +64,10 @@ class FFTImage:
     def grow(self, height: int, width: int) -> None:
         """Does nothing: a spectrum can be drawn at any size."""
 
+    def calm(self, image: torch.Tensor, shifts: int | None) -> torch.Tensor:
+        """Does nothing: a spectrum has no grid."""
+        return image
+
     def settle(self) -> None:
         """Does nothing: a spectrum has no bounds."""
 

@@ -221,6 +221,8 @@ class _Artist:
         for parameter, value in zip(parameters, kept, strict=True):
             parameter.copy_(value)
         image = fft.resize(image, self.settings.height, self.settings.width)
+        if self.step == self.settings.steps:
+            image = self.drawer.calm(image, self.settings.shifts)
         return (image if self.canvas is None else self.canvas.compose(image))[0]
 
     def state(self) -> dict[str, Any]:

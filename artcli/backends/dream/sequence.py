@@ -1,6 +1,7 @@
 """Pictures drawn one after another, each starting from the one before."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,8 @@ def sequence(
     begin: called once for each of these with the picture before it, (3, H, W); what it starts from, and how it is
     drawn.  The story's scenes are spread over them; the first picture is of the first one.  Otherwise as `dream`.
     """
+    # Each picture is drawn over the one before it: calmed again and again, they would blur.
+    settings = replace(settings, shifts=1)
     first = settings.steps + (0 if prior is None else prior.how.steps)
     total = first + frames
     starts = state is None or "start" in state
@@ -61,7 +64,7 @@ def sequence(
         part = number / max(1, frames - 1)
         start, short = begin(renew(image, part))
         targets = story.at(part)
-        *_, frame = dream(targets, clip, short, seed=_seed(seed, number), canvas=start, vqgan=vqgan)
+        *_, frame = dream(targets, clip, replace(short, shifts=1), seed=_seed(seed, number), canvas=start, vqgan=vqgan)
         image = frame.image()
         step = first + number + 1
         yield Frame(step, total, partial(_as_is, image), frame.metrics, partial(_as_is, {"step": step, "image": image}))

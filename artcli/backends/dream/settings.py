@@ -24,6 +24,7 @@ class Settings:
     which fades over the run.  tileable: the edges fit onto the opposite ones.
     low_res: side of the first stage, in pixels along the shorter edge (0: none); low_part: the part of the steps it
     gets; None takes the one that suits the drawer.  chunk: crops per forward pass.
+    shifts: of the grid of codes, over which the last picture is averaged; None takes what suits the VQGAN.
     """
 
     width: int = 256
@@ -59,6 +60,16 @@ class Settings:
     low_part: Annotated[
         float | None,
         Setting("Part of the steps in the first stage.", min=0, max=1, default="0.8; 0.6 for fft", panel=DRAWING),
+    ] = None
+    shifts: Annotated[
+        int | None,
+        Setting(
+            "Shifts of the codes' grid that the last picture is averaged over.",
+            min=1,
+            max=8,
+            default="4; large --vqgan 1",
+            panel=DRAWING,
+        ),
     ] = None
     ema: float = 0.9
     chunk: Annotated[int, Setting("Crops at once; fewer need less memory.", min=1, panel=DRAWING)] = 64

@@ -54,6 +54,9 @@ class Sketch:
             self.small = (height, width)
         return self.now.draw(height, width)
 
+    def calm(self, image: torch.Tensor, shifts: int | None) -> torch.Tensor:
+        return self.now.calm(image, shifts)
+
     def settle(self) -> None:
         self.now.settle()
 

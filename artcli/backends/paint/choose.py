@@ -32,10 +32,15 @@ def errors(strokes: Strokes, target: Array, brush: Brush, scale: float) -> Array
     return found
 
 
-def helpful(strokes: Strokes, target: Array, canvas: raster.Canvas, brush: Brush, scale: float) -> Array:
-    """Which strokes make the canvas more like the target, each laid on after those before it that do; (N,)."""
+def helpful(
+    strokes: Strokes, target: Array, canvas: raster.Canvas, brush: Brush, scale: float, least: float = 0.0
+) -> Array:
+    """Which strokes make the canvas more like the target, each laid on after those before it that do; (N,).
+
+    least: the sum of squares, colours in 0..1, by which a stroke has to do so.
+    """
     covers = raster.covers(strokes, brush, scale, raster.Window(0, 0, *canvas.planes.shape[:0:-1]))
-    return gains(strokes, _planes(target), canvas.planes.copy(), covers, 0.0) > 0
+    return gains(strokes, _planes(target), canvas.planes.copy(), covers, least) > 0
 
 
 def gains(strokes: Strokes, target: Array, canvas: Array, covers: Iterable[raster.Cover], least: float) -> Array:

@@ -11,6 +11,7 @@ from artcli.backends.paint import layers
 from artcli.backends.paint.settings import Settings
 from artcli.media import images, raster
 from artcli.media.brushes import Brush
+from artcli.media.strokes import Strokes
 
 Array = np.ndarray[Any, Any]
 Color = tuple[float, float, float]
@@ -49,9 +50,16 @@ class Moving:
         moved = self._moved(frame)
         easel = layers.Easel(frame, self.brush, ground, base)
         passes = layers.plan(size, self.settings, self.painter.strokes)
-        for now in passes:
-            found = layers.seen(easel, now, self.painter, self.settings, moved)
+
+        def add(found: Strokes) -> None:
             easel.add(found[layers.wanted(found, size, self.settings, self.mask, passes[-1].layer)])
+
+        for now in passes:
+            add(layers.seen(easel, now, self.painter, self.settings, moved))
+            if layers.evens(self.painter, self.settings, now, passes):
+                add(_in(moved, layers.evened(easel, now.layer, self.settings)))
+        if layers.traces(self.painter, self.settings, size):
+            add(_in(moved, layers.traced(easel, passes[-1], self.settings)))
         canvas = raster.Canvas.of(base)
         canvas.draw(easel.strokes, self.brush, max(shown) / max(size))
         anew = (moved == 255)[..., None]
@@ -66,3 +74,10 @@ class Moving:
         if self.model is None:
             return np.full(frame.shape[:2], 255, np.uint8)
         return np.abs(frame.astype(np.int16) - self.model).mean(2).astype(np.uint8)
+
+
+def _in(moved: Array, strokes: Strokes) -> Strokes:
+    """Those with their middle where the film is painted again."""
+    x, y = strokes.shapes[:, :2].T.astype(int)
+    height, width = moved.shape
+    return strokes[moved[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)] == 255]

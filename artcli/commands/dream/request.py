@@ -333,8 +333,10 @@ def _check_drawing(ctx: typer.Context, asked: Options, settings: Settings) -> No
         raise UsageError(f"--start {settings.start} goes with --drawer vqgan")
     if settings.tileable and asked.mask is not None:
         raise UsageError("--tileable and --mask do not go together: a photograph's edges stay as they are")
-    if options.on_the_line(ctx, "vqgan") and settings.drawer != "vqgan":
-        raise UsageError("--vqgan goes with --drawer vqgan")
+    if (given := options.on_the_line(ctx, "vqgan", "shifts")) and settings.drawer != "vqgan":
+        raise UsageError(f"{given} goes with --drawer vqgan")
+    if asked.moving and options.on_the_line(ctx, "shifts"):
+        raise UsageError("--shifts is for the last picture of a drawing, not for films that move")
 
 
 def _lines(asked: Options) -> list[str]:

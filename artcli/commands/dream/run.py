@@ -184,8 +184,10 @@ class Studio(studio.Studio):
 
     def _encodes(self) -> bool:
         """Whether pictures become codes, and not only codes pictures."""
-        moves = self.request.camera is not None
-        return self.edit is not None or moves or self.settings.start in {"prior", "sketch", "noise", "gradient"}
+        moves, calms = self.request.camera is not None, (self.settings.shifts or 1) > 1
+        return (
+            self.edit is not None or moves or calms or self.settings.start in {"prior", "sketch", "noise", "gradient"}
+        )
 
     def _size(self) -> tuple[int, int]:
         """(width, height) of what is drawn."""

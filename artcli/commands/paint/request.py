@@ -17,7 +17,8 @@ from artcli.pretrained import find
 from artcli.setting import FILM, Setting
 
 # What decides which strokes there are; it has no meaning for strokes that are there already.
-_OF_PREDICTION = ("model", "mode", "strokes", "detail", "min_stroke", "layers", "opacity", "detail_mask")
+_OF_PREDICTION = ("model", "mode", "strokes", "detail", "lines", "min_stroke", "layers", "opacity",
+                  "detail_mask")  # fmt: skip
 # What a painted film has no use for.
 _OF_PICTURES = ("strokes", "mode", "palette", "gif", "mp4", "webm", "duration", "fps", "pace", "strokes_out",
                 "svg", "each_layer")  # fmt: skip
