@@ -26,9 +26,12 @@ def test_the_same_arguments_in_the_same_order(name):
     assert all(found[key].kind is inspect.Parameter.KEYWORD_ONLY for key in WHERE)
 
 
-@pytest.mark.parametrize("name", LOADS)
+@pytest.mark.parametrize("name", [name for name in LOADS if name != "pipelines"])
 def test_the_same_errors(tmp_path, name):
-    """A name that nothing has, a folder that is not there, and weights of another kind."""
+    """A name that nothing has, a folder that is not there, and weights of another kind.
+
+    Names of pipelines are folders and the hub's: see their own tests.
+    """
     cpu = torch.device("cpu")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     other = f"RN50={tmp_path / 'other.pth'}" if name == "clip" else str(tmp_path / "other.pth")

@@ -38,13 +38,14 @@ class StyleStudio(studio.Studio):
 
     def prepare(self) -> None:
         self.given = read_styles(self.request, self.console)
+        self.note = self._noted()  # what is missing of small nets shows before a large one is loaded
 
     def expect(self) -> None:
         for _ in look_at(self.request, self.console):
             pass
+        self.note = self._noted()
 
-    @property
-    def note(self) -> str:
+    def _noted(self) -> str:
         return f"{counted(len(self.request.styles), 'style')}{self.finish.note}"
 
     def record_of(self, job: InputJob, weights: Mapping[str, str] | None = None) -> dict[str, Any] | None:
