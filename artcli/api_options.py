@@ -87,7 +87,7 @@ class Dream(TypedDict, total=False):
     rotate: float | None
     save_every: int
     seed: Text | None
-    shifts: int | None
+    shifts: int
     show: bool
     size: Text | None
     skip_existing: bool

@@ -6,8 +6,6 @@ import torch.nn.functional as F
 from artcli.device import fast_dtype
 from artcli.nn.vqgan import VQGAN, PlainDecoder
 
-SHIFTS = 4  # of the grid of codes, over which the last picture is averaged
-_WIDE = 128  # channels at full resolution from which on a decoder weaves no grid into its pictures
 _FRUGAL = 384 * 384  # pixels from which on activations are computed twice rather than kept
 
 
@@ -106,17 +104,15 @@ class CodeImage:
             return self.model.decode(vectors)
 
     @torch.no_grad()
-    def calm(self, image: torch.Tensor, shifts: int | None) -> torch.Tensor:
+    def calm(self, image: torch.Tensor, shifts: int) -> torch.Tensor:
         """A picture (1, 3, H, W) in 0..1 without the check and the stripes that a small decoder weaves into it.
 
         They stand on the grid of codes: with the grid elsewhere they are elsewhere, and the mean of several such
         pictures has none ("Translation-Invariant De-Noising", Coifman and Donoho, 1995).  What the encoder finds is not
-        rounded to codes again, so that what is drawn stays.  shifts: how many pictures, 1 for the picture as it is;
-        None for what suits the decoder.  Without an encoder the picture stays as it is.
+        rounded to codes again, so that what is drawn stays; it gets softer.  shifts: how many pictures, 1 for the
+        picture as it is.  Without an encoder it stays so, too.
         """
         sizes = self.model.sizes
-        if shifts is None:
-            shifts = 1 if sizes.widths[0] >= _WIDE else min(SHIFTS, sizes.factor)
         if shifts == 1 or not hasattr(self.model, "encoder"):
             return image
         mean = torch.zeros_like(image)

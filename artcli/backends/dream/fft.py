@@ -64,7 +64,7 @@ class FFTImage:
     def grow(self, height: int, width: int) -> None:
         """Does nothing: a spectrum can be drawn at any size."""
 
-    def calm(self, image: torch.Tensor, shifts: int | None) -> torch.Tensor:
+    def calm(self, image: torch.Tensor, shifts: int) -> torch.Tensor:
         """Does nothing: a spectrum has no grid."""
         return image
 

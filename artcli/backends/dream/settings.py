@@ -24,7 +24,7 @@ class Settings:
     which fades over the run.  tileable: the edges fit onto the opposite ones.
     low_res: side of the first stage, in pixels along the shorter edge (0: none); low_part: the part of the steps it
     gets; None takes the one that suits the drawer.  chunk: crops per forward pass.
-    shifts: of the grid of codes, over which the last picture is averaged; None takes what suits the VQGAN.
+    shifts: of the grid of codes, over which the last picture is averaged.
     """
 
     width: int = 256
@@ -62,15 +62,9 @@ class Settings:
         Setting("Part of the steps in the first stage.", min=0, max=1, default="0.8; 0.6 for fft", panel=DRAWING),
     ] = None
     shifts: Annotated[
-        int | None,
-        Setting(
-            "Shifts of the codes' grid that the last picture is averaged over.",
-            min=1,
-            max=8,
-            default="4; large --vqgan 1",
-            panel=DRAWING,
-        ),
-    ] = None
+        int,
+        Setting("Average the last picture over so many shifts of the codes' grid.", min=1, max=8, panel=DRAWING),
+    ] = 1
     ema: float = 0.9
     chunk: Annotated[int, Setting("Crops at once; fewer need less memory.", min=1, panel=DRAWING)] = 64
 

@@ -54,7 +54,7 @@ class Sketch:
             self.small = (height, width)
         return self.now.draw(height, width)
 
-    def calm(self, image: torch.Tensor, shifts: int | None) -> torch.Tensor:
+    def calm(self, image: torch.Tensor, shifts: int) -> torch.Tensor:
         return self.now.calm(image, shifts)
 
     def settle(self) -> None:

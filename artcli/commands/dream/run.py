@@ -184,7 +184,7 @@ class Studio(studio.Studio):
 
     def _encodes(self) -> bool:
         """Whether pictures become codes, and not only codes pictures."""
-        moves, calms = self.request.camera is not None, (self.settings.shifts or 1) > 1
+        moves, calms = self.request.camera is not None, self.settings.shifts > 1
         return (
             self.edit is not None or moves or calms or self.settings.start in {"prior", "sketch", "noise", "gradient"}
         )
