@@ -3,6 +3,7 @@
 Folders are found and checked without torch.  Only safetensors are read, and a folder never asks the network.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -251,6 +252,7 @@ def _variant(part: Path) -> dict[str, str]:
     return {} if plain else {"variant": "fp16"}
 
 
+@functools.cache  # what is needed of the folder is read before the model is: the hub is asked once for both
 def _from_hub(spec: str) -> Path:
     """Downloads what is not in the hub's cache."""
     if network.is_forbidden() and _kept(spec) is None:

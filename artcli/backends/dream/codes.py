@@ -112,12 +112,11 @@ class CodeImage:
         rounded to codes again, so that what is drawn stays; it gets softer.  shifts: how many pictures, 1 for the
         picture as it is.  Without an encoder it stays so, too.
         """
-        sizes = self.model.sizes
         if shifts == 1 or not hasattr(self.model, "encoder"):
             return image
-        mean = torch.zeros_like(image)
+        mean, factor = torch.zeros_like(image), self.model.sizes.factor
         for number in range(shifts):
-            left, top = (sizes.factor * each // shifts for each in (number, -number % shifts))
+            left, top = (factor * each // shifts for each in (number, -number % shifts))
             mean += self._redrawn(image, left, top) / shifts
         return mean.clamp(0, 1)
 
