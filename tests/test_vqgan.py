@@ -1,6 +1,7 @@
 """VQGAN: its networks against a plain reading of the papers' layout, its losses by hand, its files."""
 
 import json
+import math
 import zipfile
 from dataclasses import asdict, replace
 
@@ -16,6 +17,7 @@ from artcli.errors import UsageError, WeightsError
 from artcli.models.vqgan import PRESETS, Config, Model
 from artcli.nn.discriminator import Discriminator
 from artcli.nn.patchgan import PatchGAN, hinge
+from artcli.nn.spectral import spectral
 from artcli.nn.vqgan import VQGAN, Sizes, sizes_of
 from artcli.pretrained import vqgan as vqgan_files
 from artcli.pretrained.perceptual import Perceptual
@@ -334,6 +336,50 @@ def test_the_presets_are_what_they_are_named_after():
     assert cifar.net.encoder.layers[-1].out_channels == 64
 
 
+def test_spectra_see_stripes_wherever_they_lie():
+    """Half a grey level of stripes counts as much at any phase, and as a hundred times as much as a soft slope."""
+    flat, places = torch.full((1, 3, 48, 48), 0.5), torch.arange(48.0)
+    apart = [
+        spectral(flat + 0.1 * torch.cos(2 * math.pi * places / 3 + shift), flat).item() for shift in (0.0, 1.0, 2.0)
+    ]
+    assert apart == pytest.approx([apart[0]] * 3, rel=0.02)
+    slope = 0.1 * (2 * places / 47 - 1)
+    assert spectral(flat + slope, flat).item() < apart[0] / 4
+    assert spectral(flat, flat).item() == 0
+
+
+def test_spectra_by_hand():
+    one, other = torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    window = torch.hann_window(16, dtype=torch.float64)
+    weights = window[:, None] * window / window.sum() ** 2
+
+    def amplitudes(image):
+        centred = image - image.mean((1, 2), keepdim=True)
+        return torch.fft.fft2(centred * weights).abs()[..., :9]
+
+    by_hand = (amplitudes(one[0]) - amplitudes(other[0])).abs().mean()
+    assert spectral(one, other).item() == pytest.approx(by_hand.item(), abs=1e-5)
+
+
+def test_a_decoder_learns_alone(tmp_path):
+    """From a finished file; the codes of pictures stay, and the pictures that are drawn of them change."""
+    images, first = pictures(4, 32), tiny(adversary=0.0)
+    train(first, images, 3)
+    first.export(tmp_path)
+    later = tiny(adversary=0.0, spectral=1.0, start=str(tmp_path), learn="decoder")
+    before = copies_of(later)
+    rebuilt = later.reconstruct(images)
+    torch.testing.assert_close(rebuilt, first.reconstruct(images), atol=0.02, rtol=0)  # files are of half precision
+    train(later, images, 3)
+    moved = {name for name, now in later.state_dict().items() if not torch.equal(before[name], now)}
+    assert moved and all(name.startswith(("net.decoder", "net.post_quant_conv")) for name in moved)
+    assert later.metrics["spectral"] > 0
+    with pytest.raises(UsageError, match="other sizes"):
+        tiny(adversary=0.0, widths=(8, 32), start=str(tmp_path))
+    with pytest.raises(UsageError, match="other codes"):
+        tiny(adversary=0.0, codes=32, start=str(tmp_path))
+
+
 def test_the_preset_cifar10_learns():
     """With the discriminator from half of the steps on."""
 
@@ -379,6 +425,9 @@ def test_pictures_of_any_size_go_through():
         ({"widths": (8, 0)}, "widths has to be above 0"),
         ({"channels": 1, "perceptual": 1.0}, "perceptual=0"),
         ({"decay": 1.0}, "below 1"),
+        ({"crop": 8, "adversary": 0.0, "spectral": 1.0}, "patches of 16 pixels"),
+        ({"learn": "decoder"}, "start=vqgan-mini"),
+        ({"learn": "encoder"}, "learn"),
     ],
 )
 def test_settings_that_cannot_work(changed, message):

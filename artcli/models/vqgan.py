@@ -14,23 +14,27 @@ from typing import Any
 import torch
 from torch import nn
 
+from artcli import weights
 from artcli.errors import UsageError
 from artcli.models.vqvae import Grid
 from artcli.nn import checks
 from artcli.nn.discriminator import Discriminator
 from artcli.nn.inference import inference
+from artcli.nn.initialise import take_over
 from artcli.nn.latents import lerp
 from artcli.nn.measure import VARIANCE, middle, psnr
 from artcli.nn.patchgan import PatchGAN, cross_entropy, hinge
 from artcli.nn.precision import full
 from artcli.nn.quantise import VectorQuantiser
 from artcli.nn.schedule import trapezoid
+from artcli.nn.spectral import PATCH, spectral
 from artcli.nn.vqgan import VQGAN, Sizes
-from artcli.pretrained import half
+from artcli.pretrained import half, vqgan
 from artcli.pretrained.perceptual import Perceptual
 from artcli.training import parallel
 from artcli.training.contract import Batch, Exported
 
+LEARN = ("all", "decoder")
 ERRORS, DISCRIMINATORS = ("split", "absolute", "squared"), ("patches", "whole")
 _LEAST = 32  # pixels that the discriminator's layers need
 _HEAVIEST = 1e4  # weight that the discriminator can get (the paper's code)
@@ -49,6 +53,8 @@ class Config:
     color: weight of the absolute error of the colours beside that of the brightness.  commitment: pull of the features
     to their codes.  warm_up: steps in which a falling part of the features reaches the decoder as they are.
     perceptual: weight of the perceptual distance, measured with `net`; perceptual_start: steps without it.
+    spectral: weight of the distance of the patches' spectra, which a perceptual distance alone leaves open: it fills
+    flat parts with fine stripes that its net does not see.
     groups: 0 for plain networks of strided convolutions without normalisation, whose width is the last of `widths`.
     discriminator: "patches" with the hinge loss, or "whole" pictures with the minimax loss, which `adversary` weighs as
     it is.
@@ -56,6 +62,8 @@ class Config:
     layer; discriminator_start: first steps without the discriminator; discriminator_ahead: steps in which it alone
     learns before its loss counts.  An untrained discriminator spoils the pictures, and so does one that always wins:
     from discriminator_start on, a lower lr, such as 2e-4, keeps the two in balance.
+    start: a bundled name, a run's model/ or a file: go on from its weights.  learn: "all", or "decoder" alone, so that
+    the codes of pictures stay what they were and all that was made for them still fits; it needs a `start`.
     """
 
     size: int = 128
@@ -74,6 +82,7 @@ class Config:
     warm_up: int = 1000
     perceptual: float = 1.0
     perceptual_start: int = 0
+    spectral: float = 0.0
     net: str = "clip-mini"
     discriminator: str = "patches"
     adversary: float = 0.1
@@ -84,6 +93,8 @@ class Config:
     batch: int = 16
     epochs: int = 20
     lr: float = 1e-3
+    start: str = ""
+    learn: str = "all"
 
     def __post_init__(self) -> None:
         checks.positive(
@@ -97,6 +108,7 @@ class Config:
                 "warm_up",
                 "perceptual",
                 "perceptual_start",
+                "spectral",
                 "adversary",
                 "discriminator_start",
                 "discriminator_ahead",
@@ -105,12 +117,19 @@ class Config:
         checks.below_one(self, "decay")
         checks.one_of(self, "error", ERRORS)
         checks.one_of(self, "discriminator", DISCRIMINATORS)
+        checks.one_of(self, "learn", LEARN)
+        if self.learn == "decoder" and not self.start:
+            raise UsageError(
+                "a decoder alone needs codes to learn from: give start=vqgan-mini, a run's model/ or a file"
+            )
         for side in {self.size, self.crop} - {0}:
             checks.divisible(side, self.sizes.factor)
         if self.adversary and (self.crop or self.size) < _LEAST:
             raise UsageError(
                 f"the discriminator needs crops of at least {_LEAST} pixels, not {self.crop}; or set adversary=0"
             )
+        if self.spectral and (self.crop or self.size) < PATCH:
+            raise UsageError(f"spectra are of patches of {PATCH} pixels: set crop to that at least, or spectral=0")
         if self.crop > self.size:
             raise UsageError(f"crop {self.crop} is larger than the pictures' size {self.size}")
         if wrong := [width for width in self.widths if self.groups and width % self.groups]:
@@ -166,6 +185,8 @@ class Model(nn.Module):
         del self.net.quantize  # it is trained as:
         self.quantiser = VectorQuantiser(config.codes, config.code_width, config.decay)
         self.discriminator = _discriminator(config) if config.adversary else None
+        if config.start:
+            self._take_over(config.start)
         self.step = 0
         self._last: dict[str, float] = {}
 
@@ -173,10 +194,26 @@ class Model(nn.Module):
     def _distance(self) -> Perceptual:
         return Perceptual(self.config.net)
 
+    def _take_over(self, start: str) -> None:
+        """Begin with the weights of a finished VQGAN.  Raises UsageError, WeightsError: it is missing or another."""
+        given = dict(vqgan.read(weights.inside(weights.find(start), vqgan.FILE)))
+        book = given.pop("quantize.embedding.weight", None)
+        take_over(self.net, given, start)
+        if book is None or book.shape != self.quantiser.codebook.shape:
+            raise UsageError(f"start={start} has other codes than these settings ask for")
+        with torch.no_grad():
+            self.quantiser.codebook.copy_(book)
+
     # training -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _decodes_only(self) -> bool:
+        return self.config.learn == "decoder"
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         learned = [*self.net.parameters(), *self.quantiser.parameters()]
+        if self._decodes_only:
+            learned = [*self.net.post_quant_conv.parameters(), *self.net.decoder.parameters()]
         found: dict[str, torch.optim.Optimizer] = {"vqgan": torch.optim.Adam(learned, self.config.lr, (0.9, 0.99))}
         if self.discriminator is not None:
             found["discriminator"] = torch.optim.Adam(
@@ -196,10 +233,11 @@ class Model(nn.Module):
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         images = self._crop(batch)
         rebuilt, features, codes = self._through(images, batch)
-        self.quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
+        if not self._decodes_only:
+            self.quantiser.observe(features, codes, batch.first, batch.whole, batch.rng)
         parts = self._errors(images, rebuilt, self.step >= self.config.perceptual_start)
-        alike = parts[self._error] + self.config.perceptual * parts.get("perceptual", 0.0)
-        loss = alike + self.quantiser.loss(features, codes, self.config.commitment)
+        alike = self._alike(parts)
+        loss = alike if self._decodes_only else alike + self.quantiser.loss(features, codes, self.config.commitment)
         discriminator = self.discriminator if self.step >= self.config.discriminator_start else None
         if discriminator is not None and self.step >= self.config.discriminator_start + self.config.discriminator_ahead:
             found, weight = self._adversary(alike, full(discriminator(rebuilt)))
@@ -242,9 +280,10 @@ class Model(nn.Module):
 
     def _through(self, images: torch.Tensor, learning: Batch | None = None) -> tuple[torch.Tensor, ...]:
         """Pictures rebuilt, (B, C, H, W) roughly in 0..1; features, (B, W, h, w); their codes, (B, h, w)."""
-        features = full(self.net.encode(images))
-        vectors, codes = self.quantiser(features)
-        if learning is None or self.step >= self.config.warm_up:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._decodes_only):
+            features = full(self.net.encode(images))
+            vectors, codes = self.quantiser(features)
+        if learning is None or self._decodes_only or self.step >= self.config.warm_up:
             return self.net.decode(vectors), features, codes
         as_they_are = learning.uniform(1, *features.shape[2:]) >= self.step / self.config.warm_up
         return self.net.decode(torch.where(as_they_are, features, vectors)), features, codes
@@ -258,7 +297,16 @@ class Model(nn.Module):
             found = {self._error: _plain_errors(error)[self._error]}
         if perceptual and self.config.perceptual:
             found["perceptual"] = self._distance(rebuilt, images).mean()
+        if self.config.spectral:
+            found["spectral"] = spectral(rebuilt, images).mean()
         return found
+
+    def _alike(self, parts: dict[str, Any]) -> Any:
+        """The weighted sum of the errors."""
+        weighted = self.config.perceptual * parts.get("perceptual", 0.0) + self.config.spectral * parts.get(
+            "spectral", 0.0
+        )
+        return parts[self._error] + weighted
 
     def _weight(self, alike: torch.Tensor, fooled: torch.Tensor) -> torch.Tensor:
         """What makes the discriminator's gradient at the last layer as long as that of the error (equation 7)."""
@@ -267,7 +315,8 @@ class Model(nn.Module):
         return self.config.adversary * (wanted / (found + 1e-4)).clamp(max=_HEAVIEST).detach()
 
     def after_step(self, step: int) -> None:
-        self.quantiser.update(parallel.all_sum)
+        if not self._decodes_only:
+            self.quantiser.update(parallel.all_sum)
 
     @inference
     def validate(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -278,7 +327,7 @@ class Model(nn.Module):
         images = middle(batch.images, self.config.crop) if self.config.crop else batch.images
         rebuilt, _, _ = self._through(images)
         parts = self._errors(images, rebuilt, perceptual=True)
-        loss = parts[self._error] + self.config.perceptual * parts.get("perceptual", 0.0)
+        loss = self._alike(parts)
         return {"loss": loss, **parts, **_plain_errors(rebuilt - images), "psnr": psnr(rebuilt.clamp(0, 1), images)}
 
     @property
