@@ -56,6 +56,22 @@ def test_it_picks_the_sketch_and_the_clip_leads_it(refereed, tiny_prior):
         assert torch.equal(prior.sketch(0, 64, 64, against)[-1], pictures[best])
 
 
+@torch.no_grad()
+def test_it_looks_from_near_and_from_afar(refereed, tiny_prior, monkeypatch):
+    """A CLIP that judges its own sketches does not: it need not be convolutional."""
+    model, other, seen = diffusion.load(str(tiny_prior), CPU), referee.load(refereed), []
+    for clip in (refereed, other):
+        real = clip.encode_image
+        monkeypatch.setattr(clip, "encode_image", lambda x, real=real: seen.append(x.shape[-1]) or real(x))
+    against, side = rivals.embed(refereed, refereed.encode_text(["a dog"])), other.side
+    pictures = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    Prior(model, refereed, parse("a cat"), referee=other)._scores(pictures, against)
+    assert sorted(seen) == [side, side, side * 3 // 2, side * 3 // 2]
+    seen.clear()
+    Prior(model, refereed, parse("a cat"))._scores(pictures, against)
+    assert seen == [side, side]
+
+
 def test_dream_records_whose_referee_it_was(invoke, refereed_clip, tiny_prior):
     size = ["--size", 64, "--steps", 2, "--cutouts", 2, "--drawer", "fft"]
     result = invoke("dream", "a cat", "--clip", refereed_clip, "--prior", tiny_prior, *size, "-o", "a.png", "-q")

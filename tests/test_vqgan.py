@@ -357,8 +357,8 @@ def test_spectra_by_hand():
         centred = image - image.mean((1, 2), keepdim=True)
         return torch.fft.fft2(centred * weights).abs()[..., :9]
 
-    by_hand = (amplitudes(one[0]) - amplitudes(other[0])).abs().mean()
-    assert spectral(one, other).item() == pytest.approx(by_hand.item(), abs=1e-5)
+    by_hand = (amplitudes(one[0]).sqrt() - amplitudes(other[0]).sqrt()).abs().mean()
+    assert spectral(one, other).item() == pytest.approx(by_hand.item(), rel=0.02)  # but for the floor
 
 
 def test_a_decoder_learns_alone(tmp_path):

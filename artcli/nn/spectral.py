@@ -3,17 +3,17 @@
 import torch
 
 PATCH = 16  # pixels of its sides; its neighbours overlap it by half
-_FLOOR = 1e-4  # of an amplitude, about a tenth of a grey level of 255: where the square root has no gradient
+_FLOOR = 1e-3  # of an amplitude: half a grey level of 255, which nobody sees
 
 
 def spectral(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """The mean absolute difference of the amplitudes of two lots of pictures (B, C, H, W), sides of at least 16: (B,).
+    """The mean absolute difference of the square roots of amplitudes of two lots of pictures (B, C, H, W), sides of at least 16: (B,).
 
     Amplitudes are those of a two-dimensional Fourier transform of 16 x 16 patches under a Hann window, without phases:
     stripes that the other picture lacks count, wherever they lie, and detail may move by a pixel.  What spectrogram
     losses do for sounds ("Parallel WaveGAN", Yamamoto et al., 2020, section 2.2), for textures.
     """
-    return (_amplitudes(one) - _amplitudes(other)).abs().mean((1, 2, 3))
+    return (_amplitudes(one).sqrt() - _amplitudes(other).sqrt()).abs().mean((1, 2, 3))
 
 
 def _amplitudes(images: torch.Tensor) -> torch.Tensor:

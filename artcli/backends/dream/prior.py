@@ -23,6 +23,7 @@ from artcli.pretrained.diffusion import Diffusion
 LONGEST = 1.5  # times the size that the net was trained on; longer pictures are drawn in windows
 VIEWS, SHIFT = 2, 3  # of a square picture, when CLIP leads; pixels to either side
 RENEWED = 0.8  # how much of a sketch the next scene draws anew: its layout stays in part
+LOOKS = 1.0, 1.5  # at which a referee sees a sketch, times the size it learned at: it picks better by both
 SEEDS = 1000  # between those of one picture's candidates and the next picture's
 
 
@@ -120,19 +121,26 @@ class Prior:
 
     def _scores(self, pictures: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
         """How well the referee finds the words in each picture (N, 3, h, w), as it is and mirrored; (N,)."""
-        both = (pictures, pictures.flip(3))
-        return sum(found(self.referee, self.targets, view, rivals) for view in both)  # type: ignore[return-value]
+        looks = (1.0,) if self.referee is self.clip else LOOKS  # a CLIP need not be convolutional
+        seen = [(view, look) for view in (pictures, pictures.flip(3)) for look in looks]
+        return torch.stack([found(self.referee, self.targets, view, rivals, look) for view, look in seen]).sum(0)
 
 
 def found(
-    clip: Clip, targets: Sequence[tuple[torch.Tensor, float]], pictures: torch.Tensor, rivals: torch.Tensor
+    clip: Clip,
+    targets: Sequence[tuple[torch.Tensor, float]],
+    pictures: torch.Tensor,
+    rivals: torch.Tensor,
+    look: float = 1.0,
 ) -> torch.Tensor:
     """The log-probability, (N,), that a CLIP finds the words rather than their rivals, each by its weight.
 
     By less than CLIP's own scale, so that pictures that are found already can still be found better.
     targets: unit embeddings (D,) of the words, and weights.  pictures: (N, 3, h, w) in 0..1.  rivals: (R, D).
+    look: the size at which it sees them, times its own.
     """
-    seen = F.interpolate(pictures, (clip.side, clip.side), mode="bicubic", antialias=True)
+    side = round(clip.side * look)
+    seen = F.interpolate(pictures, (side, side), mode="bicubic", antialias=True)
     features = F.normalize(clip.encode_image(seen.clamp(0, 1)), dim=1)
     lost = [w * contrast(features, text, rivals, clip.scale * SOFTNESS) for text, w in targets]
     return -torch.stack(lost).sum(0)

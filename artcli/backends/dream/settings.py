@@ -86,7 +86,7 @@ class Sketching:
     what the text alone says; 1 is the text alone.  clip_guidance: how far CLIP moves the pictures at
     every step, as root mean square in -1..1.  strength: how much of a photograph is drawn anew, 0..1."""
 
-    candidates: Annotated[int, Setting("Sketches of the prior that CLIP picks from.", min=1, max=64, panel=START)] = 8
+    candidates: Annotated[int, Setting("Sketches of the prior that CLIP picks from.", min=1, max=64, panel=START)] = 16
     steps: int = 20
     guidance: Annotated[
         float,
