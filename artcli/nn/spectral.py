@@ -7,10 +7,11 @@ _FLOOR = 1e-3  # of an amplitude: half a grey level of 255, which nobody sees
 
 
 def spectral(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """The mean absolute difference of the square roots of amplitudes of two lots of pictures (B, C, H, W), sides of at least 16: (B,).
+    """How far the spectra of two lots of pictures (B, C, H, W), sides of at least 16, are apart: (B,).
 
-    Amplitudes are those of a two-dimensional Fourier transform of 16 x 16 patches under a Hann window, without phases:
-    stripes that the other picture lacks count, wherever they lie, and detail may move by a pixel.  What spectrogram
+    The mean absolute difference of the square roots of amplitudes, of a two-dimensional Fourier transform of 16 x 16
+    patches under a Hann window.  Without phases: stripes that the other picture lacks count, wherever they lie, and
+    detail may move by a pixel.  Roots: a stripe is seen in a flat part sooner than in a rough one.  What spectrogram
     losses do for sounds ("Parallel WaveGAN", Yamamoto et al., 2020, section 2.2), for textures.
     """
     return (_amplitudes(one).sqrt() - _amplitudes(other).sqrt()).abs().mean((1, 2, 3))
