@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from artcli.backends.dream.settings import Camera, Redrawing, Settings, Sketching
-from artcli.commands.dream import request as dream_request
+from artcli.commands.dream import options as dream_options
 from artcli.commands.dream import run as dream_run
 from artcli.commands.dream.request import Request
 from artcli.errors import UsageError
@@ -97,7 +97,7 @@ def test_values_that_cannot_be(folder, values, says):
 
 
 def test_every_preset_sets_options_that_there_are(folder):
-    for name, values in dream_request.PRESETS.items():
+    for name, values in dream_options.PRESETS.items():
         parameters = Request.from_values({"prompt": "a", "preset": name}).recipe["parameters"]
         assert values.items() <= parameters.items()
 

@@ -5,7 +5,8 @@ import typer
 from artcli import device
 from artcli.commands.shared.verb import verb
 from artcli.commands.train import check
-from artcli.commands.train.request import Options, Request
+from artcli.commands.train.options import Options
+from artcli.commands.train.request import Request
 
 
 @verb(Options)
