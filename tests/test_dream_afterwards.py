@@ -85,7 +85,7 @@ def test_styled_then_enlarged_then_painted(dream, invoke, run_folder):
         (["--svg", "--gif"], "--gif, --svg is of a painting: add --paint"),
         (["--strokes-out", "a.json"], "--strokes-out is of a painting: add --paint"),
         (["--paint", "--strokes-out", "a.txt"], "cannot write .txt"),
-        (["--paint", "--gif", "-o", "-"], "--out - gives the picture alone"),
+        (["--paint", "--gif", "-o", "-"], "--out - writes the picture alone, without --gif"),
         (["--stylize", "style.pgn"], "no file style.pgn. Did you mean 'style.png'?"),
         (["--paint", "--svg", "-o", "there.png"], "there.svg exists"),
         (["--paint", "--init", "film.mp4", "-o", "a.mp4"], "--paint is for a picture, and film.mp4 is a film"),

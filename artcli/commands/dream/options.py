@@ -72,16 +72,13 @@ class Options(Enlarging, Common):
         Path | None, Setting("Scenes of one picture, a line each; as 'a ^ b'.", metavar="FILE", panel=PROMPTS)
     ] = None
     image_prompt: Annotated[
-        tuple[str, ...],
-        typer.Option(metavar="FILE[:W]", help="Draw towards a picture (repeatable).", rich_help_panel=PROMPTS),
+        tuple[str, ...], Setting("Draw towards a picture (repeatable).", metavar="FILE[:W]", panel=PROMPTS)
     ] = ()
     noise_prompt: Annotated[
-        tuple[str, ...],
-        typer.Option(metavar="SEED[:W]", help="Draw towards a random direction.", rich_help_panel=PROMPTS),
+        tuple[str, ...], Setting("Draw towards a random direction.", metavar="SEED[:W]", panel=PROMPTS)
     ] = ()
     negative: Annotated[
-        tuple[str, ...],
-        typer.Option(metavar="TEXT", help="With --model: keep away from this (repeatable).", rich_help_panel=PROMPTS),
+        tuple[str, ...], Setting("With --model: keep away from this (repeatable).", metavar="TEXT", panel=PROMPTS)
     ] = ()
     start: Annotated[
         str | None,

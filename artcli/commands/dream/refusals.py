@@ -26,7 +26,7 @@ def check_afterwards(ctx: typer.Context, asked: Options) -> None:
     if not asked.paint and (given := options.on_the_line(ctx, "gif", "svg", "strokes_out")):
         raise UsageError(f"{given} is of a painting: add --paint")
     if str(asked.out) == "-" and (given := options.on_the_line(ctx, "gif", "svg")):
-        raise UsageError(f"--out - gives the picture alone; name a file for {given} to be beside")
+        raise UsageError(f"--out - writes the picture alone, without {given}: name a file instead, --out NAME.png")
 
 
 def check_drawing(ctx: typer.Context, asked: Options, settings: Settings) -> None:

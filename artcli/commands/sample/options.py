@@ -37,18 +37,16 @@ class Options(Enlarging, Making):
     columns: Annotated[int | None, Setting("Pictures in a row.", min=1, metavar="N")] = None
     size: Annotated[str | None, Setting("Pixels of each picture.", metavar="S|WxH", default="the model's")] = None
     classes: Annotated[
-        tuple[str, ...], typer.Option("--class", metavar="NAME", help="Draw this class (repeatable), or all.")
+        tuple[str, ...], Setting("Draw this class (repeatable), or all.", metavar="NAME", name="--class")
     ] = ()
     prompts: Annotated[
-        tuple[str, ...], typer.Option("--prompt", metavar="TEXT", help="Draw what this says (repeatable).")
+        tuple[str, ...], Setting("Draw what this says (repeatable).", metavar="TEXT", name="--prompt")
     ] = ()
     where: Annotated[
-        tuple[str, ...],
-        typer.Option("--where", metavar="COLUMN=VALUE", help="Of a model that was told a table (repeatable)."),
+        tuple[str, ...], Setting("Of a model that was told a table (repeatable).", metavar="COLUMN=VALUE")
     ] = ()
     color: Annotated[
-        tuple[str, ...],
-        typer.Option("--color", metavar="WORD", help="Of one trained with --by-color: blue (repeatable)."),
+        tuple[str, ...], Setting("Of one trained with --by-color: blue (repeatable).", metavar="WORD")
     ] = ()
     truncation: Annotated[
         float | None, Setting("Below 1: more usual, less varied pictures.", min=0, max=2, metavar="T")
@@ -66,30 +64,20 @@ class Options(Enlarging, Making):
     ] = None
 
     reconstruct: Annotated[
-        tuple[str, ...],
-        typer.Option(
-            "--reconstruct",
-            metavar="PICTURES...",
-            help="These above, what the model makes of them below.",
-            rich_help_panel=_WAYS,
-        ),
+        tuple[str, ...], Setting("These above, what the model makes of them below.", metavar="PICTURES...", panel=_WAYS)
     ] = ()
     complete: Annotated[
         tuple[str, ...],
-        typer.Option(
-            "--complete",
-            metavar="PICTURES...",
-            help="The kept part of these, completed, and the original out of its codes.",
-            rich_help_panel=_WAYS,
+        Setting(
+            "The kept part of these, completed, and the original out of its codes.", metavar="PICTURES...", panel=_WAYS
         ),
     ] = ()
     project: Annotated[
         tuple[str, ...],
-        typer.Option(
-            "--project",
+        Setting(
+            "These, beside the nearest picture that a GAN can draw, and its latents.",
             metavar="PICTURES...",
-            help="These, beside the nearest picture that a GAN can draw, and its latents.",
-            rich_help_panel=_WAYS,
+            panel=_WAYS,
         ),
     ] = ()
     steps: Annotated[
@@ -104,13 +92,7 @@ class Options(Enlarging, Making):
     ] = None  # fmt: skip
     interpolate: Annotated[bool, Setting("From seed to seed, as a film; as a .png, step by step.", panel=_WAYS)] = False
     between: Annotated[
-        tuple[str, ...],
-        typer.Option(
-            "--between",
-            metavar="PICTURES...",
-            help="Interpolate between these instead of seeds.",
-            rich_help_panel=_WAYS,
-        ),
+        tuple[str, ...], Setting("Interpolate between these instead of seeds.", metavar="PICTURES...", panel=_WAYS)
     ] = ()
     loop: Annotated[bool, Setting("Interpolate back to the start.", panel=_WAYS)] = False
     walk: Annotated[bool, Setting("A film of an endless walk for each seed.", panel=_WAYS)] = False
@@ -123,12 +105,7 @@ class Options(Enlarging, Making):
     ] = None
     direction: Annotated[
         tuple[str, ...],
-        typer.Option(
-            "--direction",
-            metavar="FILE:AMOUNT",
-            help="Move along it by so many deviations (repeatable).",
-            rich_help_panel=_WAYS,
-        ),
+        Setting("Move along it by so many deviations (repeatable).", metavar="FILE:AMOUNT", panel=_WAYS),
     ] = ()
     mix: Annotated[
         str | None,
@@ -158,8 +135,7 @@ class Options(Enlarging, Making):
     ] = None
 
     negative: Annotated[
-        tuple[str, ...],
-        typer.Option("--negative", metavar="TEXT", help="Keep away from this (repeatable).", rich_help_panel=_WORDS),
+        tuple[str, ...], Setting("Keep away from this (repeatable).", metavar="TEXT", panel=_WORDS)
     ] = ()
     guidance: Annotated[
         float | None, Setting("How closely words are followed.", min=0, max=30, default="3", panel=_WORDS)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from artcli.backends.frame import Frame
     from artcli.commands.shared.film import Reel
-    from artcli.commands.shared.loop import Film, Outcome, Stop
+    from artcli.commands.shared.loop import Film, Hooks, Outcome, Stop
     from artcli.commands.shared.unfinished import Unfinished
     from artcli.media.strokes import Painting
 
@@ -200,22 +200,15 @@ class Studio:
 
         keep: for a resume, beside the state.  limits: of `Hooks`.
         """
-        from artcli.commands.shared.loop import Hooks, follow
+        from artcli.commands.shared.loop import follow
 
         done = None if saved is None else saved["state"]["step"]
         film: AbstractContextManager[Any] = nullcontext()
         if job.film is not None:
             film = reel.filming(job.film, look.size, record, self.console, job.unfinished, done)
         with self._previewing(job) as preview, film as opened:
-            hooks = Hooks(
-                self.console, self.label, reel.total, look.to_pixels, opened,
-                preview=None if preview is None else lambda pixels: look.save(preview, pixels),
-                snapshot=lambda step, pixels: look.save(job.at_step(step), pixels),
-                save_every=self.asked.save_every,
-                save_state=None if job.streamed else lambda state: unfinished.save(**(keep or {}), state=state),
-                **limits,
-            )  # fmt: skip
-            outcome = follow(frames, hooks, self.stop)
+            limits["save_state"] = None if job.streamed else lambda state: unfinished.save(**(keep or {}), state=state)
+            outcome = follow(frames, self._hooks(job, look, reel.total, opened, preview, **limits), self.stop)
             _, painting = self.finish.save(
                 job.picture, outcome.pixels, alpha=look.alpha, recipe=record, photo=look.exif
             )
@@ -225,6 +218,19 @@ class Studio:
         if outcome.stopped is None:
             shutil.rmtree(job.unfinished, ignore_errors=True)
         return outcome, painting, shown
+
+    def _hooks(
+        self, job: jobs.Job, look: Look, total: int, opened: "Film | None", preview: Path | None, **more: Any
+    ) -> "Hooks":
+        from artcli.commands.shared.loop import Hooks
+
+        return Hooks(
+            self.console, self.label, total, look.to_pixels, opened,
+            preview=None if preview is None else lambda pixels: look.save(preview, pixels),
+            snapshot=lambda step, pixels: look.save(job.at_step(step), pixels),
+            save_every=self.asked.save_every,
+            **more,
+        )  # fmt: skip
 
     def end_film(self, opened: "Film", rest: float, painting: "Painting | None") -> None:
         """What a film shows behind its last step, when the picture is written.  rest: seconds on its last frame."""

@@ -52,8 +52,7 @@ class Options(Quiet):
     steps: Annotated[int | None, Setting("Length of the whole run.", min=1)] = None
     epochs: Annotated[int | None, Setting("The same, in rounds through the data.", min=1)] = None
     settings: Annotated[
-        tuple[str, ...],
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the model (repeatable)."),
+        tuple[str, ...], Setting("Change a setting of the model (repeatable).", metavar="NAME=VALUE", name="--set")
     ] = ()
     seed: Annotated[int, Setting("Seed of the whole run.", min=0)] = 0
     init_from: Annotated[
