@@ -144,7 +144,7 @@ def _check_options(ctx: typer.Context, jobs: list[PaintJob], background: str | N
 def _jobs(sources: list[Path | files.Stdio], asked: Options) -> list[PaintJob]:
     """Every input and what is written for it."""
     if str(asked.out) == "-" and (asked.films or asked.svg or asked.each_layer):
-        raise UsageError("--out - writes the picture alone, without film, SVG or layers: name a file instead, --out NAME.png")
+        raise UsageError("--out - writes the picture alone: for films, SVG and layers name a file, --out NAME.png")
     targets = naming.places(sources, asked.out, _name, mirrored=asked.mirrored)
     stroke_files = _stroke_files(asked.strokes_out, sources, asked.mirrored)
     return [_job(*each, asked) for each in zip(sources, targets, stroke_files, strict=True)]
