@@ -152,7 +152,7 @@ def main() -> None:
         for name, reason in LEFT_OUT.items():
             print(f"{name:14} left out: {reason}")
         return
-    here, rows = machine(), list[Row]()
+    here, rows, started = machine(), list[Row](), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for name in PICTURES:
             (Path(folder) / f"{name}.webp").write_bytes((HERE.parent / "examples" / f"{name}.webp").read_bytes())
@@ -160,6 +160,7 @@ def main() -> None:
             for row in run(name, Path(folder)):
                 rows.append(row)
                 print(f"{row.name}: {row.failed or row.ratio}, {row.seconds} s", file=sys.stderr, flush=True)
+            here["took"] = f"{(time.perf_counter() - started) / 60:.1f} minutes"
             text = markdown(rows, here)
             if asked.out is not None:
                 asked.out.write_text(text, encoding="utf-8")
