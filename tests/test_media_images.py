@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 from artcli.console import Console
 from artcli.errors import ArtgenError, UsageError
 from artcli.media import exif, files, images, recipe_text, record
-from tests.conftest import exif_of, with_exif
+from tests.conftest import exif_of, photograph, with_exif
 
 GRADIENT = (np.mgrid[:12, :16].sum(0)[..., None] * np.array([9, 5, 3])).astype(np.uint8)
 
@@ -43,6 +43,13 @@ def test_rgb_is_exact(tmp_path):
     assert (picture.rgb == GRADIENT.astype(np.float32) / np.float32(255)).all()
     assert picture.rgb.dtype == np.float32
     assert (picture.alpha, picture.icc_converted, picture.bits, picture.name) == (None, False, 8, "my photo")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".bmp"])
+def test_usual_formats_do_not_wait_for_the_rare_ones(tmp_path, monkeypatch, suffix):
+    photograph(tmp_path / f"a{suffix}")
+    monkeypatch.setattr(Image, "init", lambda: pytest.fail("all plugins are imported"))
+    assert images.load(tmp_path / f"a{suffix}").rgb.shape == (56, 80, 3)
 
 
 @pytest.mark.parametrize(
