@@ -154,6 +154,9 @@ class Options(Enlarging, Common):
     stylize: Annotated[
         Path | None, Setting("Take on the style of this picture, in one pass.", metavar="PICTURE", panel=AFTERWARDS)
     ] = None
+    upscale_first: Annotated[
+        bool, Setting("--upscale before --stylize, as when it is written before it.", panel=AFTERWARDS)
+    ] = False
     paint: Annotated[bool, Setting("Paint it stroke by stroke; a film shows that, too.", panel=AFTERWARDS)] = False
     gif: Annotated[bool, Setting("With --paint: also a GIF of the painting growing.", panel=AFTERWARDS)] = False
     svg: Annotated[bool, Setting("With --paint: also an SVG.", panel=AFTERWARDS)] = False
@@ -203,7 +206,8 @@ class Request(request.Request[Options]):
     """All jobs of a call, and what they share.
 
     prior: what draws a sketch first, None for nothing.  source: the film that --init is, if it is one, drawn anew.
-    denoising: how a Stable Diffusion model draws, None for an optimizer.  time_limit: seconds.
+    denoising: how a Stable Diffusion model draws, None for an optimizer.  time_limit: seconds.  enlarged_first: before
+    --stylize.
     """
 
     command, kind = "dream", Options
@@ -218,6 +222,7 @@ class Request(request.Request[Options]):
     source: SourceFilm | None
     fps: float
     time_limit: float | None
+    enlarged_first: bool
 
     @classmethod
     def of(cls, ctx: typer.Context, asked: Options) -> Self:
@@ -235,10 +240,12 @@ class Request(request.Request[Options]):
             of_model.check_words(lines, denoising)
         jobs = _jobs(lines, asked, source)
         _check_film(asked, source, jobs)
+        enlarged_first = _enlarged_first(ctx, asked)
+        settled = {"steps": settings.steps} if denoising is None else of_model.settled(asked, denoising)
         return cls.made(
             ctx,
             asked,
-            settled={"steps": settings.steps} if denoising is None else of_model.settled(asked, denoising),
+            settled={**settled, "upscale_first": enlarged_first},
             jobs=tuple(jobs),
             settings=settings,
             size=None if asked.size is None else options.size(asked.size),
@@ -250,6 +257,7 @@ class Request(request.Request[Options]):
             fps=asked.fps or dream_film.FPS,
             enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler),
             time_limit=options.seconds(asked.time_limit),
+            enlarged_first=enlarged_first,
         )
 
     @classmethod
@@ -258,7 +266,7 @@ class Request(request.Request[Options]):
 
     @property
     def finishing(self) -> Wanted:
-        return Wanted(self.enlargement, self.options.stylize, self.options.paint)
+        return Wanted(self.enlargement, self.options.stylize, self.options.paint, self.enlarged_first)
 
     def beside(self, job: PromptJob) -> list[Path]:
         return job.snapshots(self.options.save_every, self.reel.total)
@@ -295,6 +303,17 @@ def _check_afterwards(ctx: typer.Context, asked: Options) -> None:
         raise UsageError(f"{given} is of a painting: add --paint")
     if str(asked.out) == "-" and (given := options.on_the_line(ctx, "gif", "svg")):
         raise UsageError(f"--out - gives the picture alone; name a file for {given} to be beside")
+
+
+def _enlarged_first(ctx: typer.Context, asked: Options) -> bool:
+    """Whether --upscale comes before --stylize: where asked for, and where it is written before it on the line."""
+    if asked.upscale is None or asked.stylize is None:
+        if options.on_the_line(ctx, "upscale_first"):
+            raise UsageError("--upscale-first is about the order of --upscale and --stylize: add both")
+        return False
+    written = list(ctx.params)  # in the order of the line, then what is not on it
+    typed = all(options.on_the_line(ctx, name) for name in ("upscale", "stylize"))
+    return asked.upscale_first or (typed and written.index("upscale") < written.index("stylize"))
 
 
 def _start(asked: Options) -> str:
