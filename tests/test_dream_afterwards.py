@@ -98,7 +98,7 @@ def test_enlarged_and_styled_in_the_order_given(dream, invoke, run_folder):
 @pytest.mark.parametrize(
     "given, line",
     [
-        (["--upscale-first", "--upscale", 2], "--upscale-first is about the order of --upscale and --stylize: add both"),
+        (["--upscale-first", "--upscale", 2], "--upscale-first is about the order of --upscale and --stylize"),
         (["--svg", "--gif"], "--gif, --svg is of a painting: add --paint"),
         (["--strokes-out", "a.json"], "--strokes-out is of a painting: add --paint"),
         (["--paint", "--strokes-out", "a.txt"], "cannot write .txt"),
