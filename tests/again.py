@@ -139,7 +139,8 @@ def small(name: str, words: list[str], models: Mapping[str, Path]) -> list[str]:
     return more
 
 
-_FEWER = (("--seed", "0-1"), ("--best-of", "2"), ("--size", "24"), ("--strokes", "20"))
+# Where a line asks for many, or for large ones.
+_FEWER = (("--seed", "0-1"), ("--best-of", "2"), ("--size", "48"), ("--strokes", "20"))
 
 
 def _pairs(words: list[Any]) -> list[list[Any]]:

@@ -33,8 +33,8 @@ def shell(folder, tiny_clip, tiny_painter):
     env = os.environ | settings | {"ARTGEN_PAINT_MODEL": str(tiny_painter), "PYTHONPATH": str(ROOT)}
     env |= {"HOME": str(folder), "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
 
-    def run(*words):
-        done = subprocess.run(list(map(str, words)), env=env, capture_output=True, text=True, timeout=300)
+    def run(*words, **other):
+        done = subprocess.run(list(map(str, words)), env=env | other, capture_output=True, text=True, timeout=300)
         return done.returncode, done.stdout, done.stderr
 
     return run
@@ -72,7 +72,7 @@ def test_a_line_of_cron(shell, folder, line):
         Path(name).mkdir()
     photograph(Path("art/photo.png"), (40, 30))
     Path("art/jobs.toml").write_text(JOBS)
-    assert shell("sh", "-c", command) == (0, "", "")
+    assert shell("sh", "-c", command, PATH="/usr/bin:/bin") == (0, "", "")
     assert Path("Pictures/today.png").exists() or Path("art/painted.png").exists()
 
 
@@ -82,7 +82,7 @@ def test_the_timer_starts_what_cron_does(folder):
     service.read(EXAMPLES / "systemd" / "artgen.service", encoding="utf-8")
     program, *words = service["Service"]["ExecStart"].split()
     assert Path(program).name == "artgen" and service["Service"]["WorkingDirectory"] == "%h/art"
-    assert any(f'cd "$HOME/art" && artgen {shlex.join(words)} ' in line for line in CRON)
+    assert any(f'cd "$HOME/art" && "$HOME/.local/bin/artgen" {shlex.join(words)} ' in line for line in CRON)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
@@ -90,5 +90,5 @@ def test_systemd_takes_the_units(shell, folder):
     (folder / "art").mkdir()
     units = sorted(map(str, (EXAMPLES / "systemd").iterdir()))
     assert [Path(unit).name for unit in units] == ["artgen.service", "artgen.timer"]
-    code, out, err = shell("env", f"XDG_RUNTIME_DIR={folder}", "systemd-analyze", "--user", "verify", *units)
+    code, out, err = shell("systemd-analyze", "--user", "verify", *units, XDG_RUNTIME_DIR=str(folder))
     assert (code, out) == (0, "") and "artgen" not in err, err
