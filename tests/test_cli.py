@@ -155,6 +155,12 @@ def test_no_arguments_show_the_help(invoke):
     assert result.exit_code == 2 and "dream" in result.output and "train" in result.output
 
 
+def test_the_list_of_verbs_says_what_each_does(invoke):
+    """In 80 columns nothing is cut: a verb's first sentence is short."""
+    listed = invoke("--help", env={"COLUMNS": "80"}).stdout.partition("Commands:")[2].strip().splitlines()
+    assert len(listed) == 11 and all(line.endswith(".") and "..." not in line for line in listed)
+
+
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["train", "-h"]])
 def test_help_is_on_stdout_and_in_plain_text(invoke, words):
     result = invoke(*words)

@@ -133,6 +133,9 @@ class Options(Enlarging, Common):
     stylize: Annotated[
         Path | None, Setting("Take on the style of this picture, in one pass.", metavar="PICTURE", panel=AFTERWARDS)
     ] = None
+    upscale_first: Annotated[
+        bool, Setting("--upscale before --stylize, as when it is written before it.", panel=AFTERWARDS)
+    ] = False
     paint: Annotated[bool, Setting("Paint it stroke by stroke; a film shows that, too.", panel=AFTERWARDS)] = False
     gif: Annotated[bool, Setting("With --paint: also a GIF of the painting growing.", panel=AFTERWARDS)] = False
     svg: Annotated[bool, Setting("With --paint: also an SVG.", panel=AFTERWARDS)] = False

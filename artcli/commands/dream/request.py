@@ -24,7 +24,8 @@ class Request(request.Request[Options]):
     """All jobs of a call, and what they share.
 
     prior: what draws a sketch first, None for nothing.  source: the film that --init is, if it is one, drawn anew.
-    denoising: how a Stable Diffusion model draws, None for an optimizer.  time_limit: seconds.
+    denoising: how a Stable Diffusion model draws, None for an optimizer.  time_limit: seconds.  enlarged_first: before
+    --stylize.
     """
 
     command, kind = "dream", Options
@@ -39,6 +40,7 @@ class Request(request.Request[Options]):
     source: SourceFilm | None
     fps: float
     time_limit: float | None
+    enlarged_first: bool
 
     @classmethod
     def of(cls, ctx: typer.Context, asked: Options) -> Self:
@@ -56,10 +58,12 @@ class Request(request.Request[Options]):
             of_model.check_words(lines, denoising)
         jobs = pictures.jobs_of(lines, asked, source)
         refusals.check_film(asked, source, jobs)
+        enlarged_first = _enlarged_first(ctx, asked)
+        settled = {"steps": settings.steps} if denoising is None else of_model.settled(asked, denoising)
         return cls.made(
             ctx,
             asked,
-            settled={"steps": settings.steps} if denoising is None else of_model.settled(asked, denoising),
+            settled={**settled, "upscale_first": enlarged_first},
             jobs=tuple(jobs),
             settings=settings,
             size=None if asked.size is None else options.size(asked.size),
@@ -71,6 +75,7 @@ class Request(request.Request[Options]):
             fps=asked.fps or dream_film.FPS,
             enlargement=options.enlargement(ctx, asked.upscale, asked.upscaler),
             time_limit=options.seconds(asked.time_limit),
+            enlarged_first=enlarged_first,
         )
 
     @classmethod
@@ -79,7 +84,7 @@ class Request(request.Request[Options]):
 
     @property
     def finishing(self) -> Wanted:
-        return Wanted(self.enlargement, self.options.stylize, self.options.paint)
+        return Wanted(self.enlargement, self.options.stylize, self.options.paint, self.enlarged_first)
 
     def beside(self, job: PromptJob) -> list[Path]:
         return job.snapshots(self.options.save_every, self.reel.total)
@@ -98,6 +103,17 @@ class Request(request.Request[Options]):
         if self.camera is not None:
             return dream_film.of_camera(steps, self.fps, self.options.duration)
         return dream_film.of_steps(steps, self.fps, self.options.duration)
+
+
+def _enlarged_first(ctx: typer.Context, asked: Options) -> bool:
+    """Whether --upscale comes before --stylize: where asked for, and where it is written before it on the line."""
+    if asked.upscale is None or asked.stylize is None:
+        if options.on_the_line(ctx, "upscale_first"):
+            raise UsageError("--upscale-first is about the order of --upscale and --stylize: add both")
+        return False
+    written = list(ctx.params)  # in the order of the line, then what is not on it
+    typed = all(options.on_the_line(ctx, name) for name in ("upscale", "stylize"))
+    return asked.upscale_first or (typed and written.index("upscale") < written.index("stylize"))
 
 
 def _start(asked: Options) -> str:

@@ -11,7 +11,9 @@ from artcli.commands.train.request import Request
 
 @verb(Options)
 def train(ctx: typer.Context, options: Options) -> None:
-    """Train a model on a folder of pictures; run the same line again to go on.
+    """Train a model on a folder of pictures.
+
+    Run the same line again to go on where it stopped.
 
     \b
     artgen train vae photos --preset abstract-64
