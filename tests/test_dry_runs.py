@@ -166,6 +166,15 @@ def test_what_is_foreseen_is_what_is_found(invoke, folder, monkeypatch, verb):
     assert foreseen == said()
 
 
+@pytest.mark.parametrize("verb", ["paint", "cyclegan", "stylize", "dream"])
+def test_whether_all_is_known_is_found_out_once(invoke, folder, monkeypatch, verb):
+    photograph(folder / "photo.png", (64, 48))
+    asked = []
+    monkeypatch.setattr(costs, "known", lambda *args: not asked.append(1))
+    assert invoke(*BUNDLED[verb], "--dry-run").exit_code == 0
+    assert len(asked) == 1
+
+
 def test_seconds_follow_the_machine(monkeypatch):
     monkeypatch.setattr(costs, "TABLE", {"thing": costs.Cost(2.0, 6.0)})
     monkeypatch.setattr(device, "threads", lambda: 1)

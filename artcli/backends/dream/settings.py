@@ -77,7 +77,7 @@ class Settings:
     @property
     def starts_small(self) -> bool:
         """Whether there is a first stage at low resolution: not for pictures that are as small themselves."""
-        return 0 < self.low_res < min(self.width, self.height)
+        return self.small_part > 0 and 0 < self.low_res < min(self.width, self.height)
 
 
 @dataclass(frozen=True)

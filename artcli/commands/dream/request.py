@@ -229,7 +229,7 @@ class Request(request.Request[Options]):
         denoising = of_model.denoising(ctx, asked)
         sketched = start == "prior" and source is None and denoising is None
         settings = _settings(asked, start, source, denoising)
-        _check_drawing(ctx, asked, settings)
+        _check_drawing(ctx, asked, settings, source)
         lines = _lines(asked)
         if denoising is not None:
             of_model.check_words(lines, denoising)
@@ -327,7 +327,7 @@ def _settings(asked: Options, start: str, source: SourceFilm | None, denoising: 
     )
 
 
-def _check_drawing(ctx: typer.Context, asked: Options, settings: Settings) -> None:
+def _check_drawing(ctx: typer.Context, asked: Options, settings: Settings, source: SourceFilm | None) -> None:
     """What belongs to one drawer, or to none of a photograph."""
     if settings.start not in ("prior", "sketch") and settings.drawer != "vqgan":
         raise UsageError(f"--start {settings.start} goes with --drawer vqgan")
@@ -335,8 +335,8 @@ def _check_drawing(ctx: typer.Context, asked: Options, settings: Settings) -> No
         raise UsageError("--tileable and --mask do not go together: a photograph's edges stay as they are")
     if (given := options.on_the_line(ctx, "vqgan", "shifts")) and settings.drawer != "vqgan":
         raise UsageError(f"{given} goes with --drawer vqgan")
-    if asked.moving and options.on_the_line(ctx, "shifts"):
-        raise UsageError("--shifts is for the last picture of a drawing, not for films that move")
+    if (asked.moving or source is not None) and options.on_the_line(ctx, "shifts"):
+        raise UsageError("--shifts is for the last picture of a drawing, not for films that move or are drawn anew")
 
 
 def _lines(asked: Options) -> list[str]:

@@ -383,8 +383,7 @@ class Studio(studio.Studio):
         if (pixels := self.settings.width * self.settings.height) > _TRIED**2:  # CLIP's part does not grow with them
             less = self._seconds_per_step(targets, None, 0.0, _TRIED // 2)[0]
             full += max(0.0, full - less) / (_TRIED**2 * 3 / 4) * (pixels - _TRIED**2)
-        starts_small = self.settings.starts_small and self.settings.small_part
-        small = self._seconds_per_step(targets, None, 1.0)[0] if starts_small else 0.0
+        small = self._seconds_per_step(targets, None, 1.0)[0] if self.settings.starts_small else 0.0
         return full, small, 0.0 if prior is None else sketch / 2
 
     def _seconds_per_step(

@@ -62,10 +62,10 @@ class Studio:
 
     label: ClassVar[str]  # in front of messages
 
-    def __init__(self, request: Any, console: Console, stop: "Stop"):
+    def __init__(self, request: Any, console: Console, stop: "Stop", foreseen: bool):
         self.request, self.console, self.stop, self.asked = request, console, stop, request.options
         self.weights: dict[str, str] = {}
-        self.foreseen = self.can_foresee(request)
+        self.foreseen = foreseen
         (self.expect if self.foreseen else self.prepare)()
 
     @classmethod
@@ -299,9 +299,10 @@ def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: t
     studio.before_loading(request, mine, console)
     with interruptible() as stop:
         with stop.at_once():
-            if not (studio.can_foresee(request) or all(getattr(job, "replays", False) for job in mine)):
+            foreseen = studio.can_foresee(request)
+            if not (foreseen or all(getattr(job, "replays", False) for job in mine)):
                 device.import_torch()
-            made = studio(request, console, stop)
+            made = studio(request, console, stop, foreseen)
             if request.options.dry_run:
                 return one_by_one(mine, made.estimate, console, batch=batch)
         one_by_one(mine, made.work, console, batch=batch, failed=failed)
