@@ -321,14 +321,16 @@ def one_by_one(
         except ArtgenError as error:
             if not batch:
                 raise
-            console.error(f"{job.name}: {error}")
+            named = str(error).startswith(str(job.name))
+            console.error(str(error) if named else f"{job.name}: {error}")
             failed += 1
     if failed:
         raise _some_failed(failed, total)
 
 
 def _some_failed(failed: int, total: int) -> ArtgenError:
-    return ArtgenError(f"{failed} of {counted(total, 'picture')} failed; the others are done")
+    rest = "; the others are done" if failed < total else ""
+    return ArtgenError(f"{failed} of {counted(total, 'picture')} failed{rest}")
 
 
 def tell_cost(
