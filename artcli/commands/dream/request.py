@@ -229,12 +229,14 @@ class Request(request.Request[Options]):
         denoising = of_model.denoising(ctx, asked)
         sketched = start == "prior" and source is None and denoising is None
         settings = _settings(asked, start, source, denoising)
-        _check_drawing(ctx, asked, settings, source)
+        _check_drawing(ctx, asked, settings)
         lines = _lines(asked)
         if denoising is not None:
             of_model.check_words(lines, denoising)
         jobs = _jobs(lines, asked, source)
-        _check_film(asked, source, jobs)
+        _check_film(ctx, asked, source, jobs)
+        prior = (asked.prior or PRIOR) if sketched and lines != [""] else None
+        _check_idle(ctx, asked, prior is not None or denoising is not None, any(job.film for job in jobs))
         return cls.made(
             ctx,
             asked,
@@ -243,7 +245,7 @@ class Request(request.Request[Options]):
             settings=settings,
             size=None if asked.size is None else options.size(asked.size),
             vqgan=asked.vqgan or VQGAN,
-            prior=(asked.prior or PRIOR) if sketched and lines != [""] else None,
+            prior=prior,
             denoising=denoising,
             camera=_camera(asked) if asked.moving else None,
             source=source,
@@ -327,7 +329,7 @@ def _settings(asked: Options, start: str, source: SourceFilm | None, denoising: 
     )
 
 
-def _check_drawing(ctx: typer.Context, asked: Options, settings: Settings, source: SourceFilm | None) -> None:
+def _check_drawing(ctx: typer.Context, asked: Options, settings: Settings) -> None:
     """What belongs to one drawer, or to none of a photograph."""
     if settings.start not in ("prior", "sketch") and settings.drawer != "vqgan":
         raise UsageError(f"--start {settings.start} goes with --drawer vqgan")
@@ -335,8 +337,8 @@ def _check_drawing(ctx: typer.Context, asked: Options, settings: Settings, sourc
         raise UsageError("--tileable and --mask do not go together: a photograph's edges stay as they are")
     if (given := options.on_the_line(ctx, "vqgan", "shifts")) and settings.drawer != "vqgan":
         raise UsageError(f"{given} goes with --drawer vqgan")
-    if (asked.moving or source is not None) and options.on_the_line(ctx, "shifts"):
-        raise UsageError("--shifts is for the last picture of a drawing, not for films that move or are drawn anew")
+    if asked.moving and options.on_the_line(ctx, "shifts"):
+        raise UsageError("--shifts is for the last picture of a drawing, not for films that move")
 
 
 def _lines(asked: Options) -> list[str]:
@@ -412,10 +414,12 @@ def _stroke_files(asked: Options, slugs: list[str], count: int) -> list[Path] | 
     return found
 
 
-def _check_film(asked: Options, source: SourceFilm | None, jobs: list[PromptJob]) -> None:
+def _check_film(ctx: typer.Context, asked: Options, source: SourceFilm | None, jobs: list[PromptJob]) -> None:
     """What belongs to a picture, and means nothing for a film; and what makes one."""
     if source is not None and asked.drawer == "diffusers":
         raise UsageError(f"--drawer diffusers draws pictures, and {source.path} is a film; leave out one of them")
+    if source is not None and (given := options.on_the_line(ctx, *_of_one_picture(asked))):
+        raise UsageError(f"{given} goes with a picture, and {source.path} is a film; leave it out")
     if source is not None and asked.mask is not None:
         raise UsageError(f"--mask belongs to one picture, and {source.path} is a film; leave it out")
     if source is not None and (asked.paint or asked.stylize is not None):
@@ -425,6 +429,28 @@ def _check_film(asked: Options, source: SourceFilm | None, jobs: list[PromptJob]
         raise UsageError(f"--zoom, --pan and --rotate move a picture, and {source.path} is a film; leave them out")
     if asked.moving and (asked.mask is not None or any(job.film is None for job in jobs)):
         raise UsageError("--zoom, --pan and --rotate make a film (--out NAME.mp4, .webm or .gif), without --mask")
+
+
+def _check_idle(ctx: typer.Context, asked: Options, sketched: bool, filmed: bool) -> None:
+    """What was typed to no effect, as what it is about is not there."""
+    anew = sketched and asked.init is not None
+    sketch = "a sketch to begin with" if asked.init is None else "--start prior beside --init"
+    missing = {
+        sketch: () if sketched else ("candidates", "guidance", "clip_guidance"),
+        "--init PICTURE --start prior": () if anew else ("prior_strength",),
+        "--init and --mask": () if asked.mask is not None else ("feather",),
+    }
+    for needed, names in missing.items():
+        if given := options.on_the_line(ctx, *names):
+            raise UsageError(f"{given} needs {needed}")
+    options.check_films(ctx, filmed, "fps", "duration")
+
+
+def _of_one_picture(asked: Options) -> list[str]:
+    """Options with which a film's frames have nothing to do: they are not sketched, and drawn at full size only."""
+    sketches = ("prior", "start", "candidates", "guidance", "clip_guidance", "prior_strength")
+    of_small = ("low_part", *(("low_res",) if asked.settings.low_res else ()))
+    return ["shifts", *of_small, *(sketches if asked.prior != "none" else sketches[2:])]
 
 
 def _camera(asked: Options) -> Camera:

@@ -93,7 +93,8 @@ class Studio(studio.Studio):
     def before_loading(cls, request: Request, mine: Sequence[PromptJob], console: Console) -> None:
         super().before_loading(request, mine, console)
         first, count = mine[0], len(mine)
-        what = f"'{first.prompt}'" if len({job.prompt for job in mine}) == 1 else f"{count} prompts"
+        words = f"'{first.prompt}'" if first.prompt else "no words"
+        what = words if len({job.prompt for job in mine}) == 1 else f"{count} prompts"
         seeds = f"seed {first.seed}" if count == 1 else f"{count} pictures"
         steps = counted(request.settings.steps, "step")
         if request.source is not None:

@@ -278,7 +278,8 @@ class Studio(studio.Studio):
         seconds = costs.seconds("painter", count) if self.foreseen else self._tried() * count
         what = f"{counted(frames, 'frame')} of " if job.moving else ""
         most = " a frame at most" if job.moving else films  # what stands still is not painted again
-        what += f"{size[0]}x{size[1]}, {passes[-1].layer + 1} layers, {count} patches{most}"
+        looks = f"{counted(passes[-1].layer + 1, 'layer')}, {count} patch{'es' * (count != 1)}"
+        what += f"{size[0]}x{size[1]}, {looks}{most}"
         held = costs.memory("paint") if self.foreseen else None
         studio.tell_cost(self.console, outputs, what, seconds * frames, source[0] * source[1], held)
 

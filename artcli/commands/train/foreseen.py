@@ -45,7 +45,9 @@ def _seconds_of_a_step(trainer: Trainer, done: int) -> float:
     """The mean over the run; where a batch takes long, at most so many, by a part of it.  The model is used up."""
     batch, left = trainer.plan.batch, trainer.plan.steps - done
     few = min(_FEW, batch) if getattr(trainer.source, "divides", True) else batch
-    trainer.try_step(done, few)  # which also pays for the start
+    first = trainer.try_step(done, few)  # which also pays for the start
+    if first > _TRYING:
+        return first * batch / few
     most = few if trainer.try_step(done, few) * batch / few > _TRYING else batch
     found, began = [], time.monotonic()
     for place in _PLACES:
