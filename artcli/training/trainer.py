@@ -154,7 +154,8 @@ class Trainer:
             model.begin(step)
         model.train()
         first, count = parallel.share(self.plan.batch)
-        batch = self.source.batch(step, self.plan.batch, device=self.device, first=first, count=min(count, most or count))
+        count = min(count, most or count)
+        batch = self.source.batch(step, self.plan.batch, device=self.device, first=first, count=count)
         step_rng(self.plan.seed, step)
         parts = batch.split(self.micro)
         running = [model.train_step(part) for part in parts]

@@ -14,7 +14,9 @@ from artcli.commands.sample import keeping, modes, steer
 from artcli.commands.shared import complete, naming, options, recipe, request
 from artcli.commands.shared.common import Enlarging, Making
 from artcli.commands.shared.enlarge import AS_IS
+from artcli.commands.shared.jobs import tell_refusal
 from artcli.commands.shared.outputs import FILMS
+from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import claims, files
 from artcli.setting import FILM, Setting
@@ -317,12 +319,14 @@ class Request(request.Request[Options]):
             beside = self.out.with_suffix(LATENTS)
         return [self.out] if beside is None else [self.out, beside]
 
-    def check_outputs(self, classes: Sequence[str]) -> None:
-        """Raises UsageError for what could not be written.
+    def check_outputs(self, classes: Sequence[str], console: Console) -> None:
+        """Raises UsageError for what could not be written; a dry run only tells it.
 
         Of several processes each looks at its own share only: the others may have begun to write theirs.
         """
         mine = device.my_share(self.outputs(classes))
+        if self.options.dry_run:
+            return tell_refusal(mine, self.options, console)
         claims.take(mine, force=self.options.force, skip_existing=self.options.skip_existing)
 
 

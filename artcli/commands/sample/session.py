@@ -115,7 +115,7 @@ class Session:
             alone = len(request.seeds) == 1
             console.info(f"sample: seed {request.seeds[0]}" if alone else f"sample: seeds {request.seeds_text}")
         if not request.outputs_known:
-            request.check_outputs(self.classes)
+            request.check_outputs(self.classes, console)
 
     def _load(self, run: Path) -> Sampler:
         from artcli.commands.sample import finished

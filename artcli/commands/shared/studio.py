@@ -76,7 +76,9 @@ class Studio:
         ArtgenError at the end.  Raises Interrupted after Ctrl-C.
         """
         asked, wanted, failed = request.options, list(request.jobs), 0
-        if not asked.dry_run:
+        if asked.dry_run:
+            wanted = jobs.would_be_left(wanted, asked, cls.label, console, request.beside)
+        else:
             wanted, failed = jobs.left(wanted, asked, cls.label, console, request.beside)
         if mine := device.my_share(wanted):
             load_and_work(mine, request, console, cls, failed)
