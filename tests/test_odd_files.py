@@ -148,6 +148,22 @@ def test_a_dry_run_says_what_would_be_refused(invoke, folder, calls, verb):
     assert dry("-o", "new/").stdout.startswith("new/")
 
 
+def test_a_dry_run_sees_pictures_that_are_none(invoke, folder, calls):
+    for name in ("photo.png", "other.png"):
+        photograph(folder / name, (40, 30))
+    (folder / "bad.png").write_text("no picture")
+    refused = (
+        [*calls["fast"][0], "photo.png", *calls["fast"][1], "--mask", "bad.png"],
+        ["stylize", "photo.png", "other.png", "--mask", "bad.png"],
+        ["sample", "vqgan-mini", "--reconstruct", "bad.png"],
+    )
+    for line in refused:
+        result = invoke(*line, "-n", "-q")
+        assert result.exit_code == 2 and one_error_line(result.stderr).startswith("bad.png is a text file"), line
+    result = invoke("sample", "vqgan-mini", "--reconstruct", "bad.png", "photo.png", "-n", "-q")
+    assert result.exit_code == 0 and one_error_line(result.stderr).startswith("bad.png is a text file")
+
+
 @pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast"])
 def test_two_inputs_of_one_name_and_another_format(invoke, folder, calls, verb):
     (folder / "twin").mkdir()

@@ -330,6 +330,23 @@ class Request(request.Request[Options]):
         claims.take(mine, force=self.options.force, skip_existing=self.options.skip_existing)
 
 
+    def look_at_pictures(self, console: Console) -> None:
+        """For a dry run: tell which cannot be read, by their headers.  Raises UsageError: none of them can."""
+        from artcli.media import decode
+
+        failed = 0
+        for source in self.pictures:
+            try:
+                decode.size_of(source)
+            except UsageError as error:
+                if len(self.pictures) == 1:
+                    raise
+                console.error(str(error))
+                failed += 1
+        if failed and failed == len(self.pictures):
+            raise UsageError(f"none of the {failed} pictures can be read")
+
+
 def _numbered(path: Path, seed: int, class_name: str | None) -> Path:
     named = path if class_name is None else path.with_name(f"{path.stem}-{files.slug(class_name)}{path.suffix}")
     return files.numbered(named, seed)

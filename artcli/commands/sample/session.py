@@ -198,6 +198,7 @@ class Session:
 
     def estimate(self) -> None:
         """Time a batch of the model's and say what the whole would cost; write nothing."""
+        self.request.look_at_pictures(self.console)
         total = WORK[self.request.mode].pictures(self)
         outputs = self.request.outputs(self.classes)
         seconds = total * (self._seconds_per_picture() + self.finish.seconds(*self.sampler.drawn))
