@@ -329,7 +329,6 @@ class Request(request.Request[Options]):
             return tell_refusal(mine, self.options, console)
         claims.take(mine, force=self.options.force, skip_existing=self.options.skip_existing)
 
-
     def look_at_pictures(self, console: Console) -> None:
         """For a dry run: tell which cannot be read, by their headers.  Raises UsageError: none of them can."""
         from artcli.media import decode

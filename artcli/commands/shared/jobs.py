@@ -11,7 +11,6 @@ from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import claims, files
 
-
 WITHOUT_DRY_RUN = "without --dry-run this is refused"
 
 
