@@ -32,6 +32,7 @@ def tell(
         return console.info(f"dry run: {run} is finished")
     if parallel.world() > 1:
         return console.info("dry run: how long several processes take is not foreseen")
+    console.info("train: trying some steps, which takes a while where one of them does")
     torch.manual_seed(plan.seed)
     model = runs.build(backend, config, spec)
     if hasattr(model, "study"):
