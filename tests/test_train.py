@@ -120,6 +120,32 @@ def test_a_dry_run_writes_nothing(invoke, folder, data):
     assert result.exit_code == 0 and "6 steps" in result.stderr and snapshot(folder) == {}
 
 
+def test_a_dry_run_foresees_the_steps_that_are_left(invoke, folder, data, whole, monkeypatch):
+    """Those in the middle of the run count more than the first; of large batches a part is tried."""
+    tried = []
+
+    def try_step(self, step, most):
+        tried.append((step, most))
+        return most * (0.125 if step < 500 else 0.25)
+
+    def told(*more):
+        tried.clear()
+        result = invoke(*line(data, "--dry-run", "--json", "-q", *more, steps=1000))
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    monkeypatch.setattr(Trainer, "try_step", try_step)
+    assert told()["seconds"] == 1000 * 8 * 0.1875
+    assert tried == [(0, 2), (0, 2), (900, 8), (300, 8), (600, 8), (50, 8)]
+    assert told("--time-limit", "60s")["seconds"] == 60
+    monkeypatch.setattr("artcli.commands.train.foreseen._TRYING", 0.5)
+    assert told()["seconds"] == 1000 * 8 * 0.1875
+    assert tried[2:] == [(900, 2), (300, 2), (600, 2), (50, 2)]
+    shutil.copytree(whole, "run")
+    assert told()["steps"] == 994 and tried[:2] == [(6, 2)] * 2
+    assert "is finished" in invoke(*line(data, "--dry-run")).stderr
+
+
 def test_grey_pictures_and_other_preparations(invoke, folder, data):
     assert invoke(*line(data, "-q", "--color", "grey", out="grey")).exit_code == 0
     assert weights("grey")["encoder.0.weight"].shape[1] == 1

@@ -41,10 +41,12 @@ def check_drawing(ctx: typer.Context, asked: Options, settings: Settings) -> Non
         raise UsageError("--shifts is for the last picture of a drawing, not for films that move")
 
 
-def check_film(asked: Options, source: SourceFilm | None, jobs: list[PromptJob]) -> None:
+def check_film(ctx: typer.Context, asked: Options, source: SourceFilm | None, jobs: list[PromptJob]) -> None:
     """What belongs to a picture, and means nothing for a film; and what makes one."""
     if source is not None and asked.drawer == "diffusers":
         raise UsageError(f"--drawer diffusers draws pictures, and {source.path} is a film; leave out one of them")
+    if source is not None and (given := options.on_the_line(ctx, *_of_one_picture(asked))):
+        raise UsageError(f"{given} goes with a picture, and {source.path} is a film; leave it out")
     if source is not None and asked.mask is not None:
         raise UsageError(f"--mask belongs to one picture, and {source.path} is a film; leave it out")
     if source is not None and (asked.paint or asked.stylize is not None):
@@ -54,3 +56,25 @@ def check_film(asked: Options, source: SourceFilm | None, jobs: list[PromptJob])
         raise UsageError(f"--zoom, --pan and --rotate move a picture, and {source.path} is a film; leave them out")
     if asked.moving and (asked.mask is not None or any(job.film is None for job in jobs)):
         raise UsageError("--zoom, --pan and --rotate make a film (--out NAME.mp4, .webm or .gif), without --mask")
+
+
+def check_idle(ctx: typer.Context, asked: Options, sketched: bool, filmed: bool) -> None:
+    """What was typed to no effect, as what it is about is not there."""
+    anew = sketched and asked.init is not None
+    sketch = "a sketch to begin with" if asked.init is None else "--start prior beside --init"
+    missing = {
+        sketch: () if sketched else ("candidates", "guidance", "clip_guidance"),
+        "--init PICTURE --start prior": () if anew else ("prior_strength",),
+        "--init and --mask": () if asked.mask is not None else ("feather",),
+    }
+    for needed, names in missing.items():
+        if given := options.on_the_line(ctx, *names):
+            raise UsageError(f"{given} needs {needed}")
+    options.check_films(ctx, filmed, "fps", "duration")
+
+
+def _of_one_picture(asked: Options) -> list[str]:
+    """Options with which a film's frames have nothing to do: they are not sketched, and drawn at full size only."""
+    sketches = ("prior", "start", "candidates", "guidance", "clip_guidance", "prior_strength")
+    of_small = ("low_part", *(("low_res",) if asked.settings.low_res else ()))
+    return ["shifts", *of_small, *(sketches if asked.prior != "none" else sketches[2:])]

@@ -57,7 +57,9 @@ class Request(request.Request[Options]):
         if denoising is not None:
             of_model.check_words(lines, denoising)
         jobs = pictures.jobs_of(lines, asked, source)
-        refusals.check_film(asked, source, jobs)
+        refusals.check_film(ctx, asked, source, jobs)
+        prior = (asked.prior or PRIOR) if sketched and lines != [""] else None
+        refusals.check_idle(ctx, asked, prior is not None or denoising is not None, any(job.film for job in jobs))
         enlarged_first = _enlarged_first(ctx, asked)
         settled = {"steps": settings.steps} if denoising is None else of_model.settled(asked, denoising)
         return cls.made(
@@ -68,7 +70,7 @@ class Request(request.Request[Options]):
             settings=settings,
             size=None if asked.size is None else options.size(asked.size),
             vqgan=asked.vqgan or VQGAN,
-            prior=(asked.prior or PRIOR) if sketched and lines != [""] else None,
+            prior=prior,
             denoising=denoising,
             camera=_camera(asked) if asked.moving else None,
             source=source,

@@ -137,6 +137,7 @@ def _check_options(ctx: typer.Context, jobs: list[PaintJob], background: str | N
         raise UsageError(f"{asked} is for pictures, and {film} is a film: paint it by itself, without")
     if film is not None and background == "transparent":
         raise UsageError(f"a film has no transparency: name a colour for the background of {film}")
+    options.check_films(ctx, film is not None or any(job.films for job in jobs), "fps", "duration", "pace")
     if film is None and options.on_the_line(ctx, "resume"):
         raise UsageError("--resume goes on with an interrupted film; photos are painted in one go")
 

@@ -14,7 +14,9 @@ from artcli.commands.sample import keeping, modes, steer
 from artcli.commands.sample.options import ALL, DRAWING, LATENTS, Options
 from artcli.commands.shared import naming, options, recipe, request
 from artcli.commands.shared.enlarge import AS_IS
+from artcli.commands.shared.jobs import tell_refusal
 from artcli.commands.shared.outputs import FILMS
+from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import claims, files
 
@@ -154,13 +156,31 @@ class Request(request.Request[Options]):
             beside = self.out.with_suffix(LATENTS)
         return [self.out] if beside is None else [self.out, beside]
 
-    def check_outputs(self, classes: Sequence[str]) -> None:
-        """Raises UsageError for what could not be written.
+    def check_outputs(self, classes: Sequence[str], console: Console) -> None:
+        """Raises UsageError for what could not be written; a dry run only tells it.
 
         Of several processes each looks at its own share only: the others may have begun to write theirs.
         """
         mine = device.my_share(self.outputs(classes))
+        if self.options.dry_run:
+            return tell_refusal(mine, self.options, console)
         claims.take(mine, force=self.options.force, skip_existing=self.options.skip_existing)
+
+    def look_at_pictures(self, console: Console) -> None:
+        """For a dry run: tell which cannot be read, by their headers.  Raises UsageError: none of them can."""
+        from artcli.media import decode
+
+        failed = 0
+        for source in self.pictures:
+            try:
+                decode.size_of(source)
+            except UsageError as error:
+                if len(self.pictures) == 1:
+                    raise
+                console.error(str(error))
+                failed += 1
+        if failed and failed == len(self.pictures):
+            raise UsageError(f"none of the {failed} pictures can be read")
 
 
 def _numbered(path: Path, seed: int, class_name: str | None) -> Path:

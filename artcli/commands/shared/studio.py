@@ -62,10 +62,10 @@ class Studio:
 
     label: ClassVar[str]  # in front of messages
 
-    def __init__(self, request: Any, console: Console, stop: "Stop"):
+    def __init__(self, request: Any, console: Console, stop: "Stop", foreseen: bool):
         self.request, self.console, self.stop, self.asked = request, console, stop, request.options
         self.weights: dict[str, str] = {}
-        self.foreseen = self.can_foresee(request)
+        self.foreseen = foreseen
         (self.expect if self.foreseen else self.prepare)()
 
     @classmethod
@@ -76,7 +76,9 @@ class Studio:
         ArtgenError at the end.  Raises Interrupted after Ctrl-C.
         """
         asked, wanted, failed = request.options, list(request.jobs), 0
-        if not asked.dry_run:
+        if asked.dry_run:
+            wanted = jobs.would_be_left(wanted, asked, cls.label, console, request.beside)
+        else:
             wanted, failed = jobs.left(wanted, asked, cls.label, console, request.beside)
         if mine := device.my_share(wanted):
             load_and_work(mine, request, console, cls, failed)
@@ -305,9 +307,10 @@ def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: t
     studio.before_loading(request, mine, console)
     with interruptible() as stop:
         with stop.at_once():
-            if not (studio.can_foresee(request) or all(getattr(job, "replays", False) for job in mine)):
+            foreseen = studio.can_foresee(request)
+            if not (foreseen or all(getattr(job, "replays", False) for job in mine)):
                 device.import_torch()
-            made = studio(request, console, stop)
+            made = studio(request, console, stop, foreseen)
             if request.options.dry_run:
                 return one_by_one(mine, made.estimate, console, batch=batch)
         one_by_one(mine, made.work, console, batch=batch, failed=failed)
@@ -326,14 +329,16 @@ def one_by_one(
         except ArtgenError as error:
             if not batch:
                 raise
-            console.error(f"{job.name}: {error}")
+            named = str(error).startswith(str(job.name))
+            console.error(str(error) if named else f"{job.name}: {error}")
             failed += 1
     if failed:
         raise _some_failed(failed, total)
 
 
 def _some_failed(failed: int, total: int) -> ArtgenError:
-    return ArtgenError(f"{failed} of {counted(total, 'picture')} failed; the others are done")
+    rest = "; the others are done" if failed < total else ""
+    return ArtgenError(f"{failed} of {counted(total, 'picture')} failed{rest}")
 
 
 def tell_cost(

@@ -118,6 +118,7 @@ class Request(request.Request[Options]):
         photos, styles = _inputs(asked)
         _check_masks(asked, len(styles))
         jobs = _jobs(photos, asked)
+        options.check_films(ctx, any(job.film for job in jobs), "fps", "duration")
         film = next((job.source for job in jobs if job.moving), None)
         _check_together(asked, settings, len(jobs), film)
         return cls.made(

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from artcli import device as devices
 from artcli.commands.shared.loop import interruptible
-from artcli.commands.train import configure, metrics
+from artcli.commands.train import configure, foreseen, metrics
 from artcli.commands.train.request import Request
 from artcli.commands.train.session import Session
 from artcli.console import Console, counted, duration
@@ -69,7 +69,7 @@ def carry_out(backend: Any, config: Any, request: Request, console: Console) -> 
     console.info(f"train: {devices.describe(device)}{_processes()}")
     plan = _plan(spec, config, steps, device, console)
     if asked.dry_run:
-        return
+        return foreseen.tell(backend, config, spec, pictures, plan, run, device, console, request.limit)
     with _alone(run):
         how: dict[str, Any] = {"clock": clock, "patience": asked.patience, "onnx": onnx, "measure": measure}
         session = Session(backend, config, spec, pictures, plan, run, device, console, **how)
