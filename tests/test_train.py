@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import socket
-import subprocess
 import sys
 import time
 import tomllib
@@ -375,10 +374,12 @@ def as_two_ranks(*arguments):
 
 def in_two_processes(*arguments):
     """Run the executable under torchrun until it is done."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
+    line = ["--standalone", "--nproc-per-node=2", "--no-python", *EXECUTABLE, *arguments]
     env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*torchrun, *EXECUTABLE, *map(str, arguments)], env=env, capture_output=True, timeout=200)
-    assert done.returncode == 0, done.stderr.decode()
+    torchrun = "from torch.distributed.run import main; main()"
+    with warm.Process(line, stdout=warm.PIPE, stderr=warm.PIPE, text=True, env=env, code=torchrun) as process:
+        said = process.communicate(200)[1]
+    assert process.returncode == 0, said
 
 
 def logged(run):
