@@ -406,12 +406,16 @@ def test_lossy_formats_are_close(tmp_path, suffix):
     assert abs(levels(images.load(tmp_path / f"a{suffix}")).astype(int) - smooth).mean() < 4
 
 
-def test_alpha_goes_to_formats_that_have_it(tmp_path):
+def test_alpha_goes_to_formats_that_have_it(tmp_path, capsys):
+    Console()
     alpha = np.linspace(0, 1, GRADIENT.shape[1], dtype=np.float32) * np.ones(GRADIENT.shape[:2], np.float32)
     for suffix in (".png", ".tif", ".webp"):
         images.save(tmp_path / f"a{suffix}", GRADIENT, alpha=alpha)
         assert np.allclose(images.load(tmp_path / f"a{suffix}").alpha, alpha, atol=0.003)
+    images.save(tmp_path / "b.jpg", GRADIENT, alpha=np.ones(GRADIENT.shape[:2], np.float32))
+    assert not capsys.readouterr().err
     images.save(tmp_path / "a.jpg", GRADIENT, alpha=np.zeros(GRADIENT.shape[:2], np.float32))
+    assert capsys.readouterr().err.startswith("JPEG has no transparency: what was see-through is white")
     assert levels(images.load(tmp_path / "a.jpg")).min() >= 254
 
 

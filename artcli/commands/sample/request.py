@@ -67,6 +67,7 @@ class Request(request.Request[Options]):
         mode = modes.chosen(given)
         way = "between" if mode == "interpolate" and given.between else mode
         asked = modes.only_meant(ctx, given, way)
+        _check_count(ctx, asked)
         out, separate = _place(mode, given.run, given)
         film = out.suffix.lower() in FILMS
         if not film and options.on_the_line(ctx, "duration"):
@@ -181,6 +182,14 @@ class Request(request.Request[Options]):
                 failed += 1
         if failed and failed == len(self.pictures):
             raise UsageError(f"none of the {failed} pictures can be read")
+
+
+def _check_count(ctx: typer.Context, asked: Options) -> None:
+    """Raises UsageError: seeds are named, and another number of them is asked for."""
+    named = options.seeds(asked.seed) if "-" in (asked.seed or "") else ()
+    if named and asked.count != len(named) and options.on_the_line(ctx, "count"):
+        counts = f"--seed {asked.seed} is {len(named)} seeds, and --count asks for {asked.count}"
+        raise UsageError(f"{counts}: leave one out")
 
 
 def _numbered(path: Path, seed: int, class_name: str | None) -> Path:
