@@ -101,6 +101,7 @@ class Dream(TypedDict, total=False):
     tileable: bool
     time_limit: Text | None
     upscale: Text | None
+    upscale_first: bool
     upscaler: Text | None
     vqgan: Text | None
     weights_dirs: Sequence[Text] | None

@@ -11,11 +11,12 @@ FILM, RUN = "Film", "Run"  # panels that engines and commands both fill
 class Setting:
     """Stands in a settings dataclass: `cutouts: Annotated[int, Setting("Crops per step.", min=1)] = 24`.
 
-    help: one short line.  min, max: both allowed themselves.  choices: all that a text may be; several of them,
-    with commas between, where the field is a tuple.  offered: by the Tab key, where other texts are allowed too.
-    metavar: stands for the value in the help.  panel: the help's section, the first one without.  default: shown
-    instead of the field's own.  key: the name in recipes, settings files and options, where it is not the field's;
-    name: of the option, where it is not the key's; flags: further ones.  parse: text to value, raises UsageError.
+    A field that is a tuple may be given several times.  help: one short line.  min, max: both allowed themselves.
+    choices: all that a text may be; several of them, with commas between, where the field is a tuple.
+    offered: by the Tab key, where other texts are allowed too.  metavar: stands for the value in the help.  panel: the
+    help's section, the first one without.  default: shown instead of the field's own.  key: the name in recipes,
+    settings files and options, where it is not the field's; name: of the option, where it is not the key's; flags:
+    further ones.  parse: text to value, raises UsageError.
     """
 
     help: str

@@ -4,7 +4,10 @@
 
 Without NAME all that run offline with what ships; what is left out is listed with the reason.  A bench that fails gets
 a line, too, and the exit code is 1 then.  Ratios are those that the benches print, see there; each was measured by
-turns in one run, so that it means the same on a busy machine.  Seconds and memory are of the bench as a whole.
+turns in one run, so that it means the same on a busy machine.  Seconds and memory are of the bench as a whole, but for
+bench/start.py: it has a line for a small call of every verb, with the call's own seconds and memory.
+
+Two quiet cores take about ten minutes for all.  `bench/start.py --beside TREE` compares memory with another version.
 """
 
 import argparse
@@ -23,11 +26,19 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PICTURES = ("barn", "castle", "lighthouse")  # in examples/
 _RATIO = r"ratio:? +(\d+\.\d+)"
+# A line of start.py: name, processor time, clock, memory, and times as long as to import torch by both clocks.
+_CALL = (
+    r"(?m)^(?P<call>[a-z][a-z0-9 ]*?) +[\d.]+ s +(?P<seconds>[\d.]+) s +(?P<memory>[\d.]+) GB"
+    r" +[\d.]+ +(?P<ratio>[\d.]+)"
+)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """words: of its command line; {pictures} is a folder.  ratio: finds the ratios in what it prints."""
+    """words: of its command line; {pictures} is a folder.  ratio: finds the ratios in what it prints.
+
+    Where its groups have names, what it finds becomes a row of its own, with seconds and memory.
+    """
 
     script: str
     words: str
@@ -36,12 +47,14 @@ class Bench:
 
 
 BENCHES = {
-    "start": Bench("start", "--repeats 1", "import torch, to a 512 px painting: times as long"),
-    "together": Bench("together", "--rounds 1 --steps 4 --size 192", "two at once to one after the other"),
+    "start": Bench("start", "--repeats 3", "times as long as to import torch", _CALL),
+    "dream": Bench("dream", "--drawer vqgan --steps 2", "a step, plain form to ours"),
+    "dream-float32": Bench("dream", "--drawer vqgan --steps 2 --float32", "a step, plain form to ours"),
     "dream-fft": Bench("dream", "--steps 2 --cutouts 8", "a step, plain form to ours"),
-    "dream-vqgan": Bench("dream", "--drawer vqgan --steps 2 --cutouts 8", "a step, plain form to ours"),
     "stylize": Bench("stylize", "--steps 3", "a step, plain form to ours"),
-    "stylize-vgg19": Bench("stylize", "--preset vgg19 --steps 3 --size 192", "a step, plain form to ours"),
+    "stylize-vgg19": Bench("stylize", "--preset vgg19 --steps 5", "a step, plain form to ours"),
+    "stylize-float32": Bench("stylize", "--preset vgg19 --steps 5 --float32", "a step, plain form to ours"),
+    "together": Bench("together", "--rounds 1 --steps 4 --size 192", "two at once to one after the other"),
     "cyclegan": Bench("cyclegan", "--side 256 --repeat 2", "a picture, plain form to ours"),
     "paint": Bench("paint", "{pictures} --strokes 500 --side 256", "perceptual distance, painted to a grid"),
     "upscale": Bench("upscale", "{pictures} --side 192", "dB of x2, Lanczos and ours", r"x2 \w+ +(\d+\.\d+) dB"),
@@ -92,7 +105,8 @@ def machine() -> dict[str, str]:
     }
 
 
-def run(name: str, pictures: Path) -> Row:
+def run(name: str, pictures: Path) -> list[Row]:
+    """One row, or one a call where the bench tells them apart."""
     bench = BENCHES[name]
     line = [sys.executable, str(HERE / f"{bench.script}.py"), *bench.words.format(pictures=pictures).split()]
     started = time.perf_counter()
@@ -104,8 +118,15 @@ def run(name: str, pictures: Path) -> Row:
         text, trouble = said.read(), wrong.read().strip().splitlines()
     failed = "" if status == 0 else trouble[-1] if trouble else f"exit code {os.waitstatus_to_exitcode(status)}"
     memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
-    ratios = [float(found) for found in re.findall(bench.ratio, text)]
-    return Row(name, bench.about, ratios, round(time.perf_counter() - started, 1), round(memory, 2), failed)
+    seconds, found = round(time.perf_counter() - started, 1), list(re.finditer(bench.ratio, text))
+    if not failed and "call" in re.compile(bench.ratio).groupindex:
+        return [_of_call(name, bench, one) for one in found]
+    return [Row(name, bench.about, [float(one[1]) for one in found], seconds, round(memory, 2), failed)]
+
+
+def _of_call(name: str, bench: Bench, found: re.Match[str]) -> Row:
+    ratio, seconds, memory = map(float, found.group("ratio", "seconds", "memory"))
+    return Row(f"{name}: {found['call']}", bench.about, [ratio], seconds, memory)
 
 
 def markdown(rows: Sequence[Row], here: dict[str, str]) -> str:
@@ -131,13 +152,15 @@ def main() -> None:
         for name, reason in LEFT_OUT.items():
             print(f"{name:14} left out: {reason}")
         return
-    here, rows = machine(), []
+    here, rows, started = machine(), list[Row](), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for name in PICTURES:
             (Path(folder) / f"{name}.webp").write_bytes((HERE.parent / "examples" / f"{name}.webp").read_bytes())
         for name in asked.names or BENCHES:
-            rows.append(run(name, Path(folder)))
-            print(f"{name}: {rows[-1].failed or rows[-1].ratio}, {rows[-1].seconds} s", file=sys.stderr, flush=True)
+            for row in run(name, Path(folder)):
+                rows.append(row)
+                print(f"{row.name}: {row.failed or row.ratio}, {row.seconds} s", file=sys.stderr, flush=True)
+            here["took"] = f"{(time.perf_counter() - started) / 60:.1f} minutes"
             text = markdown(rows, here)
             if asked.out is not None:
                 asked.out.write_text(text, encoding="utf-8")

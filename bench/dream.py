@@ -1,11 +1,12 @@
 """Seconds per step and peak memory of dream's loop, beside a straightforward form of the same loss.
 
-    python bench/dream.py [--drawer fft] [--steps 5] [--size 256] [--cutouts 32]
+    python bench/dream.py [--drawer fft] [--steps 5] [--size 256] [--cutouts 32] [--float32]
 
 Both forms draw the same picture, by its Fourier spectrum or by a VQGAN of 16 pixels a code, and look at it with the
 same ViT-B/32 (random weights: only the cost counts).  The straightforward form crops and encodes one crop after another
 in float32, finds a VQGAN's codes by a product with one-hot rows, and draws the frame again.  Each runs in a process
-of its own, so that peak memory can be told apart; the last line is the ratio.
+of its own, so that peak memory can be told apart; the last line is the ratio.  --float32: ours computes in float32,
+too, as on machines without bfloat16 units.
 """
 
 import argparse
@@ -19,12 +20,14 @@ import time
 import torch
 import torch.nn.functional as F
 
+from artcli.backends.dream import codes
 from artcli.backends.dream.fft import FFTImage
 from artcli.backends.dream.losses import distance
 from artcli.backends.dream.optimise import dream
 from artcli.backends.dream.prompts import Prompt
 from artcli.backends.dream.settings import Settings
 from artcli.nn.vqgan import VQGAN, Sizes
+from artcli.pretrained import clip as clip_files
 from artcli.pretrained.clip import Clip
 
 ARCH = "ViT-B-32-quickgelu"
@@ -113,8 +116,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--cutouts", type=int, default=32)
+    parser.add_argument("--float32", action="store_true")
     parser.add_argument("--form", choices=("artgen", "plain"), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.float32:
+        codes.fast_dtype = clip_files.fast_dtype = lambda place: torch.float32
     if args.form:
         print(json.dumps(measure(args.form, args.drawer, args.size, args.cutouts, args.steps)))
         return

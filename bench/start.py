@@ -3,13 +3,14 @@
     python bench/start.py [CALL ...] [--repeats 3] [--side 512] [--beside TREE]
 
 A line per call: processor time, seconds on the clock and peak memory, each the median, and how many times as long as
-`python -c "import torch"` it takes, by either.  Calls take turns, so that whatever else the machine does falls on all;
-processor time hardly feels it.  TREE: another checkout of artgen, which does the same calls by turns with this one; the
-last columns are then how many times as much it needs.
+`python -c "import torch"` it takes, by either; the last line has paint's again.  Calls take turns, so that whatever
+else the machine does falls on all; processor time hardly feels it.  TREE: another checkout of artgen, which does the
+same calls by turns with this one; the last columns are then how many times as much it needs.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,11 +28,13 @@ CALLS = {
     "refusal": ["paint", "missing.png"],
     "dry run": ["paint", "photo.png", "--dry-run"],
     "paint": ["paint", "photo.png"],
+    "paint 1024": ["paint", "large.png"],
     "cyclegan": ["cyclegan", "photo.png", "--model", "monet-mini"],
     "fast": ["stylize", "photo.png", "style.png", "--fast", "--size", "{side}"],
     "stylize": ["stylize", "photo.png", "style.png", "--steps", "2", "--size", "128"],
     "dream": ["dream", "red car", "--steps", "2", "--size", "64"],
     "sample": ["sample", "diffusion-mini", "--prompt", "red car", "--count", "1"],
+    "train": ["train", "vae", "pictures", "--steps", "2", "--set", "size=32"],
 }
 
 
@@ -49,12 +52,14 @@ def photograph(path: Path, side: int, seed: int) -> None:
     Image.fromarray((np.asarray(soft) + grain).clip(0, 255).astype(np.uint8)).save(path)
 
 
-def run(command: list[str], tree: Path, folder: Path) -> Spent:
-    """One process in the folder, with artgen from the tree."""
+def run(command: list[str], tree: Path, folder: Path, code: int = 0) -> Spent:
+    """One process in the folder, with artgen from the tree.  Ends the bench where it does not exit with the code."""
     started = time.perf_counter()
     env = os.environ | {"PYTHONPATH": str(tree)}
     process = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, _, used = os.wait4(process.pid, 0)
+    _, status, used = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status) != code:
+        sys.exit(f"exit code {os.waitstatus_to_exitcode(status)} of {' '.join(command[1:])} in {tree}")
     unit = 1 if sys.platform == "darwin" else 1024
     return Spent(used.ru_utime + used.ru_stime, time.perf_counter() - started, used.ru_maxrss * unit / 1e9)
 
@@ -65,8 +70,9 @@ def middle(found: list[Spent]) -> Spent:
 
 def call(name: str, side: int) -> list[str]:
     words = [word.format(side=side) for word in CALLS[name]]
-    more = [] if name == "version" else ["--seed", "0"] * (name in ("stylize", "dream")) + ["--out", "out.png", "-q"]
-    return [sys.executable, "-m", "artcli", *words, *more, *["--force"] * bool(more)]
+    seed = ["--seed", "0"] if name in ("stylize", "dream") else []
+    more = {"version": [], "train": ["--out", "run", "-q"]}.get(name, [*seed, "--out", "out.png", "--force", "-q"])
+    return [sys.executable, "-m", "artcli", *words, *more]
 
 
 def main() -> None:
@@ -83,11 +89,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photograph(folder / "photo.png", asked.side, 0)
+        photograph(folder / "large.png", 1024, 0)
         photograph(folder / "style.png", 256, 1)
+        (folder / "pictures").mkdir()
+        for seed in range(12):
+            photograph(folder / "pictures" / f"{seed}.png", 48, seed)
         for _ in range(asked.repeats):
             for what, command in {"import torch": alone, **commands}.items():
                 for tree in trees[: 1 if what == "import torch" else None]:
-                    found.setdefault((what, tree), []).append(run(command, tree, folder))
+                    shutil.rmtree(folder / "run", ignore_errors=True)  # of train, which would go on
+                    found.setdefault((what, tree), []).append(run(command, tree, folder, 2 if what == "refusal" else 0))
     torch = middle(found["import torch", HERE])
     print(
         f"{'':12} processor   clock   memory   to import torch" + "   the other: processor, memory" * (len(trees) > 1)

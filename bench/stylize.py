@@ -1,11 +1,12 @@
 """Seconds per step and loss against time of stylize's loop, beside a straightforward form of the same loss.
 
-    python bench/stylize.py [--preset slim] [--net NET] [--size 256] [--steps 10]
+    python bench/stylize.py [--preset slim] [--net NET] [--size 256] [--steps 10] [--float32]
 
 Without --net the preset's network has random weights: then only the cost counts, and the losses are equal but for
 rounding.  The straightforward form computes the features of photo and style again in every step, in float32 and in
 PyTorch's own layout, and differentiates the root of the covariance through its iteration.  Both begin with the photo
-and step by Adam at one scale.  Each runs in a process of its own; the last line is the ratio.
+and step by Adam at one scale.  Each runs in a process of its own; the last line is the ratio.  --float32: ours computes
+in float32, too, as on machines without bfloat16 units.
 """
 
 import argparse
@@ -135,12 +136,15 @@ def main() -> None:
     parser.add_argument("--net")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--float32", action="store_true")
     parser.add_argument("--form", choices=("artgen", "plain"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     # one scale and Adam, which the straightforward form has
     settings = replace(
         PRESETS[args.preset], size=args.size, steps=args.steps, smallest=0, optimizer="adam", lr=0.02, late=1.0, ema=0.0
     )
+    if args.float32:
+        device.fast_dtype = lambda place: torch.float32
     if args.form:
         seconds, losses = {"artgen": artgen_steps, "plain": plain_steps}[args.form](load(settings, args.net), settings)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -34,7 +34,7 @@ _DREAM = {
     "loss": ("contrast", "spherical", "cosine"), "init_weight": (0, 300), "init_decay": (0.5, 0.98), "tileable": True,
     "low_res": (0, 32), "low_part": (0, 0.5), "chunk": (2, 64), "shifts": (1, 3), "feather": (0, 3), "zoom": (1.1, 0.9),
     "pan": ("2,-1",), "rotate": (5,), "frame_steps": (1, 2), "steady": (0, 0.5), "fps": (4,), "duration": (1,),
-    "stylize": ("style.png",), "paint": True, **_UPSCALING,
+    "stylize": ("style.png",), "paint": True, "upscale_first": True, **_UPSCALING,
 }  # fmt: skip
 OPTIONS: dict[str, dict[str, Any]] = {
     "dream": _DREAM,
@@ -127,9 +127,29 @@ def call_of(name: str, number: str, models: Mapping[str, Path]) -> tuple[list[st
     return [name, *words], out
 
 
-def _taken(name: str, words: list[str], out: str) -> bool:
+def small(name: str, words: list[str], models: Mapping[str, Path]) -> list[str]:
+    """What makes the work of a given line small, to stand behind its words."""
+    if "--dry-run" in words:
+        return []
+    more = [word for option, value in _FEWER for word in (option, value) if option in words]
+    for option in [*_pairs(_SMALL[name]), *_LATE[name], *(_SHORT if name == "paint" else [])]:
+        added = [str(word).format_map(models) for word in option]
+        if added[0] not in ["--seed", *more] and _taken(name, [*words, *more, *added]):
+            more += added
+    return more
+
+
+# Where a line asks for many, or for large ones.
+_FEWER = (("--seed", "0-1"), ("--best-of", "2"), ("--size", "48"), ("--strokes", "20"))
+
+
+def _pairs(words: list[Any]) -> list[list[Any]]:
+    return [words[number : number + 2] for number in range(0, len(words), 2)]
+
+
+def _taken(name: str, words: list[str], out: str | None = None) -> bool:
     try:
-        lines.request_of(name, *words, "-o", out)
+        lines.request_of(name, *words, *([] if out is None else ["-o", out]))
     except (ArtgenError, typer.BadParameter):
         return False
     return True

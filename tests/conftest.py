@@ -22,16 +22,30 @@ from PIL import Image
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell has what it starts in the background ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 EXECUTABLE = [sys.executable, "-m", "artcli"]
+gc.disable()  # until all is imported: every search for garbage would walk through it again
 settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])  # of a machine, not of a test
 settings.load_profile("busy")
 # To build the commands takes as long as a small call; a process does it once.
 typer.testing._get_command = functools.cache(typer.testing._get_command)
 
 
+SLOW = (  # files that take longest: they come first, and no process is left with one at the end
+    "test_to_onnx", "test_diffusion", "test_dream_diffusers", "test_dream_run", "test_train_cyclegan",
+    "test_every_model", "test_paint_run", "test_stylize_run", "test_cyclegan_run", "test_bundled", "test_stylegan",
+    "test_train", "test_gan", "test_upscale", "test_train_clip", "test_paint_lines", "test_odd_calls",
+    "test_report_browser", "test_uncompiled",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in SLOW)
+
+
 def pytest_collection_finish():
-    """What the tests import stays; every search for garbage would walk through it again."""
+    """What the tests import stays, and is left out of all searches from now on."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

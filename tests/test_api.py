@@ -1,5 +1,6 @@
 """artgen from Python: the same files as from the command line, and the same refusals."""
 
+import re
 import typing
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import artcli.api_options
 from artcli import api, network
 from artcli.errors import ArtgenError, UsageError
 from artcli.media import claims, video
-from tests import api_options, test_cyclegan_run, tiny
+from tests import api_options, test_cyclegan_run, test_stylize_run, tiny
 from tests.conftest import photograph
+from tests.readme_help import DOCS
 
-tiny_translator = test_cyclegan_run.tiny_translator
+tiny_translator, net = test_cyclegan_run.tiny_translator, test_stylize_run.net
 
 
 def test_pictures_are_those_of_the_command_line(invoke, folder, tiny_translator, capfd):
@@ -85,6 +87,29 @@ def test_train_and_sample(folder):
     assert Path("run/weights.safetensors") in made[-1].paths
     assert "artcli.train(model='vae'" in Path("run/run.toml").read_text()
     assert artcli.sample("run", seed="0", out="sample.png")[0].paths == (Path("sample.png"),)
+
+
+def test_the_page_about_python_runs_as_it_stands(folder, monkeypatch, tiny_clip, tiny_painter, net, tiny_translator):
+    """But for small models and few steps."""
+    small = {
+        "dream": {"clip": tiny_clip, "drawer": "fft", "prior": "none", "size": 48, "cutouts": 3, "steps": 2},
+        "paint": {"model": tiny_painter},
+        "stylize": {"net": net, "size": 32, "steps": 1},
+        "cyclegan": {"model": tiny_translator},
+        "train": {"steps": 1, "settings": [f"{name}={value}" for name, value in tiny.TINY["vae"].items()]},
+        "sample": {},
+    }
+    for verb, options in small.items():
+        real = getattr(api, verb)
+        monkeypatch.setattr(artcli, verb, lambda *a, real=real, options=options, **given: real(*a, **given | options))
+    tiny.write_pictures(Path("photos"), 8)
+    for name in ("photo.jpg", "painting.jpg"):
+        photograph(Path(name), (40, 30))
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    exec("\n".join(blocks), {})
+    made = {"car-0.png", "car-3.png", "car.png", "painted.png", "styled.png", "samples.png", "step-2.webp", "run"}
+    assert made <= {path.name for path in folder.iterdir()}
 
 
 # --- pictures on their way --------------------------------------------------------------------------------------------

@@ -498,6 +498,9 @@ def test_a_dry_run_writes_nothing(invoke, strokes):
     result = invoke("batch", file, "--dry-run")
     assert result.exit_code == 0 and result.stdout == "made/strokes-painted.png\ndrawn/strokes-painted.png\n"
     assert snapshot(Path()) == before
+    *each, told = map(json.loads, invoke("batch", file, "--dry-run", "--json", "-q").stdout.splitlines())
+    assert told["foreseen"] == 2 and told["seconds"] == pytest.approx(sum(one["seconds"] for one in each), abs=0.11)
+    assert " for 2 of 2 jobs, one after another" in result.stderr
 
 
 def test_processes_of_one_start_share_the_jobs(invoke, strokes, monkeypatch):

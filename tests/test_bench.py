@@ -48,3 +48,17 @@ def test_the_table(together, tmp_path, monkeypatch, capsys, works):
     row = facts["benches"][0]
     assert row["ratio"] == ([2.5] if works else []) and row["seconds"] >= 0 and row["memory_gb"] > 0
     assert "| one | 2.5 |" in table if works else "| one | failed: no such thing |" in table
+
+
+def test_a_row_for_every_call(together, tmp_path, monkeypatch):
+    """As bench/start.py prints them."""
+    lines = ["             processor   clock   memory   to import torch"]
+    lines += [
+        "import torch    1.81 s   1.75 s  0.21 GB    1.00  1.00",
+        "paint 1024      9.01 s   6.60 s  0.75 GB    4.98  3.77",
+    ]
+    (tmp_path / "one.py").write_text(f"print({chr(10).join([*lines, 'ratio        1.70, paint to import torch'])!r})")
+    monkeypatch.setattr(together, "HERE", tmp_path)
+    monkeypatch.setattr(together, "BENCHES", {"start": together.Bench("one", "", "times", together._CALL)})
+    found = [(row.name, row.ratio, row.seconds, row.memory_gb, row.failed) for row in together.run("start", tmp_path)]
+    assert found == [("start: import torch", [1.0], 1.75, 0.21, ""), ("start: paint 1024", [3.77], 6.6, 0.75, "")]

@@ -57,6 +57,13 @@ BAD_REQUESTS = [
     (["dream", "a", "--drawer", "ftt"], "Did you mean 'fft'?"),
     (["dream", "a", "--mask", "there.png"], "--mask needs --init"),
     (["dream", "a", "--init-weight", "5"], "--init-weight needs --init"),
+    (["dream", "a", "--feather", "3"], "--feather needs --init and --mask"),
+    (["dream", "a", "--fps", "5", "--duration", "3"], "--fps, --duration needs a film: --out NAME.mp4"),
+    (["paint", "there.png", "--pace", "change"], "--pace needs a film: --out NAME.mp4"),
+    (["stylize", "there.png", "there.png", "--duration", "3"], "--duration needs a film: --out NAME.mp4"),
+    (["dream", "a", "--init", "there.png", "--prior-strength", "0.3"], "needs --init PICTURE --start prior"),
+    (["dream", "a", "--prior", "none", "--candidates", "2"], "--candidates needs a sketch"),
+    (["dream", "a", "--init", "there.png", "--guidance", "2"], "--guidance needs --start prior beside --init"),
     (["dream", "a", "--init", "ther.png"], "Did you mean 'there.png'?"),
     (["dream", "a", "--init", "there.png", "--mask", "no.png"], "no file no.png"),
     (["dream", "a", "--init", "runs"], "runs is a folder: name a file in it"),
@@ -153,6 +160,12 @@ def test_the_executable(artgen):
 def test_no_arguments_show_the_help(invoke):
     result = invoke()
     assert result.exit_code == 2 and "dream" in result.output and "train" in result.output
+
+
+def test_the_list_of_verbs_says_what_each_does(invoke):
+    """In 80 columns nothing is cut: a verb's first sentence is short."""
+    listed = invoke("--help", env={"COLUMNS": "80"}).stdout.partition("Commands:")[2].strip().splitlines()
+    assert len(listed) == 11 and all(line.endswith(".") and "..." not in line for line in listed)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["train", "-h"]])

@@ -72,20 +72,37 @@ def test_styled_then_enlarged_then_painted(dream, invoke, run_folder):
     dream(*SEED, "-o", "a.png", "--stylize", "style.png")
     assert np.abs(pixels("a.png") - pixels("styled.png")).max() <= 1
     assert (pixels("a.png") != pixels("plain.png")).any()
-    how = ["--paint", "--upscale", 2, "--upscaler", run_folder, "--stylize", "style.png", "--strokes-out", "b.json"]
+    how = ["--paint", "--stylize", "style.png", "--upscale", 2, "--upscaler", run_folder, "--strokes-out", "b.json"]
     said = dream(*SEED, "-o", "b.png", *how).stderr
     assert ", in the style of style.png, enlarged 2 times, painted" in said
     assert strokes.load(Path("b.json")).size == (128, 128) and Image.open("b.png").size == (128, 128)
     assert {"adain", "painter"} <= {name.split("-")[0] for name in record.read(Path("b.png"))["weights"]}
 
 
+def test_enlarged_and_styled_in_the_order_given(dream, invoke, run_folder):
+    photograph(Path("style.png"), (40, 40))
+    larger, style = ["--upscale", 2, "--upscaler", run_folder], ["--stylize", "style.png"]
+    dream(*SEED, "-o", "large.png", *larger)
+    assert invoke("stylize", "large.png", "style.png", "--fast", "--size", 128, "-o", "styled.png").exit_code == 0
+    said = dream(*SEED, "-o", "a.png", *larger, *style).stderr
+    assert ", enlarged 2 times, in the style of style.png" in said
+    assert np.abs(pixels("a.png") - pixels("styled.png")).max() <= 1
+    assert record.read(Path("a.png"))["parameters"]["upscale_first"] is True
+    dream("--from", "a.png", "-o", "again.png")
+    dream(*SEED, "-o", "told.png", *style, *larger, "--upscale-first")
+    assert Path("again.png").read_bytes() == Path("told.png").read_bytes() == Path("a.png").read_bytes()
+    dream(*SEED, "-o", "b.png", *style, *larger)
+    assert (pixels("b.png") != pixels("a.png")).any()
+
+
 @pytest.mark.parametrize(
     "given, line",
     [
+        (["--upscale-first", "--upscale", 2], "--upscale-first is about the order of --upscale and --stylize"),
         (["--svg", "--gif"], "--gif, --svg is of a painting: add --paint"),
         (["--strokes-out", "a.json"], "--strokes-out is of a painting: add --paint"),
         (["--paint", "--strokes-out", "a.txt"], "cannot write .txt"),
-        (["--paint", "--gif", "-o", "-"], "--out - gives the picture alone"),
+        (["--paint", "--gif", "-o", "-"], "--out - writes the picture alone, without --gif"),
         (["--stylize", "style.pgn"], "no file style.pgn. Did you mean 'style.png'?"),
         (["--paint", "--svg", "-o", "there.png"], "there.svg exists"),
         (["--paint", "--init", "film.mp4", "-o", "a.mp4"], "--paint is for a picture, and film.mp4 is a film"),

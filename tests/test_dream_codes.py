@@ -267,6 +267,13 @@ def test_words_to_a_picture_and_a_film(dream):
     assert Image.open("a.png").size == (48, 48) and Path("a.mp4").stat().st_size > 500
 
 
+def test_without_a_first_stage_codes_draw_from_the_first_step(dream):
+    for number, more in enumerate((["--low-part", 0], ["--low-res", 0], ["--low-part", 0.5])):
+        dream("red car", "--start", "sketch", "--no-metadata", *more, "-o", f"{number}.png")
+    none, small, half = (Path(f"{number}.png").read_bytes() for number in range(3))
+    assert none == small != half
+
+
 @pytest.mark.parametrize("start", ["sketch", "codes"])
 def test_it_goes_on_at_the_same_bytes(model, tiny_clip, start):
     from artcli.backends.dream import optimise, steer

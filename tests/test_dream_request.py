@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from artcli.backends.dream.settings import Camera, Redrawing, Settings, Sketching
-from artcli.commands.dream import request as dream_request
+from artcli.commands.dream import options as dream_options
 from artcli.commands.dream import run as dream_run
 from artcli.commands.dream.request import Request
 from artcli.errors import UsageError
@@ -31,20 +31,20 @@ def on_the_line(invoke, monkeypatch):
 def test_values_make_the_request_of_the_command_line(on_the_line):
     line = [
         "--seed", "3-4", "--steps", 9, "--augment", "flip,noise", "--cutouts", 5, "--candidates", 2,
-        "--prior-strength", 0.5, "--frame-steps", 2, "--zoom", 1.01, "--pan=-2,0", "--image-prompt", "a.png:0.5",
+        "--frame-steps", 2, "--zoom", 1.01, "--pan=-2,0", "--image-prompt", "a.png:0.5",
         "--image-prompt", "b.png", "--no-preview", "--tileable", "--size", "96x64", "--out", "a.mp4", "--fps", 12,
         "--time-limit", "5m", "--optimizer", "radam",
     ]  # fmt: skip
     values = {
         "prompt": "-1 | red", "seed": "3-4", "steps": 9, "augment": "flip,noise", "cutouts": 5, "candidates": 2,
-        "prior_strength": 0.5, "frame_steps": 2, "zoom": 1.01, "pan": "-2,0", "image_prompt": ["a.png:0.5", "b.png"],
+        "frame_steps": 2, "zoom": 1.01, "pan": "-2,0", "image_prompt": ["a.png:0.5", "b.png"],
         "preview": False, "tileable": True, "resume": False, "size": "96x64", "out": "a.mp4", "fps": 12,
         "time_limit": "5m", "optimizer": "radam", "mask": None,
     }  # fmt: skip
     made = Request.from_values(values)
     assert made == on_the_line(*line, "--", "-1 | red")
     assert [job.seed for job in made.jobs] == [3, 4] and made.size == (96, 64) and made.time_limit == 300
-    assert made.options.sketching == Sketching(candidates=2, strength=0.5) and made.options.pace == Redrawing(2)
+    assert made.options.sketching == Sketching(candidates=2) and made.options.pace == Redrawing(2)
     assert made.settings == Settings(
         steps=9, drawer="fft", optimizer="radam", cutouts=5, augment=("flip", "noise"), tileable=True
     )
@@ -97,7 +97,7 @@ def test_values_that_cannot_be(folder, values, says):
 
 
 def test_every_preset_sets_options_that_there_are(folder):
-    for name, values in dream_request.PRESETS.items():
+    for name, values in dream_options.PRESETS.items():
         parameters = Request.from_values({"prompt": "a", "preset": name}).recipe["parameters"]
         assert values.items() <= parameters.items()
 

@@ -477,7 +477,7 @@ def test_one_that_waits_does_not_stop_the_others(dream, batch):
     )
     assert last == "error: 1 of 2 pictures failed; the others are done" and waiting.is_dir()
     again = dream("--prompts", "prompts.txt", "-q", "--out", "out", "--skip-existing", code=1)
-    assert again.stdout == "" and again.stderr == f"{first}\nerror: 1 of 1 picture failed; the others are done\n"
+    assert again.stdout == "" and again.stderr == f"{first}\nerror: 1 of 1 picture failed\n"
     (batch / "out" / "blue-car-2.png.resume").mkdir()
     none = dream("--prompts", "prompts.txt", "-q", "--out", "out", code=2)
     assert one_error_line(none.stderr) == first.removeprefix("error: ")

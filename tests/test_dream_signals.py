@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -37,10 +36,6 @@ def whole(tmp_path_factory, tiny_clip):
     result = CliRunner().invoke(app, arguments(tiny_clip, out))
     assert result.exit_code == 0, result.stderr
     return out.with_suffix(".png").read_bytes(), out.read_bytes()
-
-
-def start(command):
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
 
 
 def wait_for(path, process):
@@ -78,7 +73,7 @@ def test_an_orderly_stop(invoke, folder, tiny_clip, whole, number):
 def test_killed(invoke, folder, tiny_clip, whole):
     """No chance to save anything: the last state that was saved on the way is what the run goes on from."""
     often = "import artcli.commands.shared.loop as loop; loop.STATE_EVERY = 0.3; from artcli.cli import app; app()"
-    process = start([sys.executable, "-c", often, *arguments(tiny_clip, "a.mp4")])
+    process = warm.Process(arguments(tiny_clip, "a.mp4"), stdout=warm.PIPE, stderr=warm.PIPE, code=often)
     wait_for(folder / "a.mp4.resume" / "state.pt", process)
     time.sleep(0.2)  # beyond the moment of saving, with steps done that are lost
     process.kill()

@@ -166,6 +166,35 @@ def test_what_is_foreseen_is_what_is_found(invoke, folder, monkeypatch, verb):
     assert foreseen == said()
 
 
+@pytest.mark.parametrize("verb", ["paint", "cyclegan", "stylize", "dream"])
+def test_whether_all_is_known_is_found_out_once(invoke, folder, monkeypatch, verb):
+    photograph(folder / "photo.png", (64, 48))
+    asked = []
+    monkeypatch.setattr(costs, "known", lambda *args: not asked.append(1))
+    assert invoke(*BUNDLED[verb], "--dry-run").exit_code == 0
+    assert len(asked) == 1
+
+
+def test_a_dream_is_foreseen_with_its_trials_and_its_scenes(invoke, folder, monkeypatch):
+    """Here a sketch takes 20 s for a candidate, small steps 10 s, large ones 100 s."""
+    photograph(folder / "photo.png", (128, 96))
+    prices = {"sketch": 1.0, "clip-mini": 0.0, "fft": 10 / 64**2, "vqgan-mini": 100 / 256**2}
+    monkeypatch.setattr(costs, "seconds", lambda what, amount: prices[what] * amount)
+
+    def seconds(prompt, *more):
+        result = invoke("dream", prompt, "--steps", 100, "--seed", 1, *more, "-n", "--json", "-q")
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)["seconds"]
+
+    assert seconds("red car") == 8 * 20 + 80 * 10 + 20 * 100
+    assert seconds("red car", "--best-of", 3) == seconds("red car") + 3 * (8 * 20 + 20 * 10)
+    assert seconds("red car ^ sea", "--candidates", 2) == 2 * 20 + 0.8 * 8 * 20 + 40 * 10 + 60 * 100
+    assert seconds("red car", "--low-part", 0) == 8 * 20 + 100 * 100
+    coded = ["--init", "photo.png", "--drawer", "vqgan", "--size", 256]
+    assert seconds("red car", *coded) == 100 * 100
+    assert seconds("red car", *coded, "--start", "prior") == seconds("red car")
+
+
 def test_seconds_follow_the_machine(monkeypatch):
     monkeypatch.setattr(costs, "TABLE", {"thing": costs.Cost(2.0, 6.0)})
     monkeypatch.setattr(device, "threads", lambda: 1)

@@ -36,6 +36,10 @@ def test_it_trains_and_goes_on_after_every_step(invoke, name):
 def trains_and_goes_on(invoke, name):
     """A few steps at once or one at a time: the same bytes, and everything that a run has to leave."""
     steps = tiny.length(name)
+    told = invoke(*tiny.line(name, "--dry-run", "--json", out="whole"))
+    assert told.exit_code == 0 and not Path("whole").exists(), told.stderr
+    foreseen = json.loads(told.stdout)
+    assert foreseen["steps"] == steps and foreseen["seconds"] >= 0 and "step" in told.stderr.splitlines()[-1]
     whole = invoke(*tiny.line(name, out="whole"))
     assert whole.exit_code == 0, whole.stderr
     kind = tiny.backend(name).Model

@@ -51,6 +51,16 @@ def test_rooms_import_only_what_lies_below_them():
     assert done.returncode == 0, done.stdout
 
 
+def test_no_function_of_a_command_is_longer_than_a_screen():
+    long = {}
+    for name, path in SOURCES.items():
+        if name.startswith("artcli.commands."):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef) and (lines := node.end_lineno - node.lineno + 1) > 40:
+                    long[f"{name}.{node.name}"] = lines
+    assert long == {}
+
+
 def test_every_backend_names_its_source():
     for room in ("backends.dream", "pretrained.clip", "models.clip.model", "backends.paint", "backends.stylize"):
         name = f"artcli.{room}"

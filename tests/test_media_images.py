@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 from artcli.console import Console
 from artcli.errors import ArtgenError, UsageError
 from artcli.media import exif, files, images, recipe_text, record
-from tests.conftest import exif_of, with_exif
+from tests.conftest import exif_of, photograph, with_exif
 
 GRADIENT = (np.mgrid[:12, :16].sum(0)[..., None] * np.array([9, 5, 3])).astype(np.uint8)
 
@@ -43,6 +43,13 @@ def test_rgb_is_exact(tmp_path):
     assert (picture.rgb == GRADIENT.astype(np.float32) / np.float32(255)).all()
     assert picture.rgb.dtype == np.float32
     assert (picture.alpha, picture.icc_converted, picture.bits, picture.name) == (None, False, 8, "my photo")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".bmp"])
+def test_usual_formats_do_not_wait_for_the_rare_ones(tmp_path, monkeypatch, suffix):
+    photograph(tmp_path / f"a{suffix}")
+    monkeypatch.setattr(Image, "init", lambda: pytest.fail("all plugins are imported"))
+    assert images.load(tmp_path / f"a{suffix}").rgb.shape == (56, 80, 3)
 
 
 @pytest.mark.parametrize(
@@ -399,12 +406,16 @@ def test_lossy_formats_are_close(tmp_path, suffix):
     assert abs(levels(images.load(tmp_path / f"a{suffix}")).astype(int) - smooth).mean() < 4
 
 
-def test_alpha_goes_to_formats_that_have_it(tmp_path):
+def test_alpha_goes_to_formats_that_have_it(tmp_path, capsys):
+    Console()
     alpha = np.linspace(0, 1, GRADIENT.shape[1], dtype=np.float32) * np.ones(GRADIENT.shape[:2], np.float32)
     for suffix in (".png", ".tif", ".webp"):
         images.save(tmp_path / f"a{suffix}", GRADIENT, alpha=alpha)
         assert np.allclose(images.load(tmp_path / f"a{suffix}").alpha, alpha, atol=0.003)
+    images.save(tmp_path / "b.jpg", GRADIENT, alpha=np.ones(GRADIENT.shape[:2], np.float32))
+    assert not capsys.readouterr().err
     images.save(tmp_path / "a.jpg", GRADIENT, alpha=np.zeros(GRADIENT.shape[:2], np.float32))
+    assert capsys.readouterr().err.startswith("JPEG has no transparency: what was see-through is white")
     assert levels(images.load(tmp_path / "a.jpg")).min() >= 254
 
 

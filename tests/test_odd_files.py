@@ -10,7 +10,7 @@ from PIL import Image
 
 from artcli.commands.shared import outputs
 from artcli.media import record, video
-from tests.conftest import DELAYS, animation, delays, exif_of, one_error_line, photograph, with_exif
+from tests.conftest import DELAYS, animation, delays, exif_of, one_error_line, photograph, snapshot, with_exif
 from tests.test_cyclegan_run import tiny_translator  # noqa: F401 (a fixture)
 from tests.test_stylize_fast import decoder  # noqa: F401
 from tests.test_stylize_run import painting
@@ -125,8 +125,43 @@ def test_a_batch_with_a_bad_file_ends_alike_when_only_that_is_left(invoke, folde
     before, behind = calls[verb]
     for _ in range(2):
         result = invoke(*before, "photos", *behind, "-o", "out/", "--skip-existing")
-        assert result.exit_code == 1 and "b.png" in result.stderr, result.stderr
+        assert result.exit_code == 1 and result.stderr.count("b.png") == 1, result.stderr
     assert invoke(*before, "photos/b.png", *behind, "-o", "b.png").exit_code == 2
+
+
+@pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast", "dream", "sample"])
+def test_a_dry_run_says_what_would_be_refused(invoke, folder, calls, verb):
+    for name in ("photo.png", "there.png"):
+        photograph(folder / name, (40, 30))
+    before, behind = {**calls, "sample": (["sample", "vqgan-mini", "--reconstruct"], [])}[verb]
+    files = snapshot(folder)
+
+    def dry(*more):
+        result = invoke(*before, "photo.png", *behind, "-n", *more)
+        assert result.exit_code == 0 and snapshot(folder) == files, result.stderr
+        return result
+
+    said = "without --dry-run this is refused: there.png exists"
+    assert said in dry("-o", "there.png").stderr and "refused" not in dry("-o", "there.png", "--force").stderr
+    skipped = dry("-o", "there.png", "--skip-existing")
+    assert "1 of 1 exist already" in skipped.stderr and not skipped.stdout
+    assert dry("-o", "new/").stdout.startswith("new/")
+
+
+def test_a_dry_run_sees_pictures_that_are_none(invoke, folder, calls):
+    for name in ("photo.png", "other.png"):
+        photograph(folder / name, (40, 30))
+    (folder / "bad.png").write_text("no picture")
+    refused = (
+        [*calls["fast"][0], "photo.png", *calls["fast"][1], "--mask", "bad.png"],
+        ["stylize", "photo.png", "other.png", "--mask", "bad.png"],
+        ["sample", "vqgan-mini", "--reconstruct", "bad.png"],
+    )
+    for line in refused:
+        result = invoke(*line, "-n", "-q")
+        assert result.exit_code == 2 and one_error_line(result.stderr).startswith("bad.png is a text file"), line
+    result = invoke("sample", "vqgan-mini", "--reconstruct", "bad.png", "photo.png", "-n", "-q")
+    assert result.exit_code == 0 and one_error_line(result.stderr).startswith("bad.png is a text file")
 
 
 @pytest.mark.parametrize("verb", ["paint", "cyclegan", "fast"])

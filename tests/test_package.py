@@ -1,6 +1,7 @@
 """pyproject.toml is true: what is declared is imported, what is imported is declared, and archives are whole."""
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -16,6 +17,7 @@ def modules_of(requirements):
     return {MODULES.get(name, name.replace("-", "_")) for name in names}
 
 
+@functools.cache
 def imported():
     """The first part of every name that artcli imports, but not from itself or from the standard library."""
     found = set()

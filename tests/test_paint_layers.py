@@ -199,6 +199,12 @@ def test_the_dots_of_a_dithered_picture_are_its_tones():
         assert layers.undithered(other) is other
 
 
+def test_colours_are_counted():
+    pixels = np.random.default_rng(0).integers(0, 6, (500, 3)).astype(np.uint8)
+    assert layers._count_colors(pixels) == len(np.unique(pixels, axis=0)) > 100
+    assert layers._count_colors(pixels[:1]) == 1
+
+
 def test_more_strokes_are_always_closer_and_never_more_than_asked_for():
     picture = photo(200, 150)
     every = painted(picture, Settings(strokes=600))

@@ -13,7 +13,7 @@ from artcli.commands.paint.request import Request
 from artcli.commands.shared import growing
 from artcli.errors import UsageError
 from artcli.media import record, video
-from tests.conftest import masks, one_error_line, photograph, snapshot
+from tests.conftest import animation, masks, one_error_line, photograph, snapshot
 
 
 @pytest.fixture
@@ -301,8 +301,22 @@ def test_nothing_is_replaced_and_nothing_is_begun(paint, folder):
 def test_dry_run_writes_nothing(paint, folder):
     before = snapshot(folder)
     result = paint("photo.png", "--gif", "-n", "--json")
-    assert json.loads(result.stdout)["dry_run"] and "patches" in result.stderr
+    assert json.loads(result.stdout)["dry_run"] and "patches without its film, about" in result.stderr
     assert snapshot(folder) == before
+
+
+def test_a_dry_run_of_strokes_says_how_long_too(paint, invoke, folder):
+    paint("photo.png", "--strokes-out", "s.json", "-o", "a.png")
+    flags = ["-n", "--json", "-q", "--size"]
+    told = {size: json.loads(invoke("paint", "s.json", *flags, size).stdout) for size in (100, 6400)}
+    assert told[100]["strokes"] > 0 and told[6400]["seconds"] > told[100]["seconds"]
+
+
+def test_a_dry_run_of_a_film_counts_its_frames(paint, folder):
+    animation(folder / "film.gif")
+    line, still = (paint("film.gif", "-o", name, "-n", "--json") for name in ("a.gif", "a.png"))
+    assert "15 frames of 48x32" in line.stderr and "patches a frame at most, about" in line.stderr
+    assert "frame" not in still.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("when", ["painting", "filming"])

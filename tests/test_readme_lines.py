@@ -1,4 +1,8 @@
-"""Every line of README and docs is taken as written, in a folder that holds what it names: all but the models' work."""
+"""Every line of README, docs and `--help` is taken as written, in a folder that holds what it names.
+
+First all but the models' work; then, of the verbs that make pictures with finished models, also that, made small.  What
+`train` and `sample` do is tested model by model and mode by mode.
+"""
 
 import importlib
 import itertools
@@ -10,9 +14,10 @@ from unittest import mock
 import pytest
 
 from artcli.commands.batch import watch
-from artcli.media import images, video
+from artcli.media import brushes, images, strokes, video
+from tests import again, test_again
 from tests.conftest import photograph
-from tests.readme_help import ROOT, written
+from tests.readme_help import COMMANDS, ROOT, written
 
 PAGES = [*written(), ROOT / "CONTRIBUTING.md"]
 BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
@@ -23,6 +28,10 @@ LINES = [
     for line in block.splitlines()
     if "artgen " in line
     for call in re.findall(r"artgen .*?(?= \| artgen|$)", line)
+] + [
+    line
+    for page in sorted(COMMANDS.glob("*.md"))
+    for line in re.findall(r"^  (artgen (?!.*COMMAND).*)$", page.read_text("utf-8"), re.MULTILINE)
 ]
 # What looks for weights, loads models and computes; before that, outputs are checked and their folders made.
 WORK = {
@@ -31,6 +40,11 @@ WORK = {
 RUNS = ("RUN", "RUN2", "RUN3")
 DREAMS = 'verb = "dream"\nprompt = "car"\n'
 LISTS = ("doctor", "gallery", "models", "weights")  # verbs that load no model and are run in full
+MAKERS = ("dream", "paint", "stylize", "cyclegan")
+NETS = ("--drawer diffusers", "--preset squeezenet")  # of a shape of their own, which other tests have in small
+
+net, run_folder, decoder = test_again.net, test_again.run_folder, test_again.decoder
+tiny_translator, models = test_again.tiny_translator, test_again.models
 
 
 def words_of(line):
@@ -70,23 +84,32 @@ def make(name):
         path.write_text(f"[[jobs]]\n{paints if path.stem == 'watch' else DREAMS}")
     elif path.suffix == ".txt":
         path.write_text("one\ntwo\n")
+    elif name == "s.json":
+        strokes.save(path, strokes.Painting((16, 12), strokes.Strokes.none(), brushes.Brush.find("flat"), (0, 0, 0)))
     elif path.suffix in (".jpg", ".png"):
         photograph(path, (16, 12))
     else:
         path.write_text("{}")
 
 
-@pytest.mark.parametrize("line", LINES, ids=[line[:60] for line in LINES])
-def test_a_line(invoke, folder, monkeypatch, line):
-    words = words_of(line)
+def furnish(words):
+    """What the line names, in the current folder."""
     for name in inputs_of(words):
         make(name)
     if words[0] == "train":
         for name in words[2:4]:
             make(name) if not name.startswith("-") and name != "none" else None
+    if words[0] == "gallery":
+        make(f"{words[1].rstrip('/')}/")
     if "--from" in words:
         pixels = images.from_tensor(images.to_tensor(images.load(photograph(Path("car.png"), (16, 12)))))
         images.save(Path("car.png"), pixels, recipe={"command": "dream", "parameters": {"prompt": "car"}, "seed": 1})
+
+
+@pytest.mark.parametrize("line", LINES, ids=[line[:60] for line in LINES])
+def test_a_line(invoke, folder, monkeypatch, line):
+    words = words_of(line)
+    furnish(words)
     if "--watch" in words:  # which does not end by itself
         words += ["--time-limit", "1"]
         monkeypatch.setattr(watch, "STILL_FOR", 0.0)
@@ -100,3 +123,19 @@ def test_a_line(invoke, folder, monkeypatch, line):
     for before, name in itertools.pairwise(words):
         if before == "-o" and name.endswith("/"):
             assert Path(name).is_dir()
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in LINES if line.split()[1] in MAKERS and not any(net in line for net in NETS)]
+)
+def test_a_line_makes_what_it_says(invoke, folder, models, line):
+    words = words_of(line)
+    furnish(words)
+    words += again.small(words[0], words[1:], models)
+    result = invoke(*words, "--offline", input=photograph(folder / "stdin.png", (16, 12)).read_bytes())
+    assert result.exit_code == 0, result.stderr
+    if "-o" in words and words[words.index("-o") + 1] == "-":
+        assert result.stdout_bytes.startswith(b"\x89PNG")
+    else:
+        paths = result.stdout.split()
+        assert paths and all(Path(path).exists() for path in paths) is not ("--dry-run" in words)

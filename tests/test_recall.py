@@ -48,6 +48,12 @@ def test_a_line_asks_for_what_the_record_says(words):
     assert record_of(shlex.split(line)[1:]) == found
 
 
+def test_a_style_stands_before_an_enlargement_that_came_after_it():
+    """Their order on a line is that of the work, but where a record says --upscale-first."""
+    line = line_of(record_of(["dream", "x", "--upscale", "2", "--seed", "1", "--stylize", "a.png"]))
+    assert 0 < line.index("--stylize") < line.index("--upscale")
+
+
 def test_defaults_are_left_out():
     assert line_of(record_of(["dream", "red car", "--seed", "3"])) == 'artgen dream "red car" --seed 3'
     assert line_of(record_of(["paint", "photo.jpg", "--no-metadata"])) == "artgen paint photo.jpg"

@@ -39,6 +39,7 @@ def test_values_ask_for_what_the_line_asks_for(line, values):
     [
         ({"colums": 3}, "sample has no option 'colums'. Did you mean 'columns'?"),
         ({"count": 0}, "Invalid value for '--count'"),
+        ({"seed": "0-2", "count": 5}, "--seed 0-2 is 3 seeds, and --count asks for 5: leave one out"),
         ({"size": "big"}, "--size 'big' is neither"),
         ({"walk": True, "loop": True}, "--loop has no meaning with --walk"),
         ({"upscale": 3}, "--upscale '3' is not known"),

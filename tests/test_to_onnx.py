@@ -201,14 +201,15 @@ def exporting(data, *more, steps=2):
     return line(data, "--export", "onnx", *more, steps=steps)
 
 
-def test_through_the_executable(artgen, folder, data):
-    code, stdout, stderr = artgen(*line(data, steps=2))
-    assert (code, stdout) == (0, "run/weights.safetensors\n") and "onnx" not in stderr
+def test_a_finished_run_is_exported_and_no_more(invoke, folder, data, capfd):
+    trained = invoke(*line(data, steps=2))
+    assert (trained.exit_code, trained.stdout) == (0, "run/weights.safetensors\n") and "onnx" not in trained.stderr
     before = snapshot(folder)
-    code, stdout, stderr = artgen(*exporting(data))
-    assert (code, stdout) == (0, "run/weights.safetensors\nrun/model\n"), stderr
-    told = stderr.splitlines()
+    exported = invoke(*exporting(data))
+    assert (exported.exit_code, exported.stdout) == (0, "run/weights.safetensors\nrun/model\n"), exported.stderr
+    told = exported.stderr.splitlines()
     assert "is finished" in told[3] and len(told) == 6, "nothing of the exporter's own"
+    assert capfd.readouterr() == ("", ""), "nor beside Python's own streams"
     assert told[4].startswith("train: wrote model/encoder.onnx, within ") and told[4].endswith(" of torch")
     assert told[5].startswith("train: wrote model/decoder.onnx, within ")
     after = snapshot(folder)

@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import socket
-import subprocess
 import sys
 import time
 import tomllib
@@ -118,6 +117,32 @@ def test_json(invoke, folder, data):
 def test_a_dry_run_writes_nothing(invoke, folder, data):
     result = invoke(*line(data, "--dry-run"))
     assert result.exit_code == 0 and "6 steps" in result.stderr and snapshot(folder) == {}
+
+
+def test_a_dry_run_foresees_the_steps_that_are_left(invoke, folder, data, whole, monkeypatch):
+    """Those in the middle of the run count more than the first; of large batches a part is tried."""
+    tried = []
+
+    def try_step(self, step, most):
+        tried.append((step, most))
+        return most * (0.125 if step < 500 else 0.25)
+
+    def told(*more):
+        tried.clear()
+        result = invoke(*line(data, "--dry-run", "--json", "-q", *more, steps=1000))
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    monkeypatch.setattr(Trainer, "try_step", try_step)
+    assert told()["seconds"] == 1000 * 8 * 0.1875
+    assert tried == [(0, 2), (0, 2), (900, 8), (300, 8), (600, 8), (50, 8)]
+    assert told("--time-limit", "60s")["seconds"] == 60
+    monkeypatch.setattr("artcli.commands.train.foreseen._TRYING", 0.5)
+    assert told()["seconds"] == 1000 * 8 * 0.1875
+    assert tried[2:] == [(900, 2), (300, 2), (600, 2), (50, 2)]
+    shutil.copytree(whole, "run")
+    assert told()["steps"] == 994 and tried[:2] == [(6, 2)] * 2
+    assert "is finished" in invoke(*line(data, "--dry-run")).stderr
 
 
 def test_grey_pictures_and_other_preparations(invoke, folder, data):
@@ -273,8 +298,8 @@ def test_ctrl_c(invoke, folder, data, monkeypatch):
 def test_killed_at_random_moments(invoke, folder, data):
     """kill -9 in a step, between epochs or in a checkpoint: the same line ends at the same bytes."""
     model = "vqgan"  # two optimizers, running means, and a discriminator that starts on the way
-    args = [*map(str, line(data, "-q", model=model, steps=24)), "--save-every", "1"]
-    assert invoke(*line(data, "-q", "--save-every", 1, model=model, steps=24, out="whole")).exit_code == 0
+    args = [*map(str, line(data, "-q", model=model, steps=14)), "--save-every", "1"]
+    assert invoke(*line(data, "-q", "--save-every", 1, model=model, steps=14, out="whole")).exit_code == 0
     rng = random.Random(model)
     for _ in range(2):
         before = len(list(Path("run").glob("metrics.jsonl")))
@@ -349,10 +374,12 @@ def as_two_ranks(*arguments):
 
 def in_two_processes(*arguments):
     """Run the executable under torchrun until it is done."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
+    line = ["--standalone", "--nproc-per-node=2", "--no-python", *EXECUTABLE, *arguments]
     env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*torchrun, *EXECUTABLE, *map(str, arguments)], env=env, capture_output=True, timeout=200)
-    assert done.returncode == 0, done.stderr.decode()
+    torchrun = "from torch.distributed.run import main; main()"
+    with warm.Process(line, stdout=warm.PIPE, stderr=warm.PIPE, text=True, env=env, code=torchrun) as process:
+        said = process.communicate(200)[1]
+    assert process.returncode == 0, said
 
 
 def logged(run):

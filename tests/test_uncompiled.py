@@ -33,9 +33,9 @@ CASES = {
     "also when it was there before": WORKS.format(first="import torch._dynamo"),
     "what wants it meanwhile gets it": WANTED_MEANWHILE,
 }
-# Each in a process of its own; torch, which takes most of the time, is imported for all of them.
+# Each in a process of its own; torch and what its compiler needs take most of the time and are there in all of them.
 EACH_IN_A_FORK = """
-import json, os, sys, traceback, torch
+import json, os, sys, traceback, sympy, torch
 for name, code in json.load(sys.stdin).items():
     if (child := os.fork()) == 0:
         try:

@@ -15,6 +15,7 @@ from artcli.pretrained import translators as translator_files
 from artcli.pretrained import vqgan as vqgan_files
 from artcli.unwrap import unwrap
 from tests.batches import seeded
+from tests.conftest import TINY_CLIP
 
 CPU = torch.device("cpu")
 STATE = {"a.weight": torch.arange(6.0), "b": torch.ones(2, 3)}
@@ -66,11 +67,13 @@ def test_nothing_inside_is_said(tmp_path):
 
 
 def of_open_clip(path, wrap):
-    import open_clip
-
-    state = seeded(lambda: open_clip.create_model("ViT-S-32-alt")).state_dict()
-    torch.save(wrap({name: tensor.half() for name, tensor in state.items()}), path)
-    return clip.load(f"ViT-S-32-alt={path}", CPU).model.state_dict()
+    """Of an architecture that open_clip knows by name."""
+    open_clip = clip.library()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", TINY_CLIP)
+        state = seeded(lambda: open_clip.create_model("tiny")).state_dict()
+        torch.save(wrap({name: tensor.half() for name, tensor in state.items()}), path)
+        return clip.load(f"tiny={path}", CPU).model.state_dict()
 
 
 def translator(path, wrap):

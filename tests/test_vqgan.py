@@ -525,6 +525,8 @@ def test_files_that_are_refused(tmp_path, capsys):
     cases = {
         "lacks": stored(tmp_path, {"state_dict": short}, "short.ckpt"),
         "64x64x5x5, not 64x64x3x3": stored(tmp_path, odd, "odd.ckpt"),
+        "looks like a translator, which": stored(tmp_path, {"model.1.weight": torch.zeros(1)}, "net_G.pth"),
+        "artgen cyclegan --model takes": stored(tmp_path, {"model.model.0.weight": torch.zeros(1)}, "unet_G.pth"),
         "looks like a CLIP": stored(tmp_path, {"visual.conv1.weight": torch.zeros(1)}, "clip.pt"),
         "an image classifier": stored(tmp_path, {"features.0.weight": torch.zeros(1)}, "vgg.pth"),
         "holds code": stored(tmp_path, {"state_dict": _Trap()}, "trap.ckpt"),

@@ -31,7 +31,10 @@ class Check(NamedTuple):
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False) -> None:
-    """Check versions, devices, ffmpeg, weights, memory and disk; exit 1 if anything fails."""
+    """Check versions, devices, ffmpeg, weights, memory and disk.
+
+    The exit code is 1 if anything fails.
+    """
     failed = False
     for check in checks():
         failed |= check.status == "fail"

@@ -55,18 +55,30 @@ def open_image(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
     name = label(source)
     if not data:
         raise UsageError(f"{name} is empty (0 bytes): no image to read.")
-    Image.init()
     if _is_heic(data):
         _register_heic(name)
-    known = [form for form in _FORMATS if form in Image.OPEN]
     with guarded(name, max_pixels):
         try:
-            image = Image.open(BytesIO(data), formats=known)
+            image = _identified(data)
         except UnidentifiedImageError as error:
             raise UsageError(f"{name} is {_looks_like(data)}.") from error
     if image.width * image.height > max_pixels:
         raise _too_large(name, max_pixels)
     return image
+
+
+def _identified(data: bytes) -> Image.Image:
+    """By the few plugins that Pillow imports first; the others take longer than to read a small picture."""
+    Image.preinit()
+    try:
+        return Image.open(BytesIO(data), formats=_known())
+    except UnidentifiedImageError:
+        Image.init()
+        return Image.open(BytesIO(data), formats=_known())
+
+
+def _known() -> list[str]:
+    return [form for form in _FORMATS if form in Image.OPEN]
 
 
 def has_several(image: Image.Image) -> bool:

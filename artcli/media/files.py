@@ -155,10 +155,12 @@ def _writes_avif() -> bool:
     return bool(features.check("avif")) if "avif" in features.modules else False
 
 
-def check_outputs(paths: Iterable[Path | Stdio], *, force: bool, skip_existing: bool = False) -> None:
+def check_outputs(
+    paths: Iterable[Path | Stdio], *, force: bool, skip_existing: bool = False, make: bool = True
+) -> None:
     """Make sure, before any compute, that every output can be written.  "-" is standard output.
 
-    A `Folder` that is not there is made, once nothing speaks against any of them.
+    A `Folder` that is not there is made, once nothing speaks against any of them, where `make` says so.
     Raises UsageError: no such folder, folder not writable, a folder or device under that name, a file that exists
     (unless `force` or `skip_existing`), one name for two outputs, binary data to a terminal.
     """
@@ -171,7 +173,7 @@ def check_outputs(paths: Iterable[Path | Stdio], *, force: bool, skip_existing: 
     for file in files:
         _check_target(file, force=force, skip_existing=skip_existing, batch=len(files) > 1)
     _refuse_twice(files)
-    for folder in {file.parent for file in files if isinstance(file, Folder)}:
+    for folder in {file.parent for file in files if isinstance(file, Folder) and make}:
         _make(folder)
 
 

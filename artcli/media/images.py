@@ -290,6 +290,8 @@ def save(
         sys.stdout.buffer.flush()
         return
     format = FORMATS[files.check_extension(path, WRITABLE)]
+    if format == "JPEG" and alpha is not None and (alpha < 1).any():
+        _log.info("JPEG has no transparency: what was see-through is white; PNG, WebP, TIFF and AVIF keep it")
     # In memory, as Pillow hides why a write failed.
     data = encode(image, format, recipe, alpha=alpha, photo=photo, quality=quality)
     with files.atomic(path) as temp:

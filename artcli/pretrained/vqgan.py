@@ -20,6 +20,8 @@ _OTHERS = {  # tensors that identify other kinds of models
     "token_embedding.weight": "a CLIP",
     "model.diffusion_model.input_blocks.0.0.weight": "a diffusion model",
     "features.0.weight": "an image classifier",
+    "model.1.weight": "a translator, which artgen cyclegan --model takes",
+    "model.model.0.weight": "a translator, which artgen cyclegan --model takes",
 }
 
 

@@ -44,6 +44,11 @@ def load(run: Path) -> dict[str, Any] | None:
     return state.load(found[-1] / state.NAME) if found else None
 
 
+def newest(run: Path) -> int:
+    """The step of the newest checkpoint, 0 for a run without one."""
+    return max((int(p.name[5:]) for p in _all(run)), default=0)
+
+
 def exists(run: Path) -> bool:
     return bool(_all(run))
 

@@ -96,6 +96,13 @@ class Trainer:
             self.step += 1
             yield StepDone(self.step, self.plan.steps, losses)
 
+    def try_step(self, step: int, most: int) -> float:
+        """Seconds of a step, of which the model learns; most: pictures of its batch that it computes."""
+        started = time.monotonic()
+        self._in_memory(lambda: self._advance(self.model, step, self._step_optimizer, most))
+        self._after(step)
+        return time.monotonic() - started
+
     def rehearse(self) -> dict[str, int]:
         """Compute the most expensive step of every stage once, so that a lack of memory shows at the start.
 
@@ -135,13 +142,19 @@ class Trainer:
                 for optimizer in self.optimizers.values():
                     optimizer.zero_grad(set_to_none=True)
 
-    def _advance(self, model: Any, step: int, finish: Callable[[str], None]) -> dict[str, float]:
-        """One step: every part of the batch computes an optimizer's loss before that optimizer steps."""
+    def _advance(
+        self, model: Any, step: int, finish: Callable[[str], None], most: int | None = None
+    ) -> dict[str, float]:
+        """One step: every part of the batch computes an optimizer's loss before that optimizer steps.
+
+        most: pictures of it, None for all.
+        """
         self._set_rates(step)
         if hasattr(model, "begin"):
             model.begin(step)
         model.train()
         first, count = parallel.share(self.plan.batch)
+        count = min(count, most or count)
         batch = self.source.batch(step, self.plan.batch, device=self.device, first=first, count=count)
         step_rng(self.plan.seed, step)
         parts = batch.split(self.micro)

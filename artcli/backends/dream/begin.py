@@ -111,7 +111,6 @@ def try_seed(
     prior: Prior | None = None,
 ) -> float:
     """How well a seed does: CLIP's similarity to the first prompt over the last steps of a short trial run."""
-    trial = replace(settings, steps=max(10, settings.steps // 5), low_part=1.0)
-    frames = begin(targets, clip, trial, seed=seed, canvas=canvas, vqgan=vqgan, prior=prior)
+    frames = begin(targets, clip, settings.tried, seed=seed, canvas=canvas, vqgan=vqgan, prior=prior)
     found = [frame.metrics["similarity"] for frame in frames if frame.metrics]
     return sum(found[-5:]) / len(found[-5:])

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from artcli.backends.dream.losses import SOFTNESS, contrast
 from artcli.backends.dream.prompts import Prompt
-from artcli.backends.dream.settings import Sketching
+from artcli.backends.dream.settings import RENEWED, Sketching
 from artcli.models.diffusion import sample, start_noise, to_picture
 from artcli.nn import flow
 from artcli.nn.flow import Wish
@@ -22,7 +22,6 @@ from artcli.pretrained.diffusion import Diffusion
 
 LONGEST = 1.5  # times the size that the net was trained on; longer pictures are drawn in windows
 VIEWS, SHIFT = 2, 3  # of a square picture, when CLIP leads; pixels to either side
-RENEWED = 0.8  # how much of a sketch the next scene draws anew: its layout stays in part
 LOOKS = 1.0, 1.5  # at which a referee sees a sketch, times the size it learned at: it picks better by both
 SEEDS = 1000  # between those of one picture's candidates and the next picture's
 

@@ -1,7 +1,7 @@
 """Settings of dream with all that users are told of them; no torch here, as the command shows them in its help."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Self
 
 from artcli.setting import FILM, Setting
 
@@ -10,6 +10,7 @@ DRAWERS = ("vqgan", "fft", "diffusers")
 STARTS = ("prior", "sketch", "codes", "range", "noise", "gradient")
 OPTIMIZERS = ("adam", "adamw", "radam")
 LOSSES = ("contrast", "spherical", "cosine")
+RENEWED = 0.8  # how much of a sketch the next scene draws anew: its layout stays in part
 AUGMENTATIONS = ("flip", "affine", "perspective", "jitter", "sharpen", "erase", "noise")
 
 
@@ -77,7 +78,12 @@ class Settings:
     @property
     def starts_small(self) -> bool:
         """Whether there is a first stage at low resolution: not for pictures that are as small themselves."""
-        return 0 < self.low_res < min(self.width, self.height)
+        return self.small_part > 0 and 0 < self.low_res < min(self.width, self.height)
+
+    @property
+    def tried(self) -> Self:
+        """For a seed that is only tried: short, and at low resolution."""
+        return replace(self, steps=max(10, self.steps // 5), low_part=1.0)
 
 
 @dataclass(frozen=True)

@@ -180,13 +180,20 @@ def undithered(photo: Array) -> Array:
     height, width = photo.shape[:2]
     step = max(1, min(height, width) // 256)
     some = photo[::step, ::step].reshape(-1, 3)
-    if min(height, width) < 3 or len(np.unique(some, axis=0)) > _FEW_COLORS:
+    if min(height, width) < 3 or _count_colors(some) > _FEW_COLORS:
         return photo
     across, down = ((np.diff(photo, axis=axis) != 0).any(2) for axis in (1, 0))
     dots = (across[1:-1, 1:] & across[1:-1, :-1]) | (down[1:, 1:-1] & down[:-1, 1:-1])
     if dots.mean() < _DOTS:
         return photo
     return np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(_DOT_BLUR)))
+
+
+def _count_colors(pixels: Array) -> int:
+    """How many different ones (N, 3) uint8 has: as one number each, which takes a twentieth of `np.unique` by rows."""
+    numbers = (pixels.astype(np.uint32) << np.array((16, 8, 0), np.uint32)).sum(1, dtype=np.uint32)
+    numbers.sort()
+    return 1 + int(np.count_nonzero(np.diff(numbers)))
 
 
 def seen(easel: Easel, now: Pass, painter: Looks, settings: Settings, moved: Array | None = None) -> Strokes:

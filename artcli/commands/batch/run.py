@@ -50,6 +50,7 @@ class JobConsole(Console):
 
     def __init__(self, asked: "Options"):
         super().__init__(quiet=asked.quiet, json_lines=asked.as_json)
+        self.foreseen: dict[str, float] = {}  # seconds by job, of a dry run
         self.begin(Task(""))
 
     def begin(self, task: Task) -> None:
@@ -69,6 +70,8 @@ class JobConsole(Console):
         if facts.get("finished") is False:
             self.stopped = True
             self.unfinished += map(Path, paths)
+        if "dry_run" in facts:
+            self.foreseen[self.task.number] = self.foreseen.get(self.task.number, 0.0) + facts["seconds"]
         super().result(paths, job=self.task.number, verb=self.task.verb, **facts)
 
 
@@ -268,9 +271,14 @@ class Batch:
 
     def _report(self, seconds: float, alarm: Alarm) -> None:
         left = self.total - self.done - self.skipped - len(self.failed)
+        foreseen = self.jobs.foreseen
         if self.asked.as_json:
             told = {"done": self.done, "skipped": self.skipped, "failed": len(self.failed), "left": left}
-            self.console.result([], **told)
+            cost = {"foreseen": len(foreseen), "seconds": round(sum(foreseen.values()), 1)} if foreseen else {}
+            self.console.result([], **told, **cost)
+        if foreseen:
+            jobs_foreseen = f"{len(foreseen)} of {counted(self.total, 'job')}"
+            self.console.info(f"batch: about {duration(sum(foreseen.values()))} for {jobs_foreseen}, one after another")
         if alarm.rang and left:
             self.console.info("batch: the time limit is reached; the same line goes on")
         if self.failed:

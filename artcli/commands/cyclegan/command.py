@@ -9,7 +9,9 @@ from artcli.commands.shared.verb import verb
 
 @verb(Options)
 def cyclegan(ctx: typer.Context, options: Options) -> None:
-    """Carry photos over to the world of paintings, and back (CycleGAN, pix2pix).
+    """Turn photos into paintings, and back.
+
+    By a network of CycleGAN or pix2pix, trained on pictures of both kinds.
 
     artgen cyclegan photo.jpg -o monet.png
     """

@@ -3,7 +3,8 @@
 import typer
 
 from artcli.commands.dream import diffused, run
-from artcli.commands.dream.request import Options, Request
+from artcli.commands.dream.options import Options
+from artcli.commands.dream.request import Request
 from artcli.commands.shared.verb import verb
 
 

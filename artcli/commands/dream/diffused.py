@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from artcli import weights
 from artcli.backends.dream import prompts as prompt_syntax
 from artcli.commands.dream import run as optimised
-from artcli.commands.dream.request import PromptJob, Request
+from artcli.commands.dream.pictures import PromptJob
+from artcli.commands.dream.request import Request
 from artcli.commands.shared import studio
 from artcli.console import Console, counted
 from artcli.errors import UsageError

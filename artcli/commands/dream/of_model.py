@@ -11,7 +11,7 @@ from artcli.commands.shared import options
 from artcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from artcli.commands.dream.request import Options
+    from artcli.commands.dream.options import Options
 
 _IDLE = (  # what only an optimizer, or its sketch, has a use for
     "preset", "start", "prior", "candidates", "vqgan", "optimizer", "lr", "cutouts", "cut_power", "augment", "loss",

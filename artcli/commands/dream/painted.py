@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artcli.commands.dream.request import PromptJob
+from artcli.commands.dream.pictures import PromptJob
 from artcli.commands.shared import growing
 from artcli.console import Console
 from artcli.media import strokes, svg

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from artcli import weights
 from artcli.backends.dream import prompts as prompt_syntax
-from artcli.commands.dream.request import PromptJob, Request
+from artcli.backends.dream.settings import RENEWED, Sketching
+from artcli.commands.dream.pictures import PromptJob
+from artcli.commands.dream.request import Request
 from artcli.commands.shared import afterwards, costs, studio
 from artcli.commands.shared.unfinished import Unfinished, fingerprint
 from artcli.console import Console, counted, duration
@@ -92,7 +94,8 @@ class Studio(studio.Studio):
     def before_loading(cls, request: Request, mine: Sequence[PromptJob], console: Console) -> None:
         super().before_loading(request, mine, console)
         first, count = mine[0], len(mine)
-        what = f"'{first.prompt}'" if len({job.prompt for job in mine}) == 1 else f"{count} prompts"
+        words = f"'{first.prompt}'" if first.prompt else "no words"
+        what = words if len({job.prompt for job in mine}) == 1 else f"{count} prompts"
         seeds = f"seed {first.seed}" if count == 1 else f"{count} pictures"
         steps = counted(request.settings.steps, "step")
         if request.source is not None:
@@ -354,15 +357,31 @@ class Studio(studio.Studio):
 
     def estimate(self, job: PromptJob) -> None:
         """Say what the whole would cost, by the steps of each stage."""
-        part = self.settings.small_part if self.settings.starts_small else 0
         self._tell_words(job.prompt)
         full, small, sketch = self._known_steps() if self.foreseen else self._tried_steps(job)
-        total = self.settings.steps * (part * small + (1 - part) * full) + sketch * self.request.ahead
-        later = (self.request.camera or self.asked.pace).steps
-        total += (self.request.reel.total - self.settings.steps - self.request.ahead) * later * full
-        total = min(total, self.request.time_limit or total) + self.finish.seconds(*self._shown)
+        settings, request = self.settings, self.request
+        scenes = len(prompt_syntax.parse_story(job.prompt)) if job.prompt else 1
+        sketches = sketch * request.ahead * self._sketches(scenes)
+        part = self._small_part(1 if request.camera else scenes)  # whose first picture is of the first scene
+        total = settings.steps * (part * small + (1 - part) * full) + sketches
+        later = (request.camera or self.asked.pace).steps
+        total += (request.reel.total - settings.steps - request.ahead) * later * full
+        total = min(total, request.time_limit or total) + self.finish.seconds(*self._shown)
+        if self.asked.best_of > 1:
+            total += self.asked.best_of * (settings.tried.steps * (small if part else full) + sketches)
         held = costs.memory("dream", self.settings.width * self.settings.height) if self.foreseen else None
         studio.tell_cost(self.console, job.outputs, f"seed {job.seed}", total, held=held, **self._words(job.prompt))
+
+    def _small_part(self, scenes: int) -> float:
+        """Of the steps, those of the first stage.  A photograph has no room in a grid of codes that starts small."""
+        coded = self.settings.drawer == "vqgan" and self.asked.init is not None and self.request.prior is None
+        return 0.0 if coded or not self.settings.starts_small else self.settings.small_part / scenes
+
+    def _sketches(self, scenes: int) -> float:
+        """How often the cost of the first scene's sketch: those of later scenes have candidates of their own number."""
+        usual = Sketching()
+        each = RENEWED * usual.candidates / self.asked.sketching.candidates
+        return 1 + each * (scenes - 1)
 
     def _known_steps(self) -> tuple[float, float, float]:
         """Seconds of a step at full size, of one at the small size, and of the prior's."""
@@ -383,8 +402,7 @@ class Studio(studio.Studio):
         if (pixels := self.settings.width * self.settings.height) > _TRIED**2:  # CLIP's part does not grow with them
             less = self._seconds_per_step(targets, None, 0.0, _TRIED // 2)[0]
             full += max(0.0, full - less) / (_TRIED**2 * 3 / 4) * (pixels - _TRIED**2)
-        starts_small = self.settings.starts_small and self.settings.small_part
-        small = self._seconds_per_step(targets, None, 1.0)[0] if starts_small else 0.0
+        small = self._seconds_per_step(targets, None, 1.0)[0] if self.settings.starts_small else 0.0
         return full, small, 0.0 if prior is None else sketch / 2
 
     def _seconds_per_step(

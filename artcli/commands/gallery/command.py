@@ -29,9 +29,10 @@ class Options(Quiet):
 
 @verb(Options)
 def gallery(ctx: typer.Context, options: Options) -> None:
-    """Make a page of the pictures and films in a folder: recipes, commands, search, comparison.
+    """Make a page of the pictures and films in a folder.
 
-    It needs no network and opens from a file; pictures on it are small, and lead to the files.
+    It has recipes, commands, search and comparison, needs no network and opens from a file. Pictures on it are small, and
+    lead to the files.
 
     artgen gallery pictures
     """

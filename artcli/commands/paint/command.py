@@ -9,7 +9,9 @@ from artcli.commands.shared.verb import verb
 
 @verb(Options)
 def paint(ctx: typer.Context, options: Options) -> None:
-    """Paint photos and films with brush strokes, coarse to fine (Paint Transformer).
+    """Paint photos and films with brush strokes, coarse to fine.
+
+    The method is Paint Transformer's.
 
     artgen paint photo.jpg --gif
     """

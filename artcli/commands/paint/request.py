@@ -137,6 +137,7 @@ def _check_options(ctx: typer.Context, jobs: list[PaintJob], background: str | N
         raise UsageError(f"{asked} is for pictures, and {film} is a film: paint it by itself, without")
     if film is not None and background == "transparent":
         raise UsageError(f"a film has no transparency: name a colour for the background of {film}")
+    options.check_films(ctx, film is not None or any(job.films for job in jobs), "fps", "duration", "pace")
     if film is None and options.on_the_line(ctx, "resume"):
         raise UsageError("--resume goes on with an interrupted film; photos are painted in one go")
 
@@ -144,7 +145,7 @@ def _check_options(ctx: typer.Context, jobs: list[PaintJob], background: str | N
 def _jobs(sources: list[Path | files.Stdio], asked: Options) -> list[PaintJob]:
     """Every input and what is written for it."""
     if str(asked.out) == "-" and (asked.films or asked.svg or asked.each_layer):
-        raise UsageError("--out - gives the picture alone; name a file for the rest to be beside")
+        raise UsageError("--out - writes the picture alone: for films, SVG and layers name a file, --out NAME.png")
     targets = naming.places(sources, asked.out, _name, mirrored=asked.mirrored)
     stroke_files = _stroke_files(asked.strokes_out, sources, asked.mirrored)
     return [_job(*each, asked) for each in zip(sources, targets, stroke_files, strict=True)]

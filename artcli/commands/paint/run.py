@@ -265,19 +265,33 @@ class Studio(studio.Studio):
         from artcli.backends.paint import layers
 
         outputs = [*job.outputs, *([job.layer(1)] if job.each_layer else [])]
+        films = f" without {'its film' if len(job.films) == 1 else 'films'}" if job.films else ""
         if job.replays:
             painting = self._replay(job)
-            self.console.info(f"dry run: {job.source} has {counted(len(painting.strokes), 'stroke')}; would write")
-            self.console.result(outputs, dry_run=True, strokes=len(painting.strokes))
-            return
-        source, settings = self._size_of(job), self.asked.settings
+            count, seconds = len(painting.strokes), self._seconds_to_draw(painting)
+            what = f"{job.source} has {counted(count, 'stroke')}{films}"
+            return studio.tell_cost(self.console, outputs, what, seconds, strokes=count)
+        (source, frames), settings = self._size_of(job), self.asked.settings
         size = self._painted(source)
         passes = layers.plan(size, settings, *([] if self.foreseen else [self.painter.strokes]))
         count = sum(layers.patches(size, each) for each in passes)
         seconds = costs.seconds("painter", count) if self.foreseen else self._tried() * count
-        what = f"{size[0]}x{size[1]}{' a frame' if job.moving else ''}, {passes[-1].layer + 1} layers, {count} patches"
+        what = f"{counted(frames, 'frame')} of " if job.moving else ""
+        most = " a frame at most" if job.moving else films  # what stands still is not painted again
+        looks = f"{counted(passes[-1].layer + 1, 'layer')}, {count} patch{'es' * (count != 1)}"
+        what += f"{size[0]}x{size[1]}, {looks}{most}"
         held = costs.memory("paint") if self.foreseen else None
-        studio.tell_cost(self.console, outputs, what, seconds, source[0] * source[1], held)
+        studio.tell_cost(self.console, outputs, what, seconds * frames, source[0] * source[1], held)
+
+    def _seconds_to_draw(self, painting: "Painting") -> float:
+        """Strokes that are there already, by a small picture of them."""
+        from artcli.media import raster
+
+        side = self.asked.size or max(painting.size)
+        small = painting.resized(min(_SHOWN, side))
+        started = time.monotonic()
+        raster.rasterise(small)
+        return (time.monotonic() - started) * (side / max(small.size)) ** 2
 
     def _tried(self) -> float:
         """Seconds of a patch, by some of them."""
@@ -291,12 +305,14 @@ class Studio(studio.Studio):
         self.painter(blank, blank)
         return (time.monotonic() - started) / _TRIED * 1.5  # the rest is drawing
 
-    def _size_of(self, job: PaintJob) -> tuple[int, int]:
+    def _size_of(self, job: PaintJob) -> tuple[tuple[int, int], int]:
+        """(width, height) of the source, and how many frames it has."""
         from artcli.media import decode, video
 
         if job.moving:
-            return video.probe(job.path).size
-        return decode.size_of(job.source)
+            info = video.probe(job.path)
+            return info.size, video.frame_count(job.path, info)
+        return decode.size_of(job.source), 1
 
 
 run = Studio.run

@@ -3,7 +3,8 @@
 import typer
 
 from artcli.commands.sample import run
-from artcli.commands.sample.request import Options, Request
+from artcli.commands.sample.options import Options
+from artcli.commands.sample.request import Request
 from artcli.commands.shared.verb import verb
 
 

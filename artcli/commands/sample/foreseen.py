@@ -38,6 +38,7 @@ def _tells(request: Request) -> bool:
 
 def tell(request: Request, console: Console) -> None:
     """Say what would run and what it would cost."""
+    request.look_at_pictures(console)
     name, enlarging = str(request.options.run), finish.foreseen(request.finishing)
     side = _SIDES[name]
     where = device.describe_processor(device.threads())

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from artcli.commands.sample import given, kept, steer
-from artcli.commands.sample.request import ALL
+from artcli.commands.sample.options import ALL
 from artcli.commands.shared.finish import Chain
 from artcli.device import is_out_of_memory
 from artcli.errors import ArtgenError, Interrupted, UsageError, did_you_mean

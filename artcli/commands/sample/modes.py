@@ -13,7 +13,7 @@ from artcli.errors import UsageError
 from artcli.media import files
 
 if TYPE_CHECKING:
-    from artcli.commands.sample.request import Options
+    from artcli.commands.sample.options import Options
 
 
 class Mode(NamedTuple):

@@ -5,183 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import typer
 
 from artcli import device, weights
 from artcli.commands.sample import keeping, modes, steer
-from artcli.commands.shared import complete, naming, options, recipe, request
-from artcli.commands.shared.common import Enlarging, Making
+from artcli.commands.sample.options import ALL, DRAWING, LATENTS, Options
+from artcli.commands.shared import naming, options, recipe, request
 from artcli.commands.shared.enlarge import AS_IS
+from artcli.commands.shared.jobs import tell_refusal
 from artcli.commands.shared.outputs import FILMS
+from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import claims, files
-from artcli.setting import FILM, Setting
 
-ALL = "all"  # as a class: each of them
-STYLES = ("coarse", "middle", "fine")  # that --mix takes from other pictures
 _GIVEN = ("complete", "project")  # ways whose option names pictures
-LATENTS = ".safetensors"  # of projected pictures, beside the sheet of them
-DRAWING = ("vqgan", "diffusion")  # kinds of weights that need no run to be sampled from
-_WAYS, _WORDS = "Other than random samples", "Models that draw from words"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options(Enlarging, Making):
-    """The command line."""
-
-    run: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="RUN",
-            help="A run, a VQGAN or diffusion model: folder, file or name.",
-            autocompletion=lambda incomplete: complete.runs(incomplete) + complete.weights(incomplete, *DRAWING),
-        ),
-    ] = None
-    seed: Annotated[str | None, Setting("First seed, or exactly these seeds.", metavar="INT|A-B")] = None
-    count: Annotated[
-        int | None, Setting("Pictures, from a first seed on.", min=1, max=10_000, metavar="N", default="36 in a grid")
-    ] = None
-    columns: Annotated[int | None, Setting("Pictures in a row.", min=1, metavar="N")] = None
-    size: Annotated[str | None, Setting("Pixels of each picture.", metavar="S|WxH", default="the model's")] = None
-    classes: Annotated[
-        tuple[str, ...], typer.Option("--class", metavar="NAME", help="Draw this class (repeatable), or all.")
-    ] = ()
-    prompts: Annotated[
-        tuple[str, ...], typer.Option("--prompt", metavar="TEXT", help="Draw what this says (repeatable).")
-    ] = ()
-    where: Annotated[
-        tuple[str, ...],
-        typer.Option("--where", metavar="COLUMN=VALUE", help="Of a model that was told a table (repeatable)."),
-    ] = ()
-    color: Annotated[
-        tuple[str, ...],
-        typer.Option("--color", metavar="WORD", help="Of one trained with --by-color: blue (repeatable)."),
-    ] = ()
-    truncation: Annotated[
-        float | None, Setting("Below 1: more usual, less varied pictures.", min=0, max=2, metavar="T")
-    ] = None
-    separate: Annotated[bool, Setting("A file per picture, as with --out FOLDER.")] = False
-    temperature: Annotated[
-        float | None, Setting("Of a prior of codes: below 1 likelier, less varied codes.", min=0, max=10, metavar="T")
-    ] = None
-    top_k: Annotated[int | None, Setting("Draw among the K likeliest codes.", min=1, metavar="K")] = None
-    top_p: Annotated[
-        float | None, Setting("Draw among the likeliest codes of this probability.", min=0, max=1, metavar="P")
-    ] = None
-    checkpoint: Annotated[
-        str | None, Setting("best: the lowest loss.", offered=("best",), metavar="NAME", default="the newest")
-    ] = None
-
-    reconstruct: Annotated[
-        tuple[str, ...],
-        typer.Option(
-            "--reconstruct",
-            metavar="PICTURES...",
-            help="These above, what the model makes of them below.",
-            rich_help_panel=_WAYS,
-        ),
-    ] = ()
-    complete: Annotated[
-        tuple[str, ...],
-        typer.Option(
-            "--complete",
-            metavar="PICTURES...",
-            help="The kept part of these, completed, and the original out of its codes.",
-            rich_help_panel=_WAYS,
-        ),
-    ] = ()
-    project: Annotated[
-        tuple[str, ...],
-        typer.Option(
-            "--project",
-            metavar="PICTURES...",
-            help="These, beside the nearest picture that a GAN can draw, and its latents.",
-            rich_help_panel=_WAYS,
-        ),
-    ] = ()
-    steps: Annotated[
-        int | None,
-        Setting("Of the search of --project, and of a GAN's --between.", min=1, metavar="N", default="500",
-                panel=_WAYS),
-    ] = None  # fmt: skip
-    keep: Annotated[
-        str | None,
-        Setting("What --complete keeps: top, bottom, left, right, or a mask.", metavar="EDGE:PART|MASK",
-                default=keeping.USUAL, panel=_WAYS),
-    ] = None  # fmt: skip
-    interpolate: Annotated[bool, Setting("From seed to seed, as a film; as a .png, step by step.", panel=_WAYS)] = False
-    between: Annotated[
-        tuple[str, ...],
-        typer.Option(
-            "--between",
-            metavar="PICTURES...",
-            help="Interpolate between these instead of seeds.",
-            rich_help_panel=_WAYS,
-        ),
-    ] = ()
-    loop: Annotated[bool, Setting("Interpolate back to the start.", panel=_WAYS)] = False
-    walk: Annotated[bool, Setting("A film of an endless walk for each seed.", panel=_WAYS)] = False
-    sweep: Annotated[
-        int | None,
-        Setting("Latent or direction N from -3 to 3 deviations: sheet or film.", min=0, metavar="N", panel=_WAYS),
-    ] = None
-    direction_out: Annotated[
-        Path | None, Setting("Also write the direction of --sweep to a file.", metavar="FILE", panel=_WAYS)
-    ] = None
-    direction: Annotated[
-        tuple[str, ...],
-        typer.Option(
-            "--direction",
-            metavar="FILE:AMOUNT",
-            help="Move along it by so many deviations (repeatable).",
-            rich_help_panel=_WAYS,
-        ),
-    ] = ()
-    mix: Annotated[
-        str | None,
-        Setting("Pictures of half of the seeds with styles of the others'.", choices=STYLES, panel=_WAYS),
-    ] = None
-    neighbours: Annotated[bool, Setting("Beside each sample the nearest training picture.", panel=_WAYS)] = False
-    compare: Annotated[
-        tuple[Path, ...],
-        typer.Option(
-            "--compare",
-            metavar="RUNS...",
-            help="One sheet of what this and other runs have learned.",
-            rich_help_panel=_WAYS,
-            autocompletion=lambda incomplete: complete.runs(incomplete),
-        ),
-    ] = ()
-    rate: Annotated[bool, Setting("A page to score real and generated pictures on, unlabelled.", panel=_WAYS)] = False
-    score: Annotated[
-        Path | None,
-        Setting("KID, FID, precision and recall beside these pictures.", metavar="DATA", panel=_WAYS),
-    ] = None
-    inception: Annotated[
-        Path | None,
-        Setting(
-            "The weights of Inception, for --score.", metavar="FILE", default="torch-fidelity's download", panel=_WAYS
-        ),
-    ] = None
-
-    negative: Annotated[
-        tuple[str, ...],
-        typer.Option("--negative", metavar="TEXT", help="Keep away from this (repeatable).", rich_help_panel=_WORDS),
-    ] = ()
-    guidance: Annotated[
-        float | None, Setting("How closely words are followed.", min=0, max=30, default="3", panel=_WORDS)
-    ] = None
-
-    fps: options.Fps = 30.0
-    duration: Annotated[
-        float | None,
-        Setting(
-            "Length of the film.", min=0.1, max=3600, metavar="SECONDS", default="2 a stop; walk 12; sweep 4",
-            panel=FILM,
-        ),
-    ] = None  # fmt: skip
 
 
 class SampleJob(NamedTuple):
@@ -228,6 +67,7 @@ class Request(request.Request[Options]):
         mode = modes.chosen(given)
         way = "between" if mode == "interpolate" and given.between else mode
         asked = modes.only_meant(ctx, given, way)
+        _check_count(ctx, asked)
         out, separate = _place(mode, given.run, given)
         film = out.suffix.lower() in FILMS
         if not film and options.on_the_line(ctx, "duration"):
@@ -317,13 +157,39 @@ class Request(request.Request[Options]):
             beside = self.out.with_suffix(LATENTS)
         return [self.out] if beside is None else [self.out, beside]
 
-    def check_outputs(self, classes: Sequence[str]) -> None:
-        """Raises UsageError for what could not be written.
+    def check_outputs(self, classes: Sequence[str], console: Console) -> None:
+        """Raises UsageError for what could not be written; a dry run only tells it.
 
         Of several processes each looks at its own share only: the others may have begun to write theirs.
         """
         mine = device.my_share(self.outputs(classes))
+        if self.options.dry_run:
+            return tell_refusal(mine, self.options, console)
         claims.take(mine, force=self.options.force, skip_existing=self.options.skip_existing)
+
+    def look_at_pictures(self, console: Console) -> None:
+        """For a dry run: tell which cannot be read, by their headers.  Raises UsageError: none of them can."""
+        from artcli.media import decode
+
+        failed = 0
+        for source in self.pictures:
+            try:
+                decode.size_of(source)
+            except UsageError as error:
+                if len(self.pictures) == 1:
+                    raise
+                console.error(str(error))
+                failed += 1
+        if failed and failed == len(self.pictures):
+            raise UsageError(f"none of the {failed} pictures can be read")
+
+
+def _check_count(ctx: typer.Context, asked: Options) -> None:
+    """Raises UsageError: seeds are named, and another number of them is asked for."""
+    named = options.seeds(asked.seed) if "-" in (asked.seed or "") else ()
+    if named and asked.count != len(named) and options.on_the_line(ctx, "count"):
+        counts = f"--seed {asked.seed} is {len(named)} seeds, and --count asks for {asked.count}"
+        raise UsageError(f"{counts}: leave one out")
 
 
 def _numbered(path: Path, seed: int, class_name: str | None) -> Path:

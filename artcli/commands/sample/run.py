@@ -8,8 +8,8 @@ from artcli.console import Console
 
 def run(request: Request, console: Console) -> None:
     """Raises UsageError for what the model cannot do, ArtgenError for what fails, Interrupted after Ctrl-C."""
-    if not request.options.dry_run and request.outputs_known:
-        request.check_outputs(request.named)
+    if request.outputs_known:
+        request.check_outputs(request.named, console)
         if _all_there(request, console):
             return
     if foreseen.can_foresee(request):

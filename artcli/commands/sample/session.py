@@ -115,7 +115,7 @@ class Session:
             alone = len(request.seeds) == 1
             console.info(f"sample: seed {request.seeds[0]}" if alone else f"sample: seeds {request.seeds_text}")
         if not request.outputs_known:
-            request.check_outputs(self.classes)
+            request.check_outputs(self.classes, console)
 
     def _load(self, run: Path) -> Sampler:
         from artcli.commands.sample import finished
@@ -198,6 +198,7 @@ class Session:
 
     def estimate(self) -> None:
         """Time a batch of the model's and say what the whole would cost; write nothing."""
+        self.request.look_at_pictures(self.console)
         total = WORK[self.request.mode].pictures(self)
         outputs = self.request.outputs(self.classes)
         seconds = total * (self._seconds_per_picture() + self.finish.seconds(*self.sampler.drawn))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from artcli.commands.sample import films, given, kept, paths, project, sheet
-from artcli.commands.sample.request import LATENTS
+from artcli.commands.sample.options import LATENTS
 from artcli.console import counted
 from artcli.errors import UsageError
 

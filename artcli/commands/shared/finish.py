@@ -90,11 +90,15 @@ class Chain:
 
 
 class Wanted(NamedTuple):
-    """What is asked for.  style: the picture whose style is taken on.  paint: with brush strokes."""
+    """What is asked for.  style: the picture whose style is taken on.  paint: with brush strokes.
+
+    enlarged_first: before the style is taken on, which makes its strokes finer.
+    """
 
     enlargement: enlarge.Enlargement = enlarge.AS_IS
     style: Path | None = None
     paint: bool = False
+    enlarged_first: bool = False
 
 
 def foreseen(wanted: Wanted) -> Chain:
@@ -107,6 +111,8 @@ def foreseen(wanted: Wanted) -> Chain:
         made.append(afterwards.foresee_styling(wanted.style))
     if wanted.enlargement.factor != 1:
         made.append(enlarge.Enlarger(wanted.enlargement.factor))
+    if wanted.enlarged_first:
+        made.reverse()
     if wanted.paint:
         made.append(afterwards.Brushwork())
     return Chain(made)
@@ -119,7 +125,7 @@ def load(
     weights_dirs: Sequence[Path] = (),
     offline: bool = False,
 ) -> Chain:
-    """What is asked for, in the order in which it is done: a style, then more pixels, then strokes that fill these.
+    """What is asked for, in the order in which it is done: a style and more pixels, then strokes that fill these.
 
     Raises as `enlarge.load`, `afterwards.load_styling` and `afterwards.load_brushwork` do.
     """
@@ -129,6 +135,8 @@ def load(
         made.append(afterwards.load_styling(wanted.style, device, **where))
     if wanted.enlargement.factor != 1:
         made.append(enlarge.load(wanted.enlargement, device, **where))
+    if wanted.enlarged_first:
+        made.reverse()
     if wanted.paint:
         made.append(afterwards.load_brushwork(device, **where))
     return Chain(made)

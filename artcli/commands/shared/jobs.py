@@ -11,6 +11,8 @@ from artcli.console import Console
 from artcli.errors import UsageError
 from artcli.media import claims, files
 
+WITHOUT_DRY_RUN = "without --dry-run this is refused"
+
 
 class Job:
     """The names around `out`, a picture or a film; "-" for standard output."""
@@ -119,6 +121,30 @@ def left(
     kept = [job for job in able if job in going_on or job.streamed or not all(path.exists() for path in job.outputs)]
     tell_existing(label, able, kept, console)
     return kept, len(refused)
+
+
+def would_be_left(
+    jobs: Sequence[AnyJob], asked: Making, label: str, console: Console, beside: Callable[[AnyJob], list[Path]]
+) -> list[AnyJob]:
+    """For a dry run: the jobs that `left` would leave; what it would refuse is only told."""
+    waiting = [job for job in jobs if job.resumable and not asked.force and job.unfinished.exists()]
+    for job in waiting:
+        if not (asked.resume and job.unfinished.is_dir()):
+            console.warn(f"{WITHOUT_DRY_RUN}: {_waits(job)}")
+    tell_refusal([path for job in jobs if job not in waiting for path in (*job.outputs, *beside(job))], asked, console)
+    if not asked.skip_existing:
+        return [*jobs]
+    kept = [job for job in jobs if job in waiting or job.streamed or not all(path.exists() for path in job.outputs)]
+    tell_existing(label, jobs, kept, console)
+    return kept
+
+
+def tell_refusal(outputs: Sequence[Path], asked: Making, console: Console) -> None:
+    """For a dry run: why outputs could not be written, if they could not."""
+    try:
+        files.check_outputs(outputs, force=asked.force, skip_existing=asked.skip_existing, make=False)
+    except UsageError as error:
+        console.warn(f"{WITHOUT_DRY_RUN}: {error}")
 
 
 def _waits(job: Job) -> str:

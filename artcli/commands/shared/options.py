@@ -231,6 +231,12 @@ def on_the_line(ctx: typer.Context, *parameters: str) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in here)
 
 
+def check_films(ctx: typer.Context, filmed: bool, *parameters: str) -> None:
+    """Raises UsageError: some of the parameters, which are about films, were typed, and none is made."""
+    if not filmed and (given := on_the_line(ctx, *parameters)):
+        raise UsageError(f"{given} needs a film: --out NAME.mp4, .webm or .gif")
+
+
 def chosen(ctx: typer.Context, parameter: str) -> bool:
     """Whether anyone has said what a parameter is: the line, a settings file, a preset or a recipe."""
     return getattr(ctx.get_parameter_source(parameter), "name", "") != "DEFAULT"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from artcli.backends.frame import Frame
     from artcli.commands.shared.film import Reel
-    from artcli.commands.shared.loop import Film, Outcome, Stop
+    from artcli.commands.shared.loop import Film, Hooks, Outcome, Stop
     from artcli.commands.shared.unfinished import Unfinished
     from artcli.media.strokes import Painting
 
@@ -62,10 +62,10 @@ class Studio:
 
     label: ClassVar[str]  # in front of messages
 
-    def __init__(self, request: Any, console: Console, stop: "Stop"):
+    def __init__(self, request: Any, console: Console, stop: "Stop", foreseen: bool):
         self.request, self.console, self.stop, self.asked = request, console, stop, request.options
         self.weights: dict[str, str] = {}
-        self.foreseen = self.can_foresee(request)
+        self.foreseen = foreseen
         (self.expect if self.foreseen else self.prepare)()
 
     @classmethod
@@ -76,7 +76,9 @@ class Studio:
         ArtgenError at the end.  Raises Interrupted after Ctrl-C.
         """
         asked, wanted, failed = request.options, list(request.jobs), 0
-        if not asked.dry_run:
+        if asked.dry_run:
+            wanted = jobs.would_be_left(wanted, asked, cls.label, console, request.beside)
+        else:
             wanted, failed = jobs.left(wanted, asked, cls.label, console, request.beside)
         if mine := device.my_share(wanted):
             load_and_work(mine, request, console, cls, failed)
@@ -200,22 +202,15 @@ class Studio:
 
         keep: for a resume, beside the state.  limits: of `Hooks`.
         """
-        from artcli.commands.shared.loop import Hooks, follow
+        from artcli.commands.shared.loop import follow
 
         done = None if saved is None else saved["state"]["step"]
         film: AbstractContextManager[Any] = nullcontext()
         if job.film is not None:
             film = reel.filming(job.film, look.size, record, self.console, job.unfinished, done)
         with self._previewing(job) as preview, film as opened:
-            hooks = Hooks(
-                self.console, self.label, reel.total, look.to_pixels, opened,
-                preview=None if preview is None else lambda pixels: look.save(preview, pixels),
-                snapshot=lambda step, pixels: look.save(job.at_step(step), pixels),
-                save_every=self.asked.save_every,
-                save_state=None if job.streamed else lambda state: unfinished.save(**(keep or {}), state=state),
-                **limits,
-            )  # fmt: skip
-            outcome = follow(frames, hooks, self.stop)
+            limits["save_state"] = None if job.streamed else lambda state: unfinished.save(**(keep or {}), state=state)
+            outcome = follow(frames, self._hooks(job, look, reel.total, opened, preview, **limits), self.stop)
             _, painting = self.finish.save(
                 job.picture, outcome.pixels, alpha=look.alpha, recipe=record, photo=look.exif
             )
@@ -225,6 +220,19 @@ class Studio:
         if outcome.stopped is None:
             shutil.rmtree(job.unfinished, ignore_errors=True)
         return outcome, painting, shown
+
+    def _hooks(
+        self, job: jobs.Job, look: Look, total: int, opened: "Film | None", preview: Path | None, **more: Any
+    ) -> "Hooks":
+        from artcli.commands.shared.loop import Hooks
+
+        return Hooks(
+            self.console, self.label, total, look.to_pixels, opened,
+            preview=None if preview is None else lambda pixels: look.save(preview, pixels),
+            snapshot=lambda step, pixels: look.save(job.at_step(step), pixels),
+            save_every=self.asked.save_every,
+            **more,
+        )  # fmt: skip
 
     def end_film(self, opened: "Film", rest: float, painting: "Painting | None") -> None:
         """What a film shows behind its last step, when the picture is written.  rest: seconds on its last frame."""
@@ -299,9 +307,10 @@ def load_and_work(mine: Sequence[Any], request: Any, console: Console, studio: t
     studio.before_loading(request, mine, console)
     with interruptible() as stop:
         with stop.at_once():
-            if not (studio.can_foresee(request) or all(getattr(job, "replays", False) for job in mine)):
+            foreseen = studio.can_foresee(request)
+            if not (foreseen or all(getattr(job, "replays", False) for job in mine)):
                 device.import_torch()
-            made = studio(request, console, stop)
+            made = studio(request, console, stop, foreseen)
             if request.options.dry_run:
                 return one_by_one(mine, made.estimate, console, batch=batch)
         one_by_one(mine, made.work, console, batch=batch, failed=failed)
@@ -320,14 +329,16 @@ def one_by_one(
         except ArtgenError as error:
             if not batch:
                 raise
-            console.error(f"{job.name}: {error}")
+            named = str(error).startswith(str(job.name))
+            console.error(str(error) if named else f"{job.name}: {error}")
             failed += 1
     if failed:
         raise _some_failed(failed, total)
 
 
 def _some_failed(failed: int, total: int) -> ArtgenError:
-    return ArtgenError(f"{failed} of {counted(total, 'picture')} failed; the others are done")
+    rest = "; the others are done" if failed < total else ""
+    return ArtgenError(f"{failed} of {counted(total, 'picture')} failed{rest}")
 
 
 def tell_cost(

@@ -197,7 +197,7 @@ def _value(hint: Any, value: Any) -> Any:
     kind, found = get_args(hint)[:2]
     if get_origin(kind) is not tuple:
         return value
-    return _words(value) if isinstance(found, Setting) else tuple(value or ())
+    return _words(value) if isinstance(found, Setting) and found.choices else tuple(value or ())
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -208,10 +208,10 @@ def _words(text: str) -> tuple[str, ...]:
 def _parameter(field: "Field[Any]", hint: Any) -> inspect.Parameter:
     kind, found = get_args(hint)[:2]
     default = inspect.Parameter.empty if field.default is MISSING else field.default
+    if get_origin(kind) is tuple and not (isinstance(found, Setting) and found.choices):
+        kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]
     if isinstance(found, Setting):
         kind, default, found = _option(_key(field, hint), kind, default, found)
-    elif get_origin(kind) is tuple:
-        kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]
     return inspect.Parameter(
         _key(field, hint), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, found]
     )

@@ -9,7 +9,9 @@ from artcli.commands.stylize.request import Options, Request
 
 @verb(Options)
 def stylize(ctx: typer.Context, options: Options) -> None:
-    """Paint a photo in the style of a painting (neural style transfer).
+    """Paint a photo in the style of a painting.
+
+    The method is neural style transfer.
 
     artgen stylize photo.jpg painting.jpg -o out.png
     """

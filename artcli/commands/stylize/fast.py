@@ -113,7 +113,7 @@ class Studio(StyleStudio):
 
     def estimate(self, job: InputJob) -> None:
         """Say what the whole would cost, by that of a picture."""
-        from artcli.media import decode, video
+        from artcli.media import video
 
         count, side, enlarging = 1, self.request.settings.size, 0.0
         if job.moving:
@@ -121,7 +121,7 @@ class Studio(StyleStudio):
             count = video.frame_count(job.path, info)
             width, height = self._size(info.size)
         else:
-            height, width = fit(decode.size_of(job.source)[::-1], side, least=1)
+            height, width = fit(self.size_of(job)[::-1], side, least=1)
             enlarging = self.finish.seconds(width, height)
         each = costs.seconds("adain", width * height) if self.foreseen else self._tried(height, width)
         held = costs.memory("fast", min(height * width, self.request.settings.tile**2)) if self.foreseen else None

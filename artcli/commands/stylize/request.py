@@ -38,8 +38,7 @@ class Options(Enlarging, Common, Inputs):
         ),
     ] = ()
     style: Annotated[
-        tuple[str, ...],
-        typer.Option("--style", metavar="FILE[:W]", help="A picture or folder, and a weight (repeatable)."),
+        tuple[str, ...], Setting("A picture or folder, and a weight (repeatable).", metavar="FILE[:W]")
     ] = ()
     preset: Annotated[str, Setting("Sets net, losses, size and steps.", choices=tuple(PRESETS))] = "slim"
     size: Annotated[
@@ -51,18 +50,10 @@ class Options(Enlarging, Common, Inputs):
     fast: Annotated[bool, Setting("Paint in one pass, also films.")] = False
     mask: Annotated[
         tuple[Path, ...],
-        typer.Option(
-            "--mask",
-            metavar="FILE",
-            help="Paint the photo where this is white; one for all styles, or one each.",
-            rich_help_panel=MASKS,
-        ),
+        Setting("Paint the photo where this is white; one for all styles, or one each.", metavar="FILE", panel=MASKS),
     ] = ()
     style_mask: Annotated[
-        tuple[Path, ...],
-        typer.Option(
-            "--style-mask", metavar="FILE", help="What of a style counts, one for each style.", rich_help_panel=MASKS
-        ),
+        tuple[Path, ...], Setting("What of a style counts, one for each style.", metavar="FILE", panel=MASKS)
     ] = ()
     net: Annotated[
         str | None, Setting("vgg-slim, vgg19, squeezenet1_1, file or folder.", panel=LOSS, default=PRESET)
@@ -127,6 +118,7 @@ class Request(request.Request[Options]):
         photos, styles = _inputs(asked)
         _check_masks(asked, len(styles))
         jobs = _jobs(photos, asked)
+        options.check_films(ctx, any(job.film for job in jobs), "fps", "duration")
         film = next((job.source for job in jobs if job.moving), None)
         _check_together(asked, settings, len(jobs), film)
         return cls.made(

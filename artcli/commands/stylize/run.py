@@ -48,6 +48,14 @@ class StyleStudio(studio.Studio):
     def _noted(self) -> str:
         return f"{counted(len(self.request.styles), 'style')}{self.finish.note}"
 
+    def size_of(self, job: InputJob) -> tuple[int, int]:
+        """For a dry run: (width, height) of the photo.  Raises UsageError: it or a mask of it cannot be read."""
+        from artcli.media import decode
+
+        for mask in self.asked.mask:
+            decode.size_of(mask)
+        return decode.size_of(job.source)
+
     def record_of(self, job: InputJob, weights: Mapping[str, str] | None = None) -> dict[str, Any] | None:
         parameters = self.request.recipe["parameters"] if self.request.recipe else {"inputs": []}
         style = [] if parameters.get("style") else parameters["inputs"][-1:]
@@ -178,9 +186,7 @@ class Studio(StyleStudio):
 
     def estimate(self, job: InputJob) -> None:
         """Say what the whole would cost, by the steps of each scale."""
-        from artcli.media import decode
-
-        height, width = schedule.fit(decode.size_of(job.source)[::-1], self.settings.size, least=1)
+        height, width = schedule.fit(self.size_of(job)[::-1], self.settings.size, least=1)
         stages = schedule.stages(self.settings)
         seconds = (self._known_steps if self.foreseen else self._tried_steps)(height, width, stages)
         total = sum(stage.steps * each for stage, each in zip(stages, seconds, strict=True))

@@ -5,12 +5,15 @@ import typer
 from artcli import device
 from artcli.commands.shared.verb import verb
 from artcli.commands.train import check
-from artcli.commands.train.request import Options, Request
+from artcli.commands.train.options import Options
+from artcli.commands.train.request import Request
 
 
 @verb(Options)
 def train(ctx: typer.Context, options: Options) -> None:
-    """Train a model on a folder of pictures; run the same line again to go on.
+    """Train a model on a folder of pictures.
+
+    Run the same line again to go on where it stopped.
 
     \b
     artgen train vae photos --preset abstract-64

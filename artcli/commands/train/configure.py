@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from artcli.commands.train.request import Options
+from artcli.commands.train.options import Options
 from artcli.errors import UsageError, did_you_mean
 from artcli.training import renamed
 from artcli.training.registry import MODELS

@@ -15,7 +15,7 @@ from artcli.training.data import order
 from artcli.training.data.augment import to_float, to_rgb
 
 if TYPE_CHECKING:
-    from artcli.commands.train.request import Options
+    from artcli.commands.train.options import Options
     from artcli.pretrained.inception import Inception
 
 FIGURES = {"kid": fidelity.kid, "fid": fidelity.fid}

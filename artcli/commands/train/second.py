@@ -13,7 +13,7 @@ from artcli.errors import UsageError, did_you_mean
 from artcli.training.spec import DataSpec
 
 if TYPE_CHECKING:
-    from artcli.commands.train.request import Options
+    from artcli.commands.train.options import Options
 
 _LOOKS = ("color", "filter", "crop", "cutout", "masks", "val_fraction")  # options that say how pictures are prepared
 

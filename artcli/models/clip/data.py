@@ -59,6 +59,8 @@ class ClipData:
     Raises UsageError when it lacks either; without text steps the texts are not asked for.
     """
 
+    divides = False  # a batch is taken whole
+
     def __init__(self, folder: Path, config: "Config", seed: int = 0, held_out: float | None = None):
         self.config, self.seed = config, seed
         if config.text_steps:  # half a minute for a table that a run without the text part does not need
