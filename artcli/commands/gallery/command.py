@@ -31,8 +31,8 @@ class Options(Quiet):
 def gallery(ctx: typer.Context, options: Options) -> None:
     """Make a page of the pictures and films in a folder.
 
-    It has recipes, commands, search and comparison, needs no network and opens from a file. Pictures on it are small, and
-    lead to the files.
+    It has recipes, commands, search and comparison, needs no network and opens from a file. Pictures on it are small
+    and lead to the files.
 
     artgen gallery pictures
     """
