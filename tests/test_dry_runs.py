@@ -186,10 +186,10 @@ def test_a_dream_is_foreseen_with_its_trials_and_its_scenes(invoke, folder, monk
         assert result.exit_code == 0, result.stderr
         return json.loads(result.stdout)["seconds"]
 
-    assert seconds("red car") == 8 * 20 + 80 * 10 + 20 * 100
-    assert seconds("red car", "--best-of", 3) == seconds("red car") + 3 * (8 * 20 + 20 * 10)
-    assert seconds("red car ^ sea", "--candidates", 2) == 2 * 20 + 0.8 * 8 * 20 + 40 * 10 + 60 * 100
-    assert seconds("red car", "--low-part", 0) == 8 * 20 + 100 * 100
+    assert seconds("red car") == 16 * 20 + 80 * 10 + 20 * 100
+    assert seconds("red car", "--best-of", 3) == seconds("red car") + 3 * (16 * 20 + 20 * 10)
+    assert seconds("red car ^ sea", "--candidates", 2) == 2 * 20 + 0.8 * 16 * 20 + 40 * 10 + 60 * 100
+    assert seconds("red car", "--low-part", 0) == 16 * 20 + 100 * 100
     coded = ["--init", "photo.png", "--drawer", "vqgan", "--size", 256]
     assert seconds("red car", *coded) == 100 * 100
     assert seconds("red car", *coded, "--start", "prior") == seconds("red car")

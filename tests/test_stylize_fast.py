@@ -218,10 +218,10 @@ def test_an_interrupted_film_goes_on_to_the_same_frames(stylize, folder, monkeyp
     with monkeypatch.context() as patch:
         make = stylize_fast.Studio.__init__
 
-        def keep(self, request, console, given):
+        def keep(self, request, console, given, foreseen):
             nonlocal stop
             stop = given
-            make(self, request, console, given)
+            make(self, request, console, given, foreseen)
 
         stop = None
         patch.setattr(stylize_fast.Studio, "__init__", keep)

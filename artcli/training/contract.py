@@ -166,6 +166,7 @@ OF_ITS_DATA = {  # besides `batch` and `validation`, see trainer.BatchSource
     "labels": "(N,) int64: the class of each of `images`, for --metrics",
     "preparation": "data.Preparation: its colour space is that of the pictures that the model draws",
     "steps_per_epoch": "(batch) -> steps; without it there are no epochs",
+    "divides": "whether a batch may be computed in parts, to foresee what a step costs; without it, yes",
     "opened": "data.Dataset or None: the folder of pictures that it draws on, to say what is odd in it",
 }
 
