@@ -18,6 +18,7 @@ from artcli.media import claims, files
 # Typer carries its own Click; this is the base of its usage errors, reached through what Typer exports.
 _UsageProblem: type[Any] = typer.BadParameter.__mro__[2]
 _ROOM = "artcli.commands."
+_HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 _WHERE = {  # in the order of the help
     "dream": "dream.command",
     "paint": "paint.command",
@@ -56,6 +57,10 @@ def _command(name: str, where: str) -> Any:
         group.command(name, cls=_class(name, where))(getattr(module, name))
     made = typer.main.get_command(group)
     made.name = name
+    made.context_settings = {
+        **made.context_settings,
+        **_HELP,
+    }  # also without the executable around it: a command keeps the help it had first
     return made
 
 
@@ -144,7 +149,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_HELP,
 )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from artcli import cli
 from artcli.media import images
 from tests.conftest import EXECUTABLE, one_error_line, photograph, snapshot
 
@@ -166,6 +167,13 @@ def test_the_list_of_verbs_says_what_each_does(invoke):
     """In 80 columns nothing is cut: a verb's first sentence is short."""
     listed = invoke("--help", env={"COLUMNS": "80"}).stdout.partition("Commands:")[2].strip().splitlines()
     assert len(listed) == 11 and all(line.endswith(".") and "..." not in line for line in listed)
+
+
+def test_a_command_by_itself_knows_both_names_of_help():
+    """One that was asked outside the executable first, as a recipe's is, keeps the help option that it got then."""
+    command = cli._command.__wrapped__("cyclegan", "cyclegan.command")
+    option = command.get_help_option(command.make_context("cyclegan", [], resilient_parsing=True))
+    assert option.opts == ["-h", "--help"]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["train", "-h"]])
