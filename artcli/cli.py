@@ -57,10 +57,8 @@ def _command(name: str, where: str) -> Any:
         group.command(name, cls=_class(name, where))(getattr(module, name))
     made = typer.main.get_command(group)
     made.name = name
-    made.context_settings = {
-        **made.context_settings,
-        **_HELP,
-    }  # also without the executable around it: a command keeps the help it had first
+    # Also where no `artgen` is around it: a command keeps the help option that it was first asked for.
+    made.context_settings = {**made.context_settings, **_HELP}
     return made
 
 
