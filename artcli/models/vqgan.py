@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from artcli import weights
 from artcli.errors import UsageError
 from artcli.models.vqvae import Grid
 from artcli.nn import checks
@@ -196,7 +195,7 @@ class Model(nn.Module):
 
     def _take_over(self, start: str) -> None:
         """Begin with the weights of a finished VQGAN.  Raises UsageError, WeightsError: it is missing or another."""
-        given = dict(vqgan.read(weights.inside(weights.find(start), vqgan.FILE)))
+        given = vqgan.load(start, torch.device("cpu"), encodes=True).state_dict()
         book = given.pop("quantize.embedding.weight", None)
         take_over(self.net, given, start)
         if book is None or book.shape != self.quantiser.codebook.shape:
@@ -303,10 +302,9 @@ class Model(nn.Module):
 
     def _alike(self, parts: dict[str, Any]) -> Any:
         """The weighted sum of the errors."""
-        weighted = self.config.perceptual * parts.get("perceptual", 0.0) + self.config.spectral * parts.get(
-            "spectral", 0.0
-        )
-        return parts[self._error] + weighted
+        config = self.config
+        alike = parts[self._error] + config.perceptual * parts.get("perceptual", 0.0)
+        return alike + config.spectral * parts.get("spectral", 0.0)
 
     def _weight(self, alike: torch.Tensor, fooled: torch.Tensor) -> torch.Tensor:
         """What makes the discriminator's gradient at the last layer as long as that of the error (equation 7)."""

@@ -46,7 +46,8 @@ def load(run: Path) -> dict[str, Any] | None:
 
 def newest(run: Path) -> int:
     """The step of the newest checkpoint, 0 for a run without one."""
-    return max((int(p.name[5:]) for p in _all(run)), default=0)
+    found = _all(run)
+    return _step(found[-1]) if found else 0
 
 
 def exists(run: Path) -> bool:
@@ -56,7 +57,11 @@ def exists(run: Path) -> bool:
 def _all(run: Path) -> list[Path]:
     """Checkpoint folders by step."""
     found = (p for p in (run / FOLDER).glob("step-*") if p.name[5:].isdigit() and (p / state.NAME).is_file())
-    return sorted(found, key=lambda p: int(p.name[5:]))
+    return sorted(found, key=_step)
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name[5:])
 
 
 def export(path: Path, tensors: dict[str, torch.Tensor], description: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Finishers: what finished pictures pass through, one after another, before they are written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -106,16 +106,12 @@ def foreseen(wanted: Wanted) -> Chain:
 
     Raises UsageError: the style's picture cannot be read.
     """
-    made: list[Finisher] = []
-    if wanted.style is not None:
-        made.append(afterwards.foresee_styling(wanted.style))
-    if wanted.enlargement.factor != 1:
-        made.append(enlarge.Enlarger(wanted.enlargement.factor))
-    if wanted.enlarged_first:
-        made.reverse()
-    if wanted.paint:
-        made.append(afterwards.Brushwork())
-    return Chain(made)
+    return _chained(
+        wanted,
+        afterwards.foresee_styling,
+        lambda enlargement: enlarge.Enlarger(enlargement.factor),
+        afterwards.Brushwork,
+    )
 
 
 def load(
@@ -130,13 +126,28 @@ def load(
     Raises as `enlarge.load`, `afterwards.load_styling` and `afterwards.load_brushwork` do.
     """
     where: dict[str, Any] = {"weights_dirs": weights_dirs, "offline": offline}
+    return _chained(
+        wanted,
+        lambda style: afterwards.load_styling(style, device, **where),
+        lambda enlargement: enlarge.load(enlargement, device, **where),
+        lambda: afterwards.load_brushwork(device, **where),
+    )
+
+
+def _chained(
+    wanted: Wanted,
+    styling: Callable[[Path], Finisher],
+    enlarging: Callable[[enlarge.Enlargement], Finisher],
+    painting: Callable[[], Finisher],
+) -> Chain:
+    """What is asked for, each made by the function that is given for it, in the order in which it is done."""
     made: list[Finisher] = []
     if wanted.style is not None:
-        made.append(afterwards.load_styling(wanted.style, device, **where))
+        made.append(styling(wanted.style))
     if wanted.enlargement.factor != 1:
-        made.append(enlarge.load(wanted.enlargement, device, **where))
+        made.append(enlarging(wanted.enlargement))
     if wanted.enlarged_first:
         made.reverse()
     if wanted.paint:
-        made.append(afterwards.load_brushwork(device, **where))
+        made.append(painting())
     return Chain(made)
