@@ -262,10 +262,17 @@ def test_what_takes_more_than_it_may_is_computed_in_parts(monkeypatch):
 
 
 def test_the_memory_of_a_computation():
-    if not memory.peak(CPU, lambda: None):
-        pytest.skip("this system does not say")
     least, most = (memory.peak(CPU, lambda n=n: torch.zeros(n)) for n in (1, 2**26))
+    if not least or not most:
+        pytest.skip("this system does not say")
     assert 2**27 < most - least < 2**30
+
+
+@pytest.mark.parametrize(("highest", "now", "said"), [(900_000, 300_000, False), (300_500, 300_000, True)])
+def test_a_mark_that_stays_up_says_nothing_of_a_computation(tmp_path, monkeypatch, highest, now, said):
+    (tmp_path / "status").write_text(f"Name:\tpython\nVmHWM:\t{highest} kB\nVmRSS:\t{now} kB\n")
+    monkeypatch.setattr(memory, "_PROCESS", tmp_path)
+    assert memory.peak(CPU, lambda: None) == (1024 * highest if said else 0)
 
 
 # --- going on -------------------------------------------------------------------------------------------------------
