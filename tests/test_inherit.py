@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 
+from artcli import state
 from artcli.training import checkpoint, inherit
 from artcli.training.spec import RunSpec
 from tests import tiny
@@ -108,3 +109,16 @@ def test_what_cannot_begin_so(invoke, folder, model, more, line):
     result = invoke(*tiny.line(model, *more, "-q", out="second"))
     assert result.exit_code == 2 and line in one_error_line(result.stderr), result.stderr
     assert not (folder / "second" / "run.toml").exists()
+
+
+def test_a_dry_run_begins_as_the_run_would(invoke, folder):
+    """What is damaged is told of before the run; what is left to it does not look at the other one any more."""
+    tiny.write_pictures(folder / "data")
+    assert invoke(*tiny.line("gan", "-q", out="first")).exit_code == 0
+    line = tiny.line("gan", "--init-from", "first", out="second")
+    assert "tensors begin as those of" in invoke(*line, "--dry-run").stderr
+    newest = folder / "first/checkpoints/step-000003" / state.NAME
+    newest.write_bytes(newest.read_bytes()[:100])
+    refused = [invoke(*line, *more, "-q") for more in (["--dry-run"], [])]
+    assert [result.exit_code for result in refused] == [3, 3]
+    assert one_error_line(refused[0].stderr) == one_error_line(refused[1].stderr)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from artcli.commands.shared.studio import tell_cost
+from artcli.commands.train import begin
 from artcli.console import Console, counted
 from artcli.training import checkpoint, parallel, runs
 from artcli.training.spec import RunSpec
@@ -33,11 +34,7 @@ def tell(
     if parallel.world() > 1:
         return console.info("dry run: how long several processes take is not foreseen")
     console.info("train: trying some steps, which takes a while where one of them does")
-    torch.manual_seed(plan.seed)
-    model = runs.build(backend, config, spec)
-    if hasattr(model, "study"):
-        model.study(pictures)
-    seconds = left * _seconds_of_a_step(Trainer(model.to(device), pictures, plan, device), done)
+    seconds = left * _seconds_of_a_step(begin.trainer(backend, config, spec, pictures, plan, run, device, console), done)
     what = f"{counted(left, 'step')} without looks and saving"
     tell_cost(console, [run / runs.WEIGHTS], what, min(seconds, limit or seconds), steps=left)
 

@@ -10,14 +10,13 @@ from typing import Any
 import torch
 
 from artcli.commands.shared.loop import Stop, interruptible
-from artcli.commands.train import metrics
+from artcli.commands.train import begin, metrics
 from artcli.console import Console, duration
 from artcli.errors import ArtgenError, Interrupted, UsageError
 from artcli.media import files
 from artcli.training import (
     checkpoint,
     finished,
-    inherit,
     parallel,
     renamed,
     report,
@@ -30,7 +29,7 @@ from artcli.training import (
 )
 from artcli.training.clock import Clock
 from artcli.training.spec import RunSpec
-from artcli.training.trainer import Plan, Speed, StepDone, Trainer
+from artcli.training.trainer import Plan, Speed, StepDone
 
 REPORT_EVERY = 60  # seconds; most of its cost is encoding pictures
 
@@ -47,14 +46,8 @@ class Session:
         metrics.check(measure, pictures)
         self.classes = spec.data.classes
         self.device = device
-        torch.manual_seed(plan.seed)
-        model = runs.build(backend, config, spec)
-        if spec.init_from is not None and not checkpoint.exists(run):
-            console.info(f"train: {inherit.take_over(model, spec)}")
-        if hasattr(model, "study"):
-            model.study(pictures)
-        self.trainer = Trainer(model.to(device), pictures, plan, device)
-        self.clock = Clock(clock.limit, clock.started, sum(p.nbytes for p in model.parameters()))
+        self.trainer = begin.trainer(backend, config, spec, pictures, plan, run, device, console)
+        self.clock = Clock(clock.limit, clock.started, sum(p.nbytes for p in self.trainer.model.parameters()))
         self.pace = Speed(plan.batch, plan.steps)
         shown = pictures.images if hasattr(pictures, "images") and len(pictures.images) > 1 else None
         variety = watch.variety(shown[:64]) if shown is not None else None
