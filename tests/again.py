@@ -131,7 +131,8 @@ def small(name: str, words: list[str], models: Mapping[str, Path]) -> list[str]:
     """What makes the work of a given line small, to stand behind its words."""
     if "--dry-run" in words:
         return []
-    more = [word for option, value in _FEWER for word in (option, value) if option in words]
+    fewer = () if name == "sample" else _FEWER  # of a tiny model many are as good
+    more = [word for option, value in fewer for word in (option, value) if option in words]
     for option in [*_pairs(_SMALL[name]), *_LATE[name], *(_SHORT if name == "paint" else [])]:
         added = [str(word).format_map(models) for word in option]
         if added[0] not in ["--seed", *more] and _taken(name, [*words, *more, *added]):

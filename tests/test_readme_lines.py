@@ -90,6 +90,7 @@ def make(name):
         photograph(path, (16, 12))
     else:
         path.write_text("{}")
+    return path
 
 
 def furnish(words):

@@ -161,14 +161,14 @@ KNOWN = {
 }
 
 
-def two_stages(path, layers=2, side=4, **changed):
+def two_stages(path, layers=2, side=4, codes=CODES, **changed):
     """A checkpoint as the paper's Net2NetTransformer writes it, with masks and losses; and its transformer."""
     rng = torch.Generator().manual_seed(0)
 
     def random(*shape):
         return 0.3 * torch.randn(*shape, generator=rng)
 
-    net = {"tok_emb.weight": random(CODES, WIDTH), "pos_emb": random(1, side**2, WIDTH)}
+    net = {"tok_emb.weight": random(codes, WIDTH), "pos_emb": random(1, side**2, WIDTH)}
     for layer in range(layers):
         at = f"blocks.{layer}"
         for name in ("ln1", "ln2"):
@@ -178,16 +178,16 @@ def two_stages(path, layers=2, side=4, **changed):
         net[f"{at}.attn.mask"] = torch.ones(1, 1, side**2, side**2).tril()
         net |= {f"{at}.mlp.0.weight": random(4 * WIDTH, WIDTH), f"{at}.mlp.0.bias": random(4 * WIDTH)}
         net |= {f"{at}.mlp.2.weight": random(WIDTH, 4 * WIDTH), f"{at}.mlp.2.bias": random(WIDTH)}
-    net |= {"ln_f.weight": 1 + random(WIDTH), "ln_f.bias": random(WIDTH), "head.weight": random(CODES, WIDTH)}
+    net |= {"ln_f.weight": 1 + random(WIDTH), "ln_f.bias": random(WIDTH), "head.weight": random(codes, WIDTH)}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        first = VQGAN(KINDS["taming"]).state_dict()
+        first = VQGAN(dataclasses.replace(KINDS["taming"], codes=codes)).state_dict()
     state = {f"first_stage_model.{name}": tensor for name, tensor in first.items()}
     state |= {"first_stage_model.loss.logvar": torch.zeros(())}
     state |= {f"transformer.{name}": tensor for name, tensor in net.items()} | changed
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": {n: t for n, t in state.items() if t is not None}, "epoch": 3, "global_step": 9}, path)
-    gpt = GPT(CODES, CODES, side**2, WIDTH, layers, HEADS)
+    gpt = GPT(codes, codes, side**2, WIDTH, layers, HEADS)
     gpt.load_state_dict({name: tensor for name, tensor in net.items() if not name.endswith("mask")})
     return gpt
 

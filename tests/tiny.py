@@ -80,9 +80,9 @@ def config(name: str, **changes: Any) -> Any:
     return backend(name).Config(**TINY[name] | changes)
 
 
-def flags(name: str, **changes: Any) -> list[str]:
-    """The same on the command line."""
-    settings = TINY[name] | changes
+def flags(name: str, *usual: str, **changes: Any) -> list[str]:
+    """The same on the command line.  usual: settings that are left out."""
+    settings = {key: value for key, value in (TINY[name] | changes).items() if key not in usual}
     return [part for key, value in settings.items() for part in ("--set", f"{key}={_written(value)}")]
 
 

@@ -34,7 +34,8 @@ def tell(
     if parallel.world() > 1:
         return console.info("dry run: how long several processes take is not foreseen")
     console.info("train: trying some steps, which takes a while where one of them does")
-    seconds = left * _seconds_of_a_step(begin.trainer(backend, config, spec, pictures, plan, run, device, console), done)
+    begun = begin.trainer(backend, config, spec, pictures, plan, run, device, console)
+    seconds = left * _seconds_of_a_step(begun, done)
     what = f"{counted(left, 'step')} without looks and saving"
     tell_cost(console, [run / runs.WEIGHTS], what, min(seconds, limit or seconds), steps=left)
 

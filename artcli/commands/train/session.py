@@ -7,8 +7,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
-
 from artcli.commands.shared.loop import Stop, interruptible
 from artcli.commands.train import begin, metrics
 from artcli.console import Console, duration
