@@ -22,6 +22,7 @@ from artcli.commands.shared import loop
 from artcli.media import record, video
 from artcli.pretrained import pipelines
 from tests.conftest import masks, one_error_line, photograph, snapshot
+from tests.test_readme_lines import LINES, furnish, words_of
 
 diffusers = pytest.importorskip("diffusers")
 from tests import stable  # noqa: E402  (needs diffusers)
@@ -312,6 +313,19 @@ def test_a_dry_run_says_what_would_be_drawn(dream, folder):
 def test_a_long_text_is_cut_and_said_to_be(dream, folder):
     result = dream("a very red car in a long street", "--steps", 1, "--json", "-o", "a.png")
     assert "pieces of a text" in json.loads(result.stdout)["unheard"][0] and "it is cut after" in result.stderr
+
+
+HUB = {"stabilityai/sd-turbo": "turbo", "stabilityai/stable-diffusion-xl-base-1.0": "large"}
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if "--drawer diffusers" in line])
+def test_a_line_of_the_docs_draws(invoke, kinds, folder, line):
+    """With models of the same kinds."""
+    words = words_of(line)
+    furnish(words)
+    result = invoke(*(kinds[HUB[word]] if word in HUB else word for word in words), "--steps", 2)
+    assert result.exit_code == 0, result.stderr
+    assert all(Path(path).exists() for path in result.stdout.split())
 
 
 # --- what suits a model

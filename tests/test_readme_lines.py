@@ -1,38 +1,63 @@
 """Every line of README, docs and `--help` is taken as written, in a folder that holds what it names.
 
-First all but the models' work; then, of the verbs that make pictures with finished models, also that, made small.  What
-`train` and `sample` do is tested model by model and mode by mode.
+First all but the models' work; then also that, made small: here of the verbs that make pictures with finished models,
+and of batches of them.  `train` and `sample` do theirs in test_readme_models.py, Stable Diffusion in
+test_dream_diffusers.py.
 """
 
 import importlib
 import itertools
+import json
 import re
 import shlex
 from pathlib import Path
 from unittest import mock
 
 import pytest
+import tomli_w
+import torch
+from torchvision.models import squeezenet1_1
 
 from artcli.commands.batch import watch
 from artcli.media import brushes, images, strokes, video
-from tests import again, test_again
+from tests import again, test_again, test_batch_watch
+from tests.batches import seeded
 from tests.conftest import photograph
 from tests.readme_help import COMMANDS, ROOT, written
 
 PAGES = [*written(), ROOT / "CONTRIBUTING.md"]
 BLOCKS = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
 # Of a pipe each call stands by itself.
-LINES = [
+FOUND = [
     call.strip()
     for block in BLOCKS
     for line in block.splitlines()
     if "artgen " in line
     for call in re.findall(r"artgen .*?(?= \| artgen|$)", line)
-] + [
+]
+FOUND += [  # whole ones in tables and sentences
+    line for page in PAGES for line in re.findall(r"`(artgen [a-z]+ [^`]*(?:\"|\w\.\w)[^`]*)`", page.read_text("utf-8"))
+]
+FOUND += [
     line
     for page in sorted(COMMANDS.glob("*.md"))
     for line in re.findall(r"^  (artgen (?!.*COMMAND).*)$", page.read_text("utf-8"), re.MULTILINE)
 ]
+LINES = [*{tuple(shlex.split(line, comments=True)): line for line in reversed(FOUND)}.values()][::-1]
+# What stands before the first `artgen` of a line, and lines without: how they begin, and why no test runs them.
+NOT_RUN = {
+    "python3 -m venv": "downloads packages; .ci/run does it",
+    ".venv/bin/python -m pytest": "it would run itself",
+    ".venv/bin/ruff": "the work of .ci/run",
+    ".ci/run": "it would run itself",
+    "torchrun": "starts processes, as it does in test_train.py; what they run is taken",
+    "./jobs.py": "stands for a program of the reader's",
+    "mkdir -p ~/.config/systemd": "changes the user's settings; test_examples.py reads the files",
+    "systemctl": "changes the machine",
+    "python weights/recipes/": "reads gigabytes that have to be downloaded",
+    "mkdir -p weights/": "changes the sources",
+    "python -c": "describes what the line before has copied",
+}
 # What looks for weights, loads models and computes; before that, outputs are checked and their folders made.
 WORK = {
     "shared.studio": ("load_and_work",), "sample.session": ("run",), "train.run": ("carry_out",),
@@ -41,8 +66,9 @@ RUNS = ("RUN", "RUN2", "RUN3")
 DREAMS = 'verb = "dream"\nprompt = "car"\n'
 LISTS = ("doctor", "gallery", "models", "weights")  # verbs that load no model and are run in full
 MAKERS = ("dream", "paint", "stylize", "cyclegan")
-NETS = ("--drawer diffusers", "--preset squeezenet")  # of a shape of their own, which other tests have in small
+ELSEWHERE = ("train", "sample")
 
+quick = test_batch_watch.quick
 net, run_folder, decoder = test_again.net, test_again.run_folder, test_again.decoder
 tiny_translator, models = test_again.tiny_translator, test_again.models
 
@@ -107,6 +133,15 @@ def furnish(words):
         images.save(Path("car.png"), pixels, recipe={"command": "dream", "parameters": {"prompt": "car"}, "seed": 1})
 
 
+def test_every_line_runs_or_says_why_not():
+    assert {line.split()[1] for line in LINES} == {*LISTS, *MAKERS, *ELSEWHERE, "batch"}
+    before = [line.partition("artgen ")[0] for block in BLOCKS for line in block.splitlines()]
+    others = {line.strip() for line in before if line.strip()}
+    begun = {line: [begin for begin in NOT_RUN if line.startswith(begin)] for line in others}
+    assert all(len(found) == 1 for found in begun.values()), begun
+    assert {begin for found in begun.values() for begin in found} == NOT_RUN.keys(), "remove what no line begins with"
+
+
 @pytest.mark.parametrize("line", LINES, ids=[line[:60] for line in LINES])
 def test_a_line(invoke, folder, monkeypatch, line):
     words = words_of(line)
@@ -127,11 +162,14 @@ def test_a_line(invoke, folder, monkeypatch, line):
 
 
 @pytest.mark.parametrize(
-    "line", [line for line in LINES if line.split()[1] in MAKERS and not any(net in line for net in NETS)]
+    "line", [line for line in LINES if line.split()[1] in MAKERS and "--drawer diffusers" not in line]
 )
 def test_a_line_makes_what_it_says(invoke, folder, models, line):
     words = words_of(line)
     furnish(words)
+    if "--preset squeezenet" in line:
+        models = models | {"net": folder / "squeezenet.pth"}
+        torch.save(seeded(squeezenet1_1).state_dict(), models["net"])
     words += again.small(words[0], words[1:], models)
     result = invoke(*words, "--offline", input=photograph(folder / "stdin.png", (16, 12)).read_bytes())
     assert result.exit_code == 0, result.stderr
@@ -140,3 +178,24 @@ def test_a_line_makes_what_it_says(invoke, folder, models, line):
     else:
         paths = result.stdout.split()
         assert paths and all(Path(path).exists() for path in paths) is not ("--dry-run" in words)
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if line.split()[1] == "batch"])
+def test_a_batch_does_its_jobs(invoke, folder, models, quick, line):
+    words = words_of(line)
+    furnish(words)
+    job = {"verb": "paint", "inputs": "{file}", "out": "out/", "model": str(models["painter"])}
+    if "--watch" in words:
+        words += ["--time-limit", "100"]
+    else:
+        small = again.small("dream", ["car"], models)
+        job = {"verb": "dream", "prompt": "car"} | {
+            option.removeprefix("--"): int(value) if value.isdigit() else value
+            for option, value in zip(small[::2], small[1::2], strict=True)
+        }
+    if words[1] != "-":
+        Path(words[1]).write_text(tomli_w.dumps({"jobs": [job]}))
+    result = invoke(*words, input=json.dumps(job))
+    assert result.exit_code == 0, result.stderr
+    (path,) = result.stdout.split()
+    assert Path(path).exists() is not ("--dry-run" in words)
