@@ -59,6 +59,17 @@ def test_defaults_are_left_out():
     assert line_of(record_of(["paint", "photo.jpg", "--no-metadata"])) == "artgen paint photo.jpg"
 
 
+def test_what_a_dream_settles_is_left_out_where_it_is_the_usual():
+    def line(*more, **settled):
+        found = record_of(["dream", "red car", "--seed", "3", *more])
+        return line_of(found | {"parameters": found["parameters"] | {"size": "256x256", "steps": 300} | settled})
+
+    assert line() == 'artgen dream "red car" --seed 3'
+    assert line(steps=60, size="64x64") == 'artgen dream "red car" --size 64x64 --steps 60 --seed 3'
+    assert "--size 256x256 --steps 300" in line("--init", "photo.png")
+    assert "--size 256x256 --steps 300" in line("--drawer", "diffusers", "--model", "sd")
+
+
 @pytest.mark.parametrize("sign", ["\n", "\x1b[201~", "\u202e", "\x00"], ids=repr)
 def test_what_a_terminal_would_hide_or_obey_is_read_from_the_file(sign):
     """A line is there to be pasted; --from takes such a prompt as it is."""

@@ -84,6 +84,12 @@ class Request(request.Request[Options]):
     def draws_a_seed(cls, values: Mapping[str, Any]) -> bool:
         return True
 
+    @classmethod
+    def usual(cls, recorded: Mapping[str, Any]) -> Mapping[str, Any]:
+        if recorded.get("init") is not None or recorded.get("drawer") == "diffusers":
+            return {}  # the picture, film or model decides
+        return {"size": f"{Settings.width}x{Settings.height}", "steps": Settings.steps}
+
     @property
     def finishing(self) -> Wanted:
         return Wanted(self.enlargement, self.options.stylize, self.options.paint, self.enlarged_first)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from artcli import weights
 from artcli.backends.dream import prompts as prompt_syntax
-from artcli.backends.dream.settings import RENEWED, Sketching
+from artcli.backends.dream.settings import RENEWED, Settings, Sketching
 from artcli.commands.dream.pictures import PromptJob
 from artcli.commands.dream.request import Request
 from artcli.commands.shared import afterwards, costs, studio
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from artcli.pretrained.diffusion import Diffusion
 
 _SEEN = 64  # pixels of the side of what clip-mini looks at
-DEFAULT_SIDE, LARGEST_INIT_SIDE = 256, 512
+LARGEST_INIT_SIDE = 512
 _TRIED = 256  # pixels of the longer side of what a dry run draws
 
 
@@ -44,7 +44,7 @@ class Studio(studio.Studio):
     """
 
     label = "dream"
-    usual_side, largest_init_side = DEFAULT_SIDE, LARGEST_INIT_SIDE
+    usual_side, largest_init_side = Settings.width, LARGEST_INIT_SIDE
 
     def prepare(self) -> None:
         from artcli.pretrained import clip

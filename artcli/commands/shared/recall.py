@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from artcli.commands.shared import recipe
+from artcli.commands.shared import call, recipe
 from artcli.errors import UsageError
 
 Commands = Mapping[str, Any]  # the verbs by name, as Typer made them
@@ -41,7 +41,7 @@ def line(found: Mapping[str, Any], file: Path, commands: Commands) -> str | None
 
 def _words(verb: Any, values: Mapping[str, Any]) -> Iterator[str]:
     """Arguments, then options, in the order of the help; behind -- the arguments that look like options."""
-    usual, late = _defaults(verb), list[str]()
+    usual, late = _defaults(verb) | call.request_of(verb.name).usual(values), list[str]()
     for parameter in sorted(verb.params, key=lambda each: each.param_type_name != "argument"):
         value = values.get(parameter.name)
         if value is None or value == usual.get(parameter.name):

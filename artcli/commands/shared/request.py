@@ -44,6 +44,11 @@ class Request(Generic[Asked]):
         """Whether a call with these values, without one, draws a seed."""
         return False
 
+    @classmethod
+    def usual(cls, recorded: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of the parameters that calls settle themselves: what a record with these others has if nothing was said."""
+        return {}
+
     @property
     def finishing(self) -> Wanted:
         """What finished pictures pass through."""
