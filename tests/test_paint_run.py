@@ -277,6 +277,8 @@ def test_a_batch_goes_on_after_a_bad_file(paint, folder):
     result = paint("photos", "-o", "done", "-q", code=1)
     assert result.stdout.splitlines() == ["done/a-painted.png", "done/c-painted.png"]
     assert "b.jpg" in result.stderr and "1 of 3 pictures failed" in result.stderr
+    recorded = [record.read(Path(path))["parameters"]["inputs"] for path in result.stdout.splitlines()]
+    assert recorded == [["photos/a.png"], ["photos/c.png"]], "each its own photo, not the folder"
     before = snapshot(folder / "done")
     paint("photos/a.png", "photos/c.png", "-o", "done", "--skip-existing")
     assert snapshot(folder / "done") == before
