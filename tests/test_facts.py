@@ -219,7 +219,7 @@ def filled():
     """Of a style each ten rows whose year depends on it."""
     net, styles = Facts(3), torch.arange(20) % 2
     years = styles * 2.0 - 1 + torch.linspace(0, 0.2, 20)
-    net.fit(torch.stack((1.0 - styles, styles.float(), years), 1))
+    net.fit(torch.stack((1.0 - styles, styles.float(), years), 1), torch.zeros(20).long())
     return net
 
 
@@ -241,6 +241,26 @@ def test_what_is_not_named_fits_what_is(seeds, style):
 def test_seeds_draw_different_rows():
     drawn = filled()(None, range(50))
     assert len({tuple(row) for row in drawn.tolist()}) > 10
+
+
+def test_what_is_not_named_is_of_the_class():
+    """Class 0 is small and light, class 1 large and dark, of class 2 are no rows."""
+    net, labels = Facts(2, classes=3), torch.arange(20) % 2
+    large = labels * 2.0 - 1
+    net.fit(torch.stack((large, -large), 1), labels)
+    drawn = net(None, range(40), torch.tensor([0, 1, 2, 3] * 10)).unflatten(0, (10, 4))
+    assert bool((drawn[:, 0] == torch.tensor([-1.0, 1.0])).all()) and bool((drawn[:, 1] == -drawn[:, 0]).all())
+    assert all(set(drawn[:, label, 0].tolist()) == {-1.0, 1.0} for label in (2, 3))  # unknown: any
+    wanted = torch.tensor([[0.9, math.nan], [-0.9, math.nan]])  # what is named stays
+    assert torch.equal(net(wanted, [0, 1], torch.tensor([0, 1])), torch.tensor([[0.9, 1.0], [-0.9, -1.0]]))
+    assert torch.equal(net.usual(wanted, 2, torch.tensor([0, 1])), net(wanted, [0, 1], torch.tensor([0, 1])))
+
+
+def test_weights_without_classes_of_rows_are_read():
+    """Those of version 0.1.0."""
+    old, net = filled(), Facts(3, classes=2)
+    net.load_state_dict(old.state_dict())
+    assert torch.equal(net.rows, old.rows) and torch.equal(net(None, [1, 2], torch.tensor([0, 1])), old(None, [1, 2]))
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
@@ -283,7 +303,7 @@ def test_samples_have_the_colour_that_is_named(name):
 
     def make():
         model = tiny.backend(name).Model(settings, 0, len(told))
-        model.facts.fit(facts)
+        model.facts.fit(facts, torch.zeros(len(facts)).long())
         return model
 
     def teach(model):

@@ -102,7 +102,7 @@ class Model(nn.Module):
         super().__init__()
         self.config, self.average = config, config.ema
         self.classes = learned(config.conditional, classes)
-        self.facts = Facts(facts) if facts else None
+        self.facts = Facts(facts, self.classes) if facts else None
         sizes = Sizes(
             config.size, config.channels, config.latent, config.layers, config.width, config.most, self.classes, facts
         )
@@ -121,7 +121,7 @@ class Model(nn.Module):
     def study(self, data: Any) -> None:
         """The facts of training pictures, of which samples are drawn."""
         if self.facts is not None:
-            self.facts.fit(torch.from_numpy(data.facts[data.training]))
+            self.facts.fit(*(torch.from_numpy(each[data.training]) for each in (data.facts, data.labels)))
 
     def grown(self, name: str) -> str:
         """The name of a tensor of a model of half the size: the layers of each side are called after it."""
@@ -249,7 +249,7 @@ class Model(nn.Module):
         mapping = self.generator.mapping
         if self.classes and labels is None:
             labels = torch.tensor([seed % self.classes for seed in seeds], device=self.path_mean.device)
-        known = None if self.facts is None else self.facts(facts, seeds)
+        known = None if self.facts is None else self.facts(facts, seeds, labels)
         w = mapping(normal(seeds, (self.config.latent,)).to(self.path_mean), labels, known)
         return lerp(mapping.w_avg, w, truncation)
 
