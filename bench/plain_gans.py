@@ -1,9 +1,9 @@
 """GANs as plain PyTorch: straightforward layers and loops, as public implementations have them, beside which
 bench/gan.py times ours.
 
-The nets of `gan`, `dcgan` and `wgan-gp` are plain layers already, and are taken as they are.  `stylegan` gets the layers
-of the formulas: zeros between pixels and one filter in two dimensions; a convolution in groups, with weights of its own
-for every picture.  Every loop yields after a step.
+The nets of `gan`, `dcgan` and `wgan-gp` are plain layers already, and are taken as they are.  `stylegan` gets the
+layers of the formulas: zeros between pixels and one filter in two dimensions; a convolution in groups, with weights of
+its own for every picture.  Every loop yields after a step.
 """
 
 import copy

@@ -256,8 +256,7 @@ def test_what_is_not_named_is_of_the_class():
     assert torch.equal(net.usual(wanted, 2, torch.tensor([0, 1])), net(wanted, [0, 1], torch.tensor([0, 1])))
 
 
-def test_weights_without_classes_of_rows_are_read():
-    """Those of version 0.1.0."""
+def test_earlier_weights_do_not_say_of_which_classes_rows_are():
     old, net = filled(), Facts(3, classes=2)
     net.load_state_dict(old.state_dict())
     assert torch.equal(net.rows, old.rows) and torch.equal(net(None, [1, 2], torch.tensor([0, 1])), old(None, [1, 2]))
@@ -358,6 +357,20 @@ def test_a_run_with_a_table_and_colours(invoke, folder, name):
     assert (folder / "b.png").read_bytes() != b"" and np.array_equal(Image.open("b.png"), Image.open("c.png"))
     walked = invoke("sample", "run", "--interpolate", "--where", "style=old", "--seed", "0-1", "-o", "way.png")
     assert walked.exit_code == 0, walked.stderr
+
+
+def test_check_says_what_a_table_tells(invoke, folder):
+    tiny.write_pictures(folder / "data")
+    write_table(folder / "labels.csv", NAMES[:10], title="same")
+    said = invoke("train", "gan", "data", "--table", "labels.csv", "--check")
+    assert said.exit_code == 0 and "column style: cubist 5, old 5\ncolumn year: 1880 to 1889\n" in said.stderr
+    assert "Left out, the column title: it says the same of all pictures." in said.stderr
+    assert "Without a line in labels.csv: " in said.stderr
+    found = json.loads(invoke("train", "gan", "data", "--table", "labels.csv", "--check", "-q", "--json").stdout)
+    assert [each["name"] for each in found["columns"]] == ["style", "year"]
+    (folder / "labels.csv").write_text("file,style\nx.png,old\n")
+    said = invoke("train", "gan", "data", "--table", "labels.csv", "--check", "-q")
+    assert said.exit_code == 2 and "names none of the pictures" in one_error_line(said.stderr)
 
 
 def test_a_changed_table_is_another_run(invoke, folder):

@@ -12,6 +12,7 @@ from torch import nn
 
 from artcli.errors import UsageError
 from artcli.nn import checks, likeness, statistics
+from artcli.nn.adam import fused
 from artcli.nn.diffaugment import diffaugment, names
 from artcli.nn.facts import Facts
 from artcli.nn.inference import inference
@@ -72,6 +73,7 @@ class Adversarial(nn.Module):
     training_only = ("discriminator",)
     betas = (0.5, 0.999)  # of Adam
     judge = "discriminator"  # what its optimizer and its loss are called
+    layout = torch.channels_last  # of what it sees; faster on CPUs
     generator: nn.Module
     discriminator: Any  # None in the running mean
 
@@ -105,7 +107,7 @@ class Adversarial(nn.Module):
     def _changed(self, images: torch.Tensor, batch: Batch) -> torch.Tensor:
         """What the discriminator sees of pictures, real or drawn."""
         changed = diffaugment(images, self._changes, batch.uniform)
-        return changed.contiguous(memory_format=torch.channels_last)  # faster on CPUs
+        return changed.contiguous(memory_format=self.layout)
 
     def _labels(self, given: torch.Tensor | None, count: int) -> torch.Tensor:
         if given is None or not self.classes:
@@ -143,7 +145,7 @@ class Adversarial(nn.Module):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         trained = {self.judge: self.discriminator, "generator": self.generator}
-        return {name: torch.optim.Adam(net.parameters(), self.config.lr, self.betas) for name, net in trained.items()}
+        return {name: fused(net.parameters(), self.config.lr, self.betas) for name, net in trained.items()}
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         real, known = self._given(batch)

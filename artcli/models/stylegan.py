@@ -18,6 +18,7 @@ from torch import nn
 from artcli import weights
 from artcli.errors import UsageError
 from artcli.nn import ada, checks
+from artcli.nn.adam import fused
 from artcli.nn.facts import Facts
 from artcli.nn.inference import inference
 from artcli.nn.initialise import take_over
@@ -131,7 +132,7 @@ class Model(nn.Module):
         """Without the paper's correction of rate and betas for lazy regularisers: there they make steps of their own,
         here they are part of the step in which they are due."""
         nets = {"generator": self.generator, "discriminator": self.discriminator}
-        return {name: torch.optim.Adam(net.parameters(), self.config.lr, (0.0, 0.99)) for name, net in nets.items()}
+        return {name: fused(net.parameters(), self.config.lr, (0.0, 0.99)) for name, net in nets.items()}
 
     def begin(self, step: int) -> None:
         self._step = step

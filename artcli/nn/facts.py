@@ -80,6 +80,6 @@ def _middle(rows: torch.Tensor) -> torch.Tensor:
 
 
 def _of_before(net: nn.Module, state: dict[str, torch.Tensor], prefix: str, *_: object) -> None:
-    """Weights of version 0.1.0 do not say of which classes the rows are."""
+    """Earlier weights do not say of which classes the rows are."""
     if prefix + "rows" in state:
         state.setdefault(prefix + "labels", torch.full((_ROWS,), cast(Facts, net).classes))
