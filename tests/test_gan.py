@@ -1,5 +1,6 @@
 """gan, dcgan and wgan-gp: their nets, their losses, DiffAugment, classes, and what is told of too little data."""
 
+import copy
 import itertools
 from dataclasses import replace
 
@@ -104,7 +105,7 @@ def test_adam_of_one_pass_goes_on_with_states_of_before():
             optimizer.step()
         pairs = zip(model.generator.parameters(), other.generator.parameters(), strict=True)
         assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)
-        ours.load_state_dict(usual.state_dict())
+        ours.load_state_dict(copy.deepcopy(usual.state_dict()))
         assert not ours.param_groups[0]["fused"]
 
 
