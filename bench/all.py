@@ -61,7 +61,8 @@ BENCHES = {
     "vqgan": Bench("vqgan", "{pictures} vqgan-mini --side 192", "dB to the picture", r"(\d+\.\d+) dB"),
     "costs": Bench("costs", "fast cyclegan stylize", "dry runs, seconds foreseen to taken"),
     "prior": Bench("prior", "--side 8 --rounds 1", "codes drawn anew to a cache", r"(\d+\.\d+) times as fast"),
-    "gan": Bench("gan", "--batch 4 --rounds 2", "layers, formula to ours", r"ms \| (\d+\.\d+) \|"),
+    "gan": Bench("gan", "layers --rounds 2", "layers, formula to ours", r"ms \| (\d+\.\d+) \|"),
+    "gan-models": Bench("gan", "models --rounds 1", "images/s, ours to plain PyTorch", r"/s \| (\d+\.\d+) \|"),
     "train": Bench("train", "--steps 60", "images/s, trainer to a bare loop"),
     "diffusion": Bench(
         "diffusion", "speed --batch 16 --blocks 2", "images/s, trainer to a bare loop", r"bare loop: (\d+\.\d+)"

@@ -1,52 +1,82 @@
-"""Filters and modulated convolutions of `artgen train stylegan` beside their straightforward forms, by turns.
+"""The GANs of `artgen train` beside plain PyTorch, by turns: whole steps of training, and the layers of stylegan.
 
-    python bench/gan.py [--batch 16] [--rounds 7] [--threads 2]
+    python bench/gan.py [models|layers ...] [--rounds 5] [--threads 2]
 
-The straightforward forms are those of the formulas: zeros between pixels and one filter in two dimensions; a
-convolution in groups, with weights of its own for every picture.  Shapes are those of the preset mini-64.  Each line
-has the median times, forward and backward, the ratio of the straightforward form to ours, and the largest difference.
+models: pictures a second of our trainer and of a plain loop (`plain_gans.py`) that trains the same nets, of each small
+preset, in float32, step by step by turns.  In a round every regulariser is due as often as in training.  Ours reads its
+pictures from a prepared folder and keeps a running mean of the generator; the plain ones have theirs in memory.
+DiffAugment and ADA, which would be the same in both, are off.
+
+layers: filters and modulated convolutions of the shapes of mini-64, forward and backward: the median times, the ratio
+of the straightforward form to ours, and the largest difference.
 """
 
 import argparse
+import importlib
+import tempfile
 import time
-from collections.abc import Callable
-from statistics import median
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
 
+import plain_gans
 import torch
-import torch.nn.functional as F
+from plain_gans import doubled, halved, in_groups
+from train import pictures
 
 from artcli.models.stylegan import PRESETS
 from artcli.nn import fir
 from artcli.nn.stylegan import Sizes, modulated
+from artcli.training.data.dataset import open_dataset
+from artcli.training.data.prepare import Preparation
+from artcli.training.registry import MODELS
+from artcli.training.trainer import Plan, Trainer
 
 Form = Callable[..., torch.Tensor]
+ROUND = {"stylegan": 16}  # steps, of others 4
+SMALL = {"gan": "mnist", "dcgan": "light", "wgan-gp": "light", "stylegan": "mini-64"}
+OFF = {"diffaugment": "", "target": 0.0}  # in the settings of models that have them
+
+# Whole steps ----------------------------------------------------------------------------------------------------------
 
 
-def filtered(x: torch.Tensor, gain: float, left: int, right: int) -> torch.Tensor:
-    taps = torch.tensor([1.0, 3, 3, 1])
-    kernel = (taps[:, None] * taps / 64 * gain).expand(x.shape[1], 1, 4, 4)
-    return F.conv2d(F.pad(x, (left, right, left, right)), kernel, groups=x.shape[1])
+def model_of(name: str) -> Any:
+    backend = importlib.import_module(MODELS[name])
+    config = backend.PRESETS[SMALL[name]]
+    return backend.Model(replace(config, **{key: value for key, value in OFF.items() if hasattr(config, key)}))
 
 
-def doubled(x: torch.Tensor) -> torch.Tensor:
-    wide = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
-    wide[:, :, ::2, ::2] = x
-    return filtered(wide, 4, 2, 1)
+def both(name: str) -> tuple[Iterator, Iterator, int]:
+    """Our trainer and the plain loop, each yielding after a step, and the pictures of a step."""
+    model = model_of(name)
+    config = model.config
+    with tempfile.TemporaryDirectory() as folder:
+        preparation = Preparation(size=config.size, color="grey" if config.channels == 1 else "rgb")
+        data = open_dataset(pictures(Path(folder), config.size, 300), preparation)
+    images = torch.from_numpy(data.images[:]).permute(0, 3, 1, 2).contiguous()
+    plain = plain_gans.LOOPS[name](model, images).run()
+    return Trainer(model, data, Plan(10**9, config.batch), torch.device("cpu")).run(), plain, config.batch
 
 
-def halved(x: torch.Tensor) -> torch.Tensor:
-    return filtered(x, 1, 1, 1)[:, :, ::2, ::2]
+def took(steps: Iterator) -> float:
+    began = time.perf_counter()
+    next(steps)
+    return time.perf_counter() - began
 
 
-def in_groups(x: torch.Tensor, weight: torch.Tensor, style: torch.Tensor, *, doubles: bool = False) -> torch.Tensor:
-    own = weight * style[:, None, :, None, None]  # (B, O, I, k, k)
-    own = own * (own.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
-    count, side = len(x), x.shape[2]
-    x = x.reshape(1, -1, side, side)
-    if not doubles:
-        return F.conv2d(x, own.flatten(0, 1), padding=1, groups=count).unflatten(1, (count, -1))[0]
-    wide = F.conv_transpose2d(x, own.transpose(1, 2).flatten(0, 1), stride=2, groups=count)
-    return filtered(wide.unflatten(1, (count, -1))[0], 4, 1, 1)
+def models(rounds: int) -> None:
+    print("| model, preset | ours | plain | ratio |\n|---|---|---|---|")
+    for name, preset in SMALL.items():
+        ours, plain, batch = both(name)
+        took(ours), took(plain)  # warm
+        turns = [(took(ours), took(plain)) for _ in range(rounds * ROUND.get(name, 4))]
+        fast, slow = (batch / fmean(seconds) for seconds in zip(*turns, strict=True))
+        print(f"| {name}, {preset} | {fast:.0f} images/s | {slow:.0f} images/s | {fast / slow:.2f} |", flush=True)
+
+
+# Layers ---------------------------------------------------------------------------------------------------------------
 
 
 def seconds(form: Form, inputs: list[torch.Tensor]) -> float:
@@ -67,14 +97,7 @@ def compare(name: str, ours: Form, plain: Form, inputs: list[torch.Tensor], roun
     print(f"| {name} | {1e3 * fast:.1f} ms | {1e3 * slow:.1f} ms | {ratio:.1f} | {apart:.1e} |", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+def layers(rounds: int, batch: int = 16) -> None:
     config = PRESETS["mini-64"]
     sizes = Sizes(config.size, config.channels, config.latent, config.layers, config.width, config.most)
 
@@ -84,20 +107,33 @@ def main() -> None:
 
     print("| layer, from side and channels | ours | straightforward | ratio | apart |\n|---|---|---|---|---|")
     for side, channels in ((32, 3), (32, sizes.at(32))):
-        compare(
-            f"double {side}, {channels}", fir.double, doubled, [random(args.batch, channels, side, side)], args.rounds
-        )
+        compare(f"double {side}, {channels}", fir.double, doubled, [random(batch, channels, side, side)], rounds)
     for side in (64, 32):
-        x = random(args.batch, sizes.at(side), side, side)
-        compare(f"halve {side}, {x.shape[1]}", fir.halve, halved, [x], args.rounds)
+        x = random(batch, sizes.at(side), side, side)
+        compare(f"halve {side}, {x.shape[1]}", fir.halve, halved, [x], rounds)
     for side in sizes.sides[1:]:
         for doubles in (True, False):
             here = side // 2 if doubles else side
             before, after = sizes.at(here), sizes.at(side)
-            inputs = [random(args.batch, before, here, here), random(after, before, 3, 3), random(args.batch, before)]
+            inputs = [random(batch, before, here, here), random(after, before, 3, 3), random(batch, before)]
             forms = [lambda *parts, form=form, d=doubles: form(*parts, doubles=d) for form in (modulated, in_groups)]
             name = f"modulated{' and doubled' * doubles} {here}, {before} to {after}"
-            compare(name, *forms, inputs, args.rounds)  # type: ignore[misc]
+            compare(name, *forms, inputs, rounds)  # type: ignore[misc]
+
+
+WHAT = {"models": models, "layers": layers}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", metavar="models|layers", choices=list(WHAT))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    for name in args.what or WHAT:
+        WHAT[name](args.rounds)
 
 
 if __name__ == "__main__":

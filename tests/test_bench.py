@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent.parent / "bench"
-SHARED = {"all", "pictures"}  # no benches themselves
+SHARED = {"all", "pictures", "plain_gans"}  # no benches themselves
 
 
 @pytest.fixture

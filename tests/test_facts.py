@@ -219,7 +219,7 @@ def filled():
     """Of a style each ten rows whose year depends on it."""
     net, styles = Facts(3), torch.arange(20) % 2
     years = styles * 2.0 - 1 + torch.linspace(0, 0.2, 20)
-    net.fit(torch.stack((1.0 - styles, styles.float(), years), 1))
+    net.fit(torch.stack((1.0 - styles, styles.float(), years), 1), torch.zeros(20).long())
     return net
 
 
@@ -241,6 +241,25 @@ def test_what_is_not_named_fits_what_is(seeds, style):
 def test_seeds_draw_different_rows():
     drawn = filled()(None, range(50))
     assert len({tuple(row) for row in drawn.tolist()}) > 10
+
+
+def test_what_is_not_named_is_of_the_class():
+    """Class 0 is small and light, class 1 large and dark, of class 2 are no rows."""
+    net, labels = Facts(2, classes=3), torch.arange(20) % 2
+    large = labels * 2.0 - 1
+    net.fit(torch.stack((large, -large), 1), labels)
+    drawn = net(None, range(40), torch.tensor([0, 1, 2, 3] * 10)).unflatten(0, (10, 4))
+    assert bool((drawn[:, 0] == torch.tensor([-1.0, 1.0])).all()) and bool((drawn[:, 1] == -drawn[:, 0]).all())
+    assert all(set(drawn[:, label, 0].tolist()) == {-1.0, 1.0} for label in (2, 3))  # unknown: any
+    wanted = torch.tensor([[0.9, math.nan], [-0.9, math.nan]])  # what is named stays
+    assert torch.equal(net(wanted, [0, 1], torch.tensor([0, 1])), torch.tensor([[0.9, 1.0], [-0.9, -1.0]]))
+    assert torch.equal(net.usual(wanted, 2, torch.tensor([0, 1])), net(wanted, [0, 1], torch.tensor([0, 1])))
+
+
+def test_earlier_weights_do_not_say_of_which_classes_rows_are():
+    old, net = filled(), Facts(3, classes=2)
+    net.load_state_dict(old.state_dict())
+    assert torch.equal(net.rows, old.rows) and torch.equal(net(None, [1, 2], torch.tensor([0, 1])), old(None, [1, 2]))
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
@@ -283,7 +302,7 @@ def test_samples_have_the_colour_that_is_named(name):
 
     def make():
         model = tiny.backend(name).Model(settings, 0, len(told))
-        model.facts.fit(facts)
+        model.facts.fit(facts, torch.zeros(len(facts)).long())
         return model
 
     def teach(model):
@@ -338,6 +357,20 @@ def test_a_run_with_a_table_and_colours(invoke, folder, name):
     assert (folder / "b.png").read_bytes() != b"" and np.array_equal(Image.open("b.png"), Image.open("c.png"))
     walked = invoke("sample", "run", "--interpolate", "--where", "style=old", "--seed", "0-1", "-o", "way.png")
     assert walked.exit_code == 0, walked.stderr
+
+
+def test_check_says_what_a_table_tells(invoke, folder):
+    tiny.write_pictures(folder / "data")
+    write_table(folder / "labels.csv", NAMES[:10], title="same")
+    said = invoke("train", "gan", "data", "--table", "labels.csv", "--check")
+    assert said.exit_code == 0 and "column style: cubist 5, old 5\ncolumn year: 1880 to 1889\n" in said.stderr
+    assert "Left out, the column title: it says the same of all pictures." in said.stderr
+    assert "Without a line in labels.csv: " in said.stderr
+    found = json.loads(invoke("train", "gan", "data", "--table", "labels.csv", "--check", "-q", "--json").stdout)
+    assert [each["name"] for each in found["columns"]] == ["style", "year"]
+    (folder / "labels.csv").write_text("file,style\nx.png,old\n")
+    said = invoke("train", "gan", "data", "--table", "labels.csv", "--check", "-q")
+    assert said.exit_code == 2 and "names none of the pictures" in one_error_line(said.stderr)
 
 
 def test_a_changed_table_is_another_run(invoke, folder):

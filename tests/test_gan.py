@@ -1,5 +1,6 @@
 """gan, dcgan and wgan-gp: their nets, their losses, DiffAugment, classes, and what is told of too little data."""
 
+import copy
 import itertools
 from dataclasses import replace
 
@@ -89,6 +90,23 @@ def test_the_papers_constants():
     assert (found["lr"], found["betas"]) == (1e-4, (0.0, 0.9))
     found = dcgan.Model(dcgan.PRESETS["paper"]).optimizers()["generator"].param_groups[0]
     assert (found["lr"], found["betas"]) == (2e-4, (0.5, 0.999))
+
+
+def test_adam_of_one_pass_goes_on_with_states_of_before():
+    """Earlier checkpoints are of torch's usual Adam, and go on with it."""
+    model, other = (seeded(lambda: tiny.backend("gan").Model(tiny.config("gan"))) for _ in range(2))
+    ours, usual = model.optimizers()["generator"], torch.optim.Adam(other.generator.parameters(), 2e-4, (0.5, 0.999))
+    ours.param_groups[0]["lr"] = 2e-4
+    assert ours.param_groups[0]["fused"]
+    for round in range(3):
+        for net, optimizer in ((model.generator, ours), (other.generator, usual)):
+            for number, each in enumerate(net.parameters()):
+                each.grad = torch.full_like(each, 0.1 * number - round)
+            optimizer.step()
+        pairs = zip(model.generator.parameters(), other.generator.parameters(), strict=True)
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)
+        ours.load_state_dict(copy.deepcopy(usual.state_dict()))
+        assert not ours.param_groups[0]["fused"]
 
 
 def test_the_critic_judges_each_picture_alone():

@@ -188,7 +188,8 @@ def test_a_row_for_each_class(sample, classed):
     for row in range(3):
         expected = drawn(classed, range(4), labels=torch.full((4,), row))
         assert all((cell("a.png", row, column) == expected[column]).all() for column in range(4))
-    sample("--class", "dog", "--class", "cat", "--seed", "0-3", "--out", "b.png", run="runs/classed")
+    other = sample("--class", "dog", "--class", "cat", "--seed", "0-3", "--out", "b.png", run="runs/classed")
+    assert "sample: rows, from above: dog, cat\n" in other.stderr
     assert (cell("b.png", 0, 2) == cell("a.png", 1, 2)).all() and (cell("b.png", 1, 2) == cell("a.png", 0, 2)).all()
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from artcli.errors import UsageError
 from artcli.nn import checks, likeness, statistics
+from artcli.nn.adam import fused
 from artcli.nn.diffaugment import diffaugment, names
 from artcli.nn.facts import Facts
 from artcli.nn.inference import inference
@@ -72,6 +73,7 @@ class Adversarial(nn.Module):
     training_only = ("discriminator",)
     betas = (0.5, 0.999)  # of Adam
     judge = "discriminator"  # what its optimizer and its loss are called
+    layout = torch.channels_last  # of what it sees; faster on CPUs
     generator: nn.Module
     discriminator: Any  # None in the running mean
 
@@ -80,7 +82,7 @@ class Adversarial(nn.Module):
         self.config = config
         self.classes = learned(config.conditional, classes)
         self.told = self.classes + facts  # numbers, behind the latent
-        self.facts = Facts(facts) if facts else None
+        self.facts = Facts(facts, self.classes) if facts else None
         self.average = config.ema
         self._changes = names(config.diffaugment)
         self._last: dict[str, float] = {}
@@ -105,16 +107,16 @@ class Adversarial(nn.Module):
     def _changed(self, images: torch.Tensor, batch: Batch) -> torch.Tensor:
         """What the discriminator sees of pictures, real or drawn."""
         changed = diffaugment(images, self._changes, batch.uniform)
-        return changed.contiguous(memory_format=torch.channels_last)  # faster on CPUs
+        return changed.contiguous(memory_format=self.layout)
 
     def _labels(self, given: torch.Tensor | None, count: int) -> torch.Tensor:
         if given is None or not self.classes:
             return unknown(count, self.classes, self._device)
         return given
 
-    def _facts(self, given: torch.Tensor | None, seeds: Sequence[int]) -> torch.Tensor:
-        """(N, F), F of 0 where there are none."""
-        return self._no_facts(len(seeds)) if self.facts is None else self.facts(given, seeds)
+    def _facts(self, given: torch.Tensor | None, seeds: Sequence[int], labels: torch.Tensor | None) -> torch.Tensor:
+        """(N, F), F of 0 where there are none; of these classes (N,) what is not given."""
+        return self._no_facts(len(seeds)) if self.facts is None else self.facts(given, seeds, labels)
 
     def _no_facts(self, count: int) -> torch.Tensor:
         return torch.zeros(count, 0, device=self._device)
@@ -129,7 +131,7 @@ class Adversarial(nn.Module):
         """Raises UsageError: there are too few pictures.  What to say of few ones is said with the first samples."""
         count = len(data.training)
         if self.facts is not None:
-            self.facts.fit(torch.from_numpy(data.facts[data.training]))
+            self.facts.fit(*(torch.from_numpy(each[data.training]) for each in (data.facts, data.labels)))
         if count < FEWEST:
             raise UsageError(
                 f"{count} training pictures are too few for a GAN, which needs {FEWEST} at least and some hundreds for "
@@ -143,7 +145,7 @@ class Adversarial(nn.Module):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         trained = {self.judge: self.discriminator, "generator": self.generator}
-        return {name: torch.optim.Adam(net.parameters(), self.config.lr, self.betas) for name, net in trained.items()}
+        return {name: fused(net.parameters(), self.config.lr, self.betas) for name, net in trained.items()}
 
     def train_step(self, batch: Batch) -> Iterator[tuple[str, torch.Tensor]]:
         real, known = self._given(batch)
@@ -184,7 +186,8 @@ class Adversarial(nn.Module):
         least, most = _SAMPLES
         count = min(most, max(least, len(batch)))
         with statistics.of_the_batch(self.generator):
-            known = Told(self._in_turn(count, max(1, self.classes)), self._facts(None, range(count)))
+            labels = self._in_turn(count, max(1, self.classes))
+            known = Told(labels, self._facts(None, range(count), labels))
             images = self._draw(self.latents(range(count)), known) / 2 + 0.5
         real, drawn = likeness.features(batch.images), likeness.features(images)
         found = {"loss": likeness.energy_score(real, drawn)}
@@ -203,7 +206,8 @@ class Adversarial(nn.Module):
         labels = self._in_turn(size, self.classes + 1)  # the last one is unknown
         parts = [range(k * size, (k + 1) * size) for k in range(count)]
         statistics.standing(
-            self.generator, (self._told(self.latents(seeds), Told(labels, self._facts(None, seeds))) for seeds in parts)
+            self.generator,
+            (self._told(self.latents(seeds), Told(labels, self._facts(None, seeds, labels))) for seeds in parts),
         )
 
     def warnings(self) -> list[str]:
@@ -225,7 +229,7 @@ class Adversarial(nn.Module):
         facts: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Pictures (N, C, H, W) in 0..1, of the classes `labels` (N,) and the facts (N, F) that the model knows."""
-        return self.decode(self.latents(seeds, truncation), labels, self._facts(facts, seeds))
+        return self.decode(self.latents(seeds, truncation), labels, self._facts(facts, seeds, labels))
 
     @inference
     def decode(
@@ -239,7 +243,7 @@ class Adversarial(nn.Module):
     ) -> torch.Tensor:
         """What `decode` gives, with a gradient."""
         count = latents.shape[0]
-        facts = self._no_facts(count) if self.facts is None else self.facts.usual(facts, count)
+        facts = self._no_facts(count) if self.facts is None else self.facts.usual(facts, count, labels)
         return self._draw(latents, Told(self._labels(labels, count), facts)) / 2 + 0.5
 
     def latents(self, seeds: Sequence[int], truncation: float = 1.0) -> torch.Tensor:

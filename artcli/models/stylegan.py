@@ -18,6 +18,7 @@ from torch import nn
 from artcli import weights
 from artcli.errors import UsageError
 from artcli.nn import ada, checks
+from artcli.nn.adam import fused
 from artcli.nn.facts import Facts
 from artcli.nn.inference import inference
 from artcli.nn.initialise import take_over
@@ -102,7 +103,7 @@ class Model(nn.Module):
         super().__init__()
         self.config, self.average = config, config.ema
         self.classes = learned(config.conditional, classes)
-        self.facts = Facts(facts) if facts else None
+        self.facts = Facts(facts, self.classes) if facts else None
         sizes = Sizes(
             config.size, config.channels, config.latent, config.layers, config.width, config.most, self.classes, facts
         )
@@ -121,7 +122,7 @@ class Model(nn.Module):
     def study(self, data: Any) -> None:
         """The facts of training pictures, of which samples are drawn."""
         if self.facts is not None:
-            self.facts.fit(torch.from_numpy(data.facts[data.training]))
+            self.facts.fit(*(torch.from_numpy(each[data.training]) for each in (data.facts, data.labels)))
 
     def grown(self, name: str) -> str:
         """The name of a tensor of a model of half the size: the layers of each side are called after it."""
@@ -131,7 +132,7 @@ class Model(nn.Module):
         """Without the paper's correction of rate and betas for lazy regularisers: there they make steps of their own,
         here they are part of the step in which they are due."""
         nets = {"generator": self.generator, "discriminator": self.discriminator}
-        return {name: torch.optim.Adam(net.parameters(), self.config.lr, (0.0, 0.99)) for name, net in nets.items()}
+        return {name: fused(net.parameters(), self.config.lr, (0.0, 0.99)) for name, net in nets.items()}
 
     def begin(self, step: int) -> None:
         self._step = step
@@ -249,7 +250,7 @@ class Model(nn.Module):
         mapping = self.generator.mapping
         if self.classes and labels is None:
             labels = torch.tensor([seed % self.classes for seed in seeds], device=self.path_mean.device)
-        known = None if self.facts is None else self.facts(facts, seeds)
+        known = None if self.facts is None else self.facts(facts, seeds, labels)
         w = mapping(normal(seeds, (self.config.latent,)).to(self.path_mean), labels, known)
         return lerp(mapping.w_avg, w, truncation)
 

@@ -38,6 +38,7 @@ class Model(dcgan.Model):
     norm = "layer"  # the penalty is of each picture alone
     betas = (0.0, 0.9)
     judge = "critic"
+    layout = torch.contiguous_format  # in which a step with the penalty is faster
 
     def __init__(self, config: Config, classes: int = 0, facts: int = 0):
         super().__init__(config, classes, facts)

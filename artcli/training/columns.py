@@ -107,6 +107,19 @@ def of_numbers(name: str, numbers: Sequence[float]) -> Column:
     return Column(name, (), fmean(numbers), pstdev(numbers) or 1.0, min(numbers), max(numbers))
 
 
+def described(column: Column, cells: Iterable[Mapping[str, str]]) -> str:
+    """Its words with how many pictures each has, or its numbers: `style: cubist 12, old 12`, `year: 1880 to 1905`."""
+    if not column.words:
+        return f"{column.name}: {column.low:g} to {column.high:g}"
+    often = Counter(row.get(column.name, "") for row in cells)
+    return f"{column.name}: {_listed([f'{word} {often[word]}' for word in column.words])}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """The first of them."""
+    return ", ".join(words[:_SHOWN]) + (f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else "")
+
+
 def _number(cell: str) -> float:
     """NaN for what is none."""
     try:
@@ -147,8 +160,7 @@ def _check(column: Column, cell: str) -> list[str]:
     """Warnings.  Raises UsageError."""
     if column.words:
         if cell not in column.words:
-            more = f" and {len(column.words) - _SHOWN} more" if len(column.words) > _SHOWN else ""
-            there = ", ".join(column.words[:_SHOWN]) + more
+            there = _listed(column.words)
             raise UsageError(
                 f"--where {column.name}={cell}: not known; there are: {there}.{did_you_mean(cell, column.words)}"
             )

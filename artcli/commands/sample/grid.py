@@ -34,6 +34,8 @@ def _grid(session: "Session") -> None:
     pictures = sampler.generate([j.seed for j in jobs], [j.class_name for j in jobs], request.options.truncation)
     drawn = [sampler.pixels(picture) for picture in session.watched(pictures, len(jobs))]
     facts = {"classes": session.classes} if session.classes else {}
+    if rows_of_classes and columns == rows_of_classes:
+        session.console.info(f"sample: rows, from above: {', '.join(session.classes)}")
     session.save(request.out, sheet.grid(drawn, columns), recipe, seeds=list(request.seeds), columns=columns, **facts)
     session.done(counted(len(jobs), "picture"))
 

@@ -9,7 +9,7 @@ def check(request: Request, console: Console) -> None:
     from artcli.training.data import check as data
 
     for folder in request.folders:
-        found = data.check(folder)
+        found = data.check(folder, about=request.table)
         for line in found.lines():
             console.info(line)
         if console.json_lines:

@@ -69,7 +69,7 @@ class Request:
         for folder in made.folders:
             if not folder.exists():
                 raise UsageError(f"there is no folder {folder} to train on")
-        if asked.table is not None and not _table(asked.table, asked.data).is_file():
+        if made.table is not None and not made.table.is_file():
             raise UsageError(f"there is no table {asked.table}, nor in {asked.data}: CSV or JSON lines")
         if asked.inception is not None and not asked.inception.is_file():
             raise files.missing(asked.inception)
@@ -85,6 +85,12 @@ class Request:
         """Where the data are."""
         first = [] if self.data_free else [self.options.data]
         return first if self.options.other is None else [*first, self.options.other]
+
+    @property
+    def table(self) -> Path | None:
+        """The file, or the one of this name among the data."""
+        asked = self.options
+        return asked.table if asked.table is None or asked.table.is_file() else asked.data / asked.table
 
     def spec(self, config: Any) -> RunSpec:
         """The run, with the settings of its model, a dataclass."""
@@ -107,18 +113,13 @@ class Request:
                 val_fraction=DataSpec.val_fraction if asked.val_fraction is None else asked.val_fraction,
                 held_out=asked.val_fraction,
                 balanced=asked.balanced,
-                table=None if asked.table is None else str(_table(asked.table, asked.data).resolve()),
+                table=None if self.table is None else str(self.table.resolve()),
                 by_color=asked.by_color or None,
                 preparation=dict(self.preparation),
                 augmentation={"flip": asked.flip, "zoom": asked.zoom, "rotation": asked.rotate},
             ),
             trainer=asked.trainer,
         )
-
-
-def _table(path: Path, data: Path) -> Path:
-    """The file, or the one of this name among the data."""
-    return path if path.is_file() else data / path
 
 
 def _crop(how: str) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from PIL import Image
 
 from artcli.errors import UsageError
 from artcli.media import decode
-from artcli.training.data import pool
+from artcli.training import columns
+from artcli.training.data import pool, table
 from artcli.training.data.items import Array, Item, Skipped, read
 from artcli.training.data.layout import Layout, read_layout
 from artcli.training.data.prepare import decode as decode_pixels
@@ -43,6 +44,7 @@ class Findings:
     """layout, notes: as read.  classes: pictures per class.  widths, heights: of every readable picture, in pixels.
 
     odd: names of pictures by what is odd about them, the keys in the order of importance.  reasons: of the unreadable.
+    told: what a table says of the pictures, None without one.
     """
 
     root: str
@@ -54,12 +56,16 @@ class Findings:
     heights: list[int] = field(default_factory=list)
     odd: dict[str, list[str]] = field(default_factory=lambda: {key: [] for key in _MEANINGS})
     reasons: list[Skipped] = field(default_factory=list)
+    told: table.Learned | None = None
 
     def lines(self) -> list[str]:
         """For people: the layout, the classes, the sizes, and a line per kind of oddity that occurs."""
         lines = [f"{self.root}: {self.layout}", *self.notes]
         if self.classes:
             lines.append("classes: " + ", ".join(f"{name} {count}" for name, count in self.classes.items()))
+        if self.told:
+            lines += [f"column {columns.described(each, self.told.cells)}" for each in self.told.columns]
+            lines += self.told.notes
         if self.widths:
             lines.append(f"width {_range(self.widths)}, height {_range(self.heights)} pixels")
         for kind, names in self.odd.items():
@@ -82,6 +88,7 @@ class Findings:
             "classes": self.classes,
             "width": _summary(self.widths),
             "height": _summary(self.heights),
+            **({"columns": [each.as_dict() for each in self.told.columns]} if self.told else {}),
             **self.odd,
             "reasons": {name: why for name, why in self.reasons},
         }
@@ -98,10 +105,15 @@ def _range(values: list[int]) -> str:
     return str(low) if low == high else f"{low} to {high} (median {statistics.median(values):g})"
 
 
-def check(path: Path, progress: pool.PicturesDone | None = None) -> Findings:
-    """Look at every picture at `path`.  Raises UsageError only where there is nothing to look at."""
+def check(path: Path, progress: pool.PicturesDone | None = None, about: Path | None = None) -> Findings:
+    """Look at every picture at `path`.  about: a table of them.
+
+    Raises UsageError only where there is nothing to look at, or the table is of no use.
+    """
     layout = read_layout(path)
     findings = _empty(path, layout)
+    if about is not None:
+        findings.told = table.learn(about, [item.name for item in layout.items])
     for skipped in layout.problems:
         _unreadable(findings, *skipped)
     first: dict[bytes, str] = {}

@@ -37,14 +37,10 @@ def gather(path: Path | None, by_color: bool, names: list[str], images: Array, c
     notes: list[str] = []
     parts: list[Array] = []
     if path is not None:
-        told = table.read(path, names)
-        cells = [told.cells.get(name, {}) for name in names]
-        learned, useless = columns.learn(told.columns, cells)
-        if not learned:
-            raise UsageError(f"{path} says nothing to learn from. {' '.join(useless)}")
-        found += learned
-        notes += [*told.notes, *useless]
-        parts += [_inputs(column, [row.get(column.name, "") for row in cells]) for column in learned]
+        learned = table.learn(path, names)
+        found += learned.columns
+        notes += learned.notes
+        parts += [_inputs(column, [row.get(column.name, "") for row in learned.cells]) for column in learned.columns]
     if by_color:
         if twice := {column.name for column in found} & set(columns.COLOR):
             raise UsageError(f"{path} has a column {min(twice)}, as --by-color has: call it otherwise")

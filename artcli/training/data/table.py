@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from artcli.errors import UsageError
+from artcli.training.columns import Column
+from artcli.training.columns import learn as learn_columns
 from artcli.training.data.items import pictures, read_file
 
 Cells = dict[str, str]  # by column; a cell of nothing is left out
@@ -29,6 +31,27 @@ class Told(NamedTuple):
     columns: tuple[str, ...]
     cells: dict[str, Cells]
     notes: list[str]
+
+
+class Learned(NamedTuple):
+    """columns: those of use.  cells: of each picture.  notes: as of Told, and what is of no use."""
+
+    columns: list[Column]
+    cells: list[Cells]
+    notes: list[str]
+
+
+def learn(path: Path, names: Sequence[str]) -> Learned:
+    """What can be learned from the table about the pictures with these names.
+
+    Raises UsageError: as `read`, or nothing can.
+    """
+    told = read(path, names)
+    cells = [told.cells.get(name, {}) for name in names]
+    learned, useless = learn_columns(told.columns, cells)
+    if not learned:
+        raise UsageError(f"{path} says nothing to learn from. {' '.join(useless)}")
+    return Learned(learned, cells, [*told.notes, *useless])
 
 
 def read(path: Path, names: Sequence[str]) -> Told:
