@@ -10,6 +10,8 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import torch.fx.config
+from torch._export import utils as export_utils
 from torch.onnx._internal.exporter import _registration
 
 from artcli.models import autoencoder
@@ -24,12 +26,19 @@ from tests.tiny import TINY, write_pictures
 
 
 @pytest.fixture(scope="module", autouse=True)
-def translations_read_once():
-    """The exporter reads its hundreds of translations anew for every part, which takes a third of the time."""
+def read_once():
+    """The exporter reads its hundreds of translations, and torch's operators, anew for every part."""
     read = _registration.ONNXRegistry.from_torchlib
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_registration.ONNXRegistry, "from_torchlib", staticmethod(functools.cache(read)))
+        patch.setattr(export_utils, "_materialize_cpp_cia_ops", functools.cache(export_utils._materialize_cpp_cia_ops))
         yield
+
+
+@pytest.fixture
+def without_traces(monkeypatch):
+    """Of every operation the exporter notes which lines have led to it; `export` leaves that out of the file."""
+    monkeypatch.setattr(torch.fx.config, "do_not_emit_stack_traces", True, raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -128,6 +137,7 @@ def compare(path, part):
     return axes
 
 
+@pytest.mark.usefixtures("without_traces")
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_model_at_another_size(tmp_path, teacher, name):
     kind = name.split()[0]
