@@ -52,6 +52,7 @@ CHANGES = {
     "cyclegan": {"norm": "none", "residual": True, "grain": True},
     "dcgan": {"conditional": True},
     "diffusion": {"texts": 8},
+    "pix2pix": {"blocks": 3},
     "pix2pix resnet": {
         "net": "resnet", "blocks": 1, "norm": "instance", "resize": True, "depthwise": True, "channels": 1,
     },

@@ -6,6 +6,7 @@ have such a process do.  What is about the start of the executable itself uses c
 
 import atexit
 import functools
+import gc
 import importlib
 import io
 import json
@@ -120,9 +121,13 @@ def _server():
 
 
 def _serve(way):
+    gc.disable()
     for name in ("artcli.cli", "artcli.commands.train.run"):
         importlib.import_module(name)
     importlib.import_module("artcli.pretrained.clip").library()
+    gc.freeze()  # no process searches what all of them have, and copies it by that
+    gc.enable()
+    os.fsync = lambda file: None  # as in conftest
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # of those that wait for the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while data := way.recv(8, socket.MSG_WAITALL):
