@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from PIL import Image
 
 from artcli.commands.batch import watch
 from tests import test_cyclegan_run, warm
-from tests.conftest import EXECUTABLE, one_error_line, photograph
+from tests.conftest import one_error_line, photograph
 
 PATIENCE = 100  # seconds to wait for a sign of life on a busy machine
 
@@ -92,12 +91,12 @@ def test_what_is_dropped_is_done_until_a_signal(jobs, number):
 
 
 @posix
-def test_a_second_watcher_says_so(jobs):
-    process = subprocess.Popen([*EXECUTABLE, *LINE], stderr=subprocess.PIPE, text=True)
+def test_a_second_watcher_says_so(artgen, jobs):
+    process = warm.Process(LINE, stderr=warm.PIPE, text=True)
     try:
         assert "watching in" in process.stderr.readline()
-        second = subprocess.run([*EXECUTABLE, *LINE], capture_output=True, text=True)
-        assert second.returncode == 2 and "is running already" in one_error_line(second.stderr)
+        code, _, said = artgen(*LINE)
+        assert code == 2 and "is running already" in one_error_line(said)
     finally:
         process.send_signal(signal.SIGTERM)
         said = process.communicate()[1]
