@@ -48,7 +48,7 @@ def pytest_collection_finish():
     """What the tests import stays, and is left out of all searches from now on, which come less often than usual."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(5_000, 10, 10)
     gc.enable()
 
 
