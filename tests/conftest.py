@@ -22,6 +22,9 @@ from PIL import Image
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell has what it starts in the background ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 EXECUTABLE = [sys.executable, "-m", "artcli"]
+# To compile artgen and its tests takes each process seconds: they keep the bytecode, whatever is usual on the machine.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 gc.disable()  # until all is imported: every search for garbage would walk through it again
 settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])  # of a machine, not of a test
 settings.load_profile("busy")
@@ -42,9 +45,10 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What the tests import stays, and is left out of all searches from now on."""
+    """What the tests import stays, and is left out of all searches from now on, which come less often than usual."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(5_000, 10, 10)
     gc.enable()
 
 

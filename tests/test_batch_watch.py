@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from PIL import Image
 
 from artcli.commands.batch import watch
 from tests import test_cyclegan_run, warm
-from tests.conftest import EXECUTABLE, one_error_line, photograph
+from tests.conftest import one_error_line, photograph
 
 PATIENCE = 100  # seconds to wait for a sign of life on a busy machine
 
@@ -33,6 +32,12 @@ def jobs(folder, tiny_translator):
 
 
 LINE = ["batch", "jobs.jsonl", "--watch", "in"]
+OFTEN = """
+from artcli.__main__ import main
+from artcli.commands.batch import watch
+watch.STILL_FOR, watch.LOOK_EVERY = 0.1, 0.05
+main()
+"""
 
 
 def until(there, process=None):
@@ -76,7 +81,7 @@ def quick(monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_is_dropped_is_done_until_a_signal(jobs, number):
     drop("early.png")
-    process = warm.Process(LINE, stdout=warm.PIPE, stderr=warm.PIPE, text=True)
+    process = warm.Process(LINE, stdout=warm.PIPE, stderr=warm.PIPE, text=True, code=OFTEN)
     until(Path("out/early.png").exists, process)
     drop("late.png", (24, 16))
     Path("in/broken.png").write_bytes(b"no picture")
@@ -92,12 +97,12 @@ def test_what_is_dropped_is_done_until_a_signal(jobs, number):
 
 
 @posix
-def test_a_second_watcher_says_so(jobs):
-    process = subprocess.Popen([*EXECUTABLE, *LINE], stderr=subprocess.PIPE, text=True)
+def test_a_second_watcher_says_so(artgen, jobs):
+    process = warm.Process(LINE, stderr=warm.PIPE, text=True)
     try:
         assert "watching in" in process.stderr.readline()
-        second = subprocess.run([*EXECUTABLE, *LINE], capture_output=True, text=True)
-        assert second.returncode == 2 and "is running already" in one_error_line(second.stderr)
+        code, _, said = artgen(*LINE)
+        assert code == 2 and "is running already" in one_error_line(said)
     finally:
         process.send_signal(signal.SIGTERM)
         said = process.communicate()[1]
@@ -108,13 +113,13 @@ def test_a_second_watcher_says_so(jobs):
 def test_killed_it_does_what_is_left(jobs):
     for number in range(4):
         drop(f"{number}.png", (200, 160))
-    process = warm.Process(LINE)
+    process = warm.Process(LINE, code=OFTEN)
     until(lambda: '"done"' in Path("jobs.jsonl.done").read_text() if Path("jobs.jsonl.done").exists() else False)
     process.kill()
     process.wait()
     before = {path: path.stat().st_mtime_ns for path in Path("out").glob("[0-9].png")}
     assert before
-    process = warm.Process([*LINE, "-q"])
+    process = warm.Process([*LINE, "-q"], code=OFTEN)
     until(lambda: Path("jobs.jsonl.done").read_text().count('"done"') == 4, process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 130

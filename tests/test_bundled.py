@@ -86,7 +86,7 @@ def similarities(invoke, steps, *flags):
 
 
 def test_drawing_with_it_finds_the_prompt(invoke, folder):
-    begun, drawn = (similarities(invoke, steps, "--drawer", "fft") for steps in (1, 20))
+    begun, drawn = (similarities(invoke, steps, "--drawer", "fft") for steps in (1, 8))
     assert len(drawn) == 2 and min(drawn) > max(begun)
 
 
@@ -122,9 +122,9 @@ def test_codes_draw_unless_a_picture_is_given(invoke, folder):
 
 
 def test_drawing_with_the_vqgan_finds_the_prompt(invoke, folder):
-    begun, drawn = (similarities(invoke, steps, "--drawer", "vqgan", "--low-res", 32) for steps in (1, 20))
+    begun, drawn = (similarities(invoke, steps, "--drawer", "vqgan", "--low-res", 32) for steps in (1, 8))
     assert len(drawn) == 2 and min(drawn) > max(begun)
-    assert "vqgan-mini" in record.read(Path("a20-0.png"))["weights"]
+    assert "vqgan-mini" in record.read(Path("a8-0.png"))["weights"]
 
 
 def test_the_upscaler_is_nearer_than_lanczos(picture):
@@ -180,7 +180,7 @@ def test_the_prior_draws_the_colours_that_it_is_told():
 
     def mean(words):
         text = model.tower([words])[0]
-        drawn = diffusion.draw(model.net, [flow.Wish(text)], range(4), model.size, guidance=4.0, steps=10)
+        drawn = diffusion.draw(model.net, [flow.Wish(text)], range(4), model.size, guidance=4.0, steps=5)
         return drawn.mean((0, 2, 3))
 
     red, blue = mean("a red car"), mean("a blue car")

@@ -4,8 +4,6 @@ import json
 import os
 import platform
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -34,7 +32,7 @@ def other(folder):
     started = []
 
     def start(*names):
-        process = subprocess.Popen([sys.executable, "-c", OTHER, *names], stdout=subprocess.PIPE, text=True)
+        process = warm.Process(names, code=OTHER, stdout=warm.PIPE, text=True)
         started.append(process)
         assert process.stdout.readline() == "taken\n"
         return process

@@ -3,7 +3,6 @@
 import errno
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -15,6 +14,7 @@ from artcli.errors import ArtgenError, UsageError
 from artcli.training.data import cache, prepare, shelf
 from artcli.training.data.layout import read_layout
 from artcli.training.data.prepare import Preparation
+from tests import warm
 
 SMALL = Preparation(size=8)
 
@@ -246,7 +246,7 @@ print("images", len(cached.images), flush=True)
 
 
 def build(data, slow):
-    return subprocess.Popen([sys.executable, "-c", BUILD, str(data), str(slow)], stdout=subprocess.PIPE, text=True)
+    return warm.Process([data, slow], code=BUILD, stdout=warm.PIPE, text=True)
 
 
 def test_a_killed_build_leaves_nothing_that_counts(data, cache_folder):

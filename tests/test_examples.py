@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import EXECUTABLE, photograph
+from tests import warm
+from tests.conftest import photograph
 from tests.readme_help import ROOT
 from tests.test_dream_run import TINY
 
@@ -26,8 +27,7 @@ def shell(folder, tiny_clip, tiny_painter):
     """Runs words in a folder that is also the home, with the `artgen` of these sources: (exit code, stdout, stderr)."""
     program = folder / ".local" / "bin" / "artgen"
     program.parent.mkdir(parents=True)
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(EXECUTABLE)} "$@"\n')
-    program.chmod(0o755)
+    warm.program(program)
     small = dict(zip((name[2:].replace("-", "_") for name in TINY[::2]), map(str, TINY[1::2]), strict=True))
     settings = {f"ARTGEN_DREAM_{name.upper()}": value for name, value in {**small, "clip": str(tiny_clip)}.items()}
     env = os.environ | settings | {"ARTGEN_PAINT_MODEL": str(tiny_painter), "PYTHONPATH": str(ROOT)}

@@ -293,7 +293,7 @@ def test_ctrl_c_leaves_a_picture_and_a_run_to_go_on_with(folder, net):
     started = warm.Process(command, stderr=warm.PIPE, text=True)
     while "preview" not in started.stderr.readline():  # which is announced right before the steps begin
         pass
-    time.sleep(1)
+    time.sleep(0.3)
     started.send_signal(signal.SIGINT)
     _, said = started.communicate(timeout=60)
     assert started.returncode == 130 and "--resume" in said
@@ -334,8 +334,8 @@ def test_no_number_in_adam_is_an_error(stylize, monkeypatch):
 
 
 def test_a_time_limit_plans_the_steps(stylize):
-    said = stylize("-o", "out.png", "--steps", 100_000, "--time-limit", "3s").stderr
-    assert "fit into 3s" in said
+    said = stylize("-o", "out.png", "--steps", 100_000, "--time-limit", "1s").stderr
+    assert "fit into 1s" in said
     assert Image.open("out.png").size == (64, 45)
 
 

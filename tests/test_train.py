@@ -24,7 +24,7 @@ from artcli.training import checkpoint, report, samples
 from artcli.training.clock import Clock
 from artcli.training.trainer import Trainer
 from tests import warm
-from tests.conftest import EXECUTABLE, animation, one_error_line, photograph, snapshot
+from tests.conftest import animation, one_error_line, photograph, snapshot
 from tests.odd_files import as_anybody
 from tests.tiny import flags, write_pictures
 
@@ -374,7 +374,7 @@ def as_two_ranks(*arguments):
 
 def in_two_processes(*arguments):
     """Run the executable under torchrun until it is done."""
-    line = ["--standalone", "--nproc-per-node=2", "--no-python", *EXECUTABLE, *arguments]
+    line = ["--standalone", "--nproc-per-node=2", "--no-python", warm.program(Path("artgen").absolute()), *arguments]
     env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     torchrun = "from torch.distributed.run import main; main()"
     with warm.Process(line, stdout=warm.PIPE, stderr=warm.PIPE, text=True, env=env, code=torchrun) as process:

@@ -214,7 +214,7 @@ numbers = st.one_of(st.floats(), st.integers(-(10**40), 10**40), st.booleans(), 
 names = st.sampled_from(["loss", "vae", "kl", "critic", "generator", "x/y", ""])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.dictionaries(names, numbers), st.none() | st.dictionaries(names, numbers)), max_size=60),
     st.integers(1, 4),

@@ -6,15 +6,19 @@ have such a process do.  What is about the start of the executable itself uses c
 
 import atexit
 import functools
+import gc
 import importlib
 import io
 import json
 import os
 import select
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from pathlib import Path
@@ -38,22 +42,11 @@ class Process:
             ours.append(None if reading is None else open(reading, "rb" if not text else "r"))  # noqa: PTH123, SIM115
             theirs.append(writing)
         self.stdout, self.stderr = ours
-        request = {
-            "arguments": [*map(str, arguments)],
-            "code": code,
-            "folder": str(Path.cwd()),
-            "env": dict(env or os.environ),
-        }
-        self._state, state = socket.socketpair()
-        with state:
-            data = json.dumps(request).encode("utf-8", "surrogateescape")
-            _server().send(len(data).to_bytes(8, "big"))
-            socket.send_fds(_server(), [b"!"], [*theirs, state.fileno()])
-            _server().sendall(data)
+        self._state = _asked(_server(), [*map(str, arguments)], code, dict(env or os.environ), theirs)
         mine = {file for file, wanted in zip(theirs[1:], (stdout, stderr), strict=True) if wanted == PIPE}
         for file in {nothing, *mine}:
             os.close(file)
-        self.pid = self._told()
+        self.pid = _told(self._state)
 
     def poll(self):
         """Its exit code, minus a signal's number; None while it runs."""
@@ -66,12 +59,8 @@ class Process:
         if self.returncode is None:
             if not select.select([self._state], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("artgen", timeout)
-            self.returncode = self._told()
+            self.returncode = _told(self._state)
         return self.returncode
-
-    def _told(self):
-        """The next number; byte by byte, so that none behind it is taken as well."""
-        return int(b"".join(iter(lambda: self._state.recv(1), b"\n")))
 
     def communicate(self, timeout=None):
         """What it says until its end, of the pipes: (stdout, stderr)."""
@@ -104,36 +93,102 @@ class Process:
             pipe.close()
 
 
+def program(path):
+    """Write a program that is the executable to a shell, and such a process in truth.  Returns its path."""
+    _server()
+    words = shlex.join([sys.executable, "-I", "-S", __file__, "stand in", _door()])
+    path.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+def _asked(way, arguments, code, env, files):
+    """Ask for a process with these files as its first three.  Returns where its number and its exit code will come."""
+    request = {"arguments": arguments, "code": code, "folder": str(Path.cwd()), "env": env}
+    data = json.dumps(request).encode("utf-8", "surrogateescape")
+    state, theirs = socket.socketpair()
+    with theirs:
+        way.send(len(data).to_bytes(8, "big"))
+        socket.send_fds(way, [b"!"], [*files, theirs.fileno()])
+        way.sendall(data)
+    return state
+
+
+def _told(state):
+    """The next number; byte by byte, so that none behind it is taken as well."""
+    return int(b"".join(iter(lambda: state.recv(1), b"\n")))
+
+
 @functools.cache
 def _server():
     """The way to the process from which others are forked; it ends with this one."""
     ours, theirs = socket.socketpair()
-    with theirs:
+    with theirs, socket.socket(socket.AF_UNIX) as door:
+        door.bind(_door())
+        door.listen()
+        files = theirs.fileno(), door.fileno()
         subprocess.Popen(
-            [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()], stdin=DEVNULL, cwd=ROOT,
+            [sys.executable, "-m", "tests.warm", *map(str, files)], pass_fds=files, stdin=DEVNULL, cwd=ROOT,
         )  # fmt: skip
     return ours
+
+
+@functools.cache
+def _door():
+    """Where programs come to that are no processes of this one's."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return f"{folder}/door"
+
+
+def _stand_in(door, *arguments):
+    """What a written program does: have another process do it, and pass signals on to that."""
+    with socket.socket(socket.AF_UNIX) as way:
+        way.connect(door)
+        state = _asked(way, arguments, None, dict(os.environ), [0, 1, 2])
+    process = _told(state)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(process, number))
+    code = _told(state)
+    return code if code >= 0 else 128 - code
 
 
 # --- in the other process --------------------------------------------------------------------------------------------
 
 
-def _serve(way):
+def _serve(way, door):
+    gc.disable()
     for name in ("artcli.cli", "artcli.commands.train.run"):
         importlib.import_module(name)
     importlib.import_module("artcli.pretrained.clip").library()
+    gc.freeze()  # no process searches what all of them have, and copies it by that
+    gc.enable()
+    os.fsync = lambda file: None  # as in conftest
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # of those that wait for the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    while data := way.recv(8, socket.MSG_WAITALL):
+    while True:
+        for ready in select.select([way, door], [], [])[0]:
+            if ready is door:
+                with door.accept()[0] as other:
+                    _fork(other, [way, door])
+            elif not _fork(way, [door]):
+                return  # what has started it is over
+
+
+def _fork(way, others):
+    """Start what the way asks for, if it does, in a process that has no use for the others."""
+    data = way.recv(8, socket.MSG_WAITALL)
+    if data:
         _, files, *_ = socket.recv_fds(way, 1, 8)
         length = int.from_bytes(data, "big")
         request = json.loads(way.recv(length, socket.MSG_WAITALL).decode("utf-8", "surrogateescape"))
         if os.fork() == 0:
-            way.close()
+            for each in (way, *others):
+                each.close()
             _watch(request, files)
         for file in files:
             os.close(file)
+    return bool(data)
 
 
 def _watch(request, files):
@@ -178,4 +233,6 @@ def _run(request, files):
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    if sys.argv[1] == "stand in":
+        sys.exit(_stand_in(*sys.argv[2:]))
+    _serve(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))

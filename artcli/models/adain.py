@@ -182,11 +182,17 @@ class Model(nn.Module):
         drawn = full(self.decoder(self._adapted(scene, self._moments(styles, photos.device)[0], around)))
         return fields.unevenness(drawn, own, _RIM)
 
+    def _seen(self, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The features that the decoder is given, of pictures (B, 3, H, W) in 0..1."""
+        if next(self._encoder.parameters()).device != pictures.device:  # to ask for it again would stop torch.export
+            self._encoder.to(pictures.device)
+        return self._encoder(pictures, GIVEN)
+
     def _adapted(
         self, photos: torch.Tensor, wanted: dict[str, Moments], own: dict[str, Moments] | None = None
     ) -> dict[str, torch.Tensor]:
         with torch.no_grad():
-            return adapt(self._encoder.to(photos.device)(photos, GIVEN), wanted, self.config.gain, own)
+            return adapt(self._seen(photos), wanted, self.config.gain, own)
 
     @torch.no_grad()
     def _moments(self, styles: torch.Tensor, device: torch.device) -> tuple[dict[str, Moments], dict[str, Moments]]:
@@ -209,7 +215,7 @@ class Model(nn.Module):
     def _identity(self, pictures: torch.Tensor) -> torch.Tensor:
         """Of pictures painted from their own features."""
         with torch.no_grad():
-            own = self._encoder.to(pictures.device)(pictures, GIVEN)
+            own = self._seen(pictures)
         return F.mse_loss(full(self.decoder(own)), pictures)
 
     def _loss(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -247,7 +253,7 @@ class Model(nn.Module):
     def _paint(self, photos: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
         """Photos (N, 3, H, W) in 0..1, sides multiples of 8, in styles (N, 3, h, w) in 0..1: (N, 3, H, W) in 0..1."""
         with torch.no_grad():
-            style = {tap: moments(x) for tap, x in self._encoder.to(photos.device)(styles, GIVEN).items()}
+            style = {tap: moments(x) for tap, x in self._seen(styles).items()}
         return full(self.decoder(self._adapted(photos, style))).clamp(0, 1)
 
     def export(self, folder: Path) -> None:

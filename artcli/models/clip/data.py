@@ -1,9 +1,10 @@
 """What clip-mini learns from: texts with a teacher's embeddings, and labelled pictures with their colour words."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -52,6 +53,12 @@ class PictureBatch(Batch):
     told: torch.Tensor | None = None
 
 
+@functools.cache
+def tokenizer(length: int) -> Any:
+    """open_clip's, for texts of so many tokens; made once a process, as it reads a long vocabulary."""
+    return library().tokenizer.SimpleTokenizer(context_length=length)
+
+
 class ClipData:
     """Batches of the text tower's part of a run, then of the image tower's.
 
@@ -64,8 +71,7 @@ class ClipData:
     def __init__(self, folder: Path, config: "Config", seed: int = 0, held_out: float | None = None):
         self.config, self.seed = config, seed
         if config.text_steps:  # half a minute for a table that a run without the text part does not need
-            tokenize = library().tokenizer.SimpleTokenizer(context_length=config.context_length)
-            self.texts, self.targets = load_texts(folder, tokenize, config.embed_dim)
+            self.texts, self.targets = load_texts(folder, tokenizer(config.context_length), config.embed_dim)
         self.sets = load_sets(folder)
         self.taught: list[str] = []
         if config.teacher_weight:

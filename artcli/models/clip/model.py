@@ -23,7 +23,7 @@ from torch import nn
 
 from artcli import weights
 from artcli.errors import UsageError, did_you_mean
-from artcli.models.clip.data import ATTRIBUTES, ClipData, PictureBatch, TextBatch
+from artcli.models.clip.data import ATTRIBUTES, ClipData, PictureBatch, TextBatch, tokenizer
 from artcli.nn.initialise import take_over
 from artcli.pretrained import referee
 from artcli.pretrained.clip import encode_tokens, library
@@ -120,8 +120,7 @@ class Model(nn.Module):
     def __init__(self, config: Config, classes: int = 0):
         super().__init__()
         self.config = config
-        open_clip = library()
-        self.clip: Any = open_clip.model.CLIP(**config.model_cfg())
+        self.clip: Any = library().model.CLIP(**config.model_cfg())
         if config.start:
             file = weights.find(config.start) / "open_clip_model.safetensors"
             state = weights.load_state(file)
@@ -129,13 +128,17 @@ class Model(nn.Module):
                 state = {n: t for n, t in state.items() if not n.startswith("visual.")}
                 state |= {n: t for n, t in self.clip.state_dict().items() if n.startswith("visual.")}
             take_over(self.clip, state, config.start)
-        self.tokenize = open_clip.tokenizer.SimpleTokenizer(context_length=config.context_length)
         self.clip.visual.to(memory_format=torch.channels_last)
         self.averaged: nn.Module = copy.deepcopy(self.clip.visual).eval().requires_grad_(False)
         self.sets: list[tuple[str, int, int]] = []
         self.names: list[str] = []
         self.taught: list[str] = []
         self.class_table = torch.empty(0)  # filled when the text tower is done
+
+    @property
+    def tokenize(self) -> Any:
+        """Texts to tokens (N, L); no attribute, or every copy of the model would copy a long vocabulary."""
+        return tokenizer(self.config.context_length)
 
     def study(self, data: ClipData) -> None:
         """Learn the words of the data: the names of its classes and of their kinds."""
