@@ -89,11 +89,12 @@ class Brushwork:
         from artcli.media.strokes import Painting, Strokes
 
         assert self.painter is not None
-        brush, strokes, ground = Brush.find(self.painter.brush), Strokes.none(), _average(pixels)
+        brush, ground = Brush.find(self.painter.brush), _average(pixels)
+        now = layers.Step(0, 0, Strokes.none())
         for now in layers.paint(layers.undithered(pixels), self.painter, Settings(), brush, ground):
-            strokes = now.strokes
-        made = Painting((pixels.shape[1], pixels.shape[0]), strokes, brush, ground)
-        return Finished(raster.rasterise(made), made)
+            pass
+        made = Painting((pixels.shape[1], pixels.shape[0]), now.strokes, brush, ground)
+        return Finished(raster.rasterise(made) if now.pixels is None else now.pixels, made)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         return width, height
