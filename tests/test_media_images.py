@@ -425,6 +425,12 @@ def test_same_pixels_same_bytes(format):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_a_png_that_is_written_fast_is_no_larger(tmp_path):
+    photograph(tmp_path / "a.png", (256, 256))
+    pixels = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
+    assert len(images.encode(pixels)) < 1.1 * len(encoded(Image.fromarray(pixels)))
+
+
 @pytest.mark.parametrize("source", ["jpg", "webp", "tif"])
 def test_exif_is_carried_over_beside_the_recipe(tmp_path, suffix, source):
     photo = images.load(with_exif(tmp_path / f"photo.{source}"))
