@@ -56,6 +56,7 @@ def run(command: list[str], tree: Path, folder: Path, code: int = 0) -> Spent:
     """One process in the folder, with artgen from the tree.  Ends the bench where it does not exit with the code."""
     started = time.perf_counter()
     env = os.environ | {"PYTHONPATH": str(tree)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled once, not at each start
     process = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) != code:

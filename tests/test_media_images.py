@@ -419,6 +419,12 @@ def test_alpha_goes_to_formats_that_have_it(tmp_path, capsys):
     assert levels(images.load(tmp_path / "a.jpg")).min() >= 254
 
 
+def test_a_png_that_is_written_fast_is_no_larger(tmp_path):
+    photograph(tmp_path / "a.png", (256, 256))
+    pixels = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
+    assert len(images.encode(pixels)) < 1.1 * len(encoded(Image.fromarray(pixels)))
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_same_pixels_same_bytes(format):
     assert images.encode(GRADIENT, format, {"seed": 1}) == images.encode(GRADIENT, format, {"seed": 1})

@@ -91,6 +91,25 @@ def test_a_photo_is_covered_without_holes_or_shifts():
     assert np.abs(result - picture).mean() < min(away)
 
 
+@pytest.mark.parametrize(
+    ("settings", "drawn"),
+    [
+        (Settings(), True),
+        (Settings(mode="quality"), True),
+        (Settings(detail=2), True),  # for the thin lines the canvas becomes as large as the photo
+        (Settings(detail=2, lines=False), False),
+        (Settings(layers=1), False),
+    ],
+)
+def test_the_last_canvas_is_the_painting(settings, drawn):
+    picture = photo()
+    *before, last = layers.paint(picture, Squares(), settings, FLAT, GREY)
+    assert all(step.pixels is None for step in before) and (last.pixels is not None) == drawn
+    if drawn:
+        whole = Painting((picture.shape[1], picture.shape[0]), last.strokes, FLAT, GREY)
+        assert (last.pixels == raster.rasterise(whole)).all()
+
+
 def test_strokes_come_coarse_to_fine_and_only_those_that_are_wanted():
     strokes = painted(photo())
     assert (np.diff(strokes.layers) >= 0).all()

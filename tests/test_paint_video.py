@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from artcli.backends.paint import layers
 from artcli.backends.paint.moving import Moving
 from artcli.backends.paint.settings import Settings
 from artcli.media import ffmpeg, record, video
@@ -87,6 +88,16 @@ def test_what_does_not_move_keeps_its_strokes():
         assert change.any()
     away = [np.abs(p.astype(int) - f).mean() for p, f in zip(painted, frames(), strict=True)]
     assert max(away) < 1.5 * away[0], "what was there before does not stay behind"
+
+
+def test_frames_are_not_drawn_twice_and_are_the_same(monkeypatch):
+    def painted():
+        moving = Moving(Squares(), Settings(), FLAT, None)
+        return [moving.paint(frame).tobytes() for frame in frames()]
+
+    once = painted()
+    monkeypatch.setattr(layers.Easel, "whole", None)
+    assert painted() == once
 
 
 def test_the_same_frame_again_gives_the_same_picture():

@@ -122,6 +122,24 @@ def test_freed_memory_is_used_again():
 # --- without torch's compiler ---------------------------------------------------------------------------------------
 
 
+def once_torch_is_imported(code):
+    """What the code prints in a fresh process, by lines."""
+    head = "import gc, sys; from artcli import device; device.is_processor = lambda name: True; device.import_torch();"
+    return subprocess.run([sys.executable, "-c", head + code], capture_output=True, text=True).stdout.split()
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="its generations are others")
+def test_garbage_is_not_sought_among_what_torch_has_made():
+    young = "print(sum(len(gc.get_objects(generation=each)) for each in (0, 1)), gc.get_freeze_count(), gc.isenabled())"
+    count, frozen, looks = once_torch_is_imported(young)
+    assert int(count) < 20_000 and (frozen, looks) == ("0", "True")
+
+
+def test_without_a_gpu_torch_leaves_cudas_bindings_alone():
+    said = once_torch_is_imported("print(any(name.split('.')[0] == 'cuda' for name in sys.modules))")
+    assert said == ["False"]
+
+
 def test_no_verb_imports_the_compiler(folder):
     photograph(folder / "photo.png", (32, 32))
     modules, _, said = after(

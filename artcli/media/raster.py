@@ -93,7 +93,7 @@ def _place(strokes: Strokes, scale: float) -> _Placed:
 
 def _texels(length: Array) -> Array:
     """The power of two next above a length in pixels, 2..SIDE."""
-    return np.exp2(np.clip(np.ceil(np.log2(length)), 1, np.log2(SIDE))).astype(np.int64)
+    return np.exp2(np.clip(np.ceil(np.log2(length)), 1, np.log2(SIDE))).astype(np.int32)
 
 
 class _Maps(NamedTuple):
@@ -194,10 +194,13 @@ def _paint(placed: _Placed, maps: _Maps, which: Array, corners: Array, height: i
     u -= left
     v -= top
     i, j = np.log2(columns).astype(int), np.log2(rows).astype(int)
-    corner = (maps.start[i, j] + top * (columns + 2) + left).astype(np.int32)
-    below = (corner + columns + 2).astype(np.int32)
+    corner = maps.start[i, j] + (top * (columns + 2) + left)  # whole numbers as `take` wants them; others it converts
+    below = corner + (columns + 2)
     alpha = placed.alpha[which, None, None].astype(np.float32)
-    return tuple(_bilinear(plane, corner, below, u, v) * alpha for plane in (maps.paint, maps.tone))  # type: ignore
+    found = tuple(_bilinear(plane, corner, below, u, v) for plane in (maps.paint, maps.tone))
+    for each in found:
+        each *= alpha
+    return found  # type: ignore[return-value]
 
 
 def _texel(x: Array, y: Array, of_x: Array, of_y: Array, count: Array) -> Array:
@@ -207,14 +210,21 @@ def _texel(x: Array, y: Array, of_x: Array, of_y: Array, count: Array) -> Array:
 
 
 def _bilinear(plane: Array, corner: Array, below: Array, u: Array, v: Array) -> Array:
-    upper = plane[corner]
-    upper += u * (plane[corner + 1] - upper)
-    lower = plane[below]
-    lower += u * (plane[below + 1] - lower)
+    upper, lower = (_between(plane, left, u) for left in (corner, below))
     lower -= upper
     lower *= v
     upper += lower
     return upper
+
+
+def _between(plane: Array, left: Array, u: Array) -> Array:
+    """Texels and those to their right, mixed by u."""
+    found = plane.take(left, mode="wrap")  # none is out of range; to look for such takes longer, as does plane[left]
+    more = plane[1:].take(left, mode="wrap")
+    more -= found
+    more *= u
+    found += more
+    return found
 
 
 # --- the canvas -----------------------------------------------------------------------------------------------------

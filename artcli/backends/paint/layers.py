@@ -64,11 +64,16 @@ class Pass:
 
 
 class Step(NamedTuple):
-    """The strokes after a pass, 1..total."""
+    """The strokes after a pass, 1..total.
+
+    pixels: (H, W, 3) uint8, the same bytes as `raster.rasterise` draws of them, after the last pass; None where they
+    were not drawn at the photo's size, and before.
+    """
 
     step: int
     total: int
     strokes: Strokes
+    pixels: Array | None = None
 
 
 def plan(size: tuple[int, int], settings: Settings, per_patch: int = 8) -> list[Pass]:
@@ -134,7 +139,7 @@ def paint(
                 add(gaps(easel, now.layer, settings, shift))
         if number == len(passes) and traces(painter, settings, size):
             easel.add(only_wanted(traced(easel, now, settings)))
-        yield Step(number, len(passes), easel.strokes)
+        yield Step(number, len(passes), easel.strokes, easel.whole if number == len(passes) else None)
 
 
 class Easel:
@@ -160,6 +165,11 @@ class Easel:
             raster.Canvas(size, self.ground) if self.base is None else raster.Canvas.of(shrunk(self.base, size))
         )
         self.canvas.draw(self.strokes, self.brush, self.scale)
+
+    @property
+    def whole(self) -> Array | None:
+        """The painting, (H, W, 3) uint8, where the canvas is as large as the photo."""
+        return self.canvas.pixels() if self.scale == 1 else None
 
     def add(self, strokes: Strokes) -> None:
         self.strokes = self.strokes + strokes

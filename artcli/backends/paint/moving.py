@@ -60,12 +60,15 @@ class Moving:
                 add(_in(moved, layers.evened(easel, now.layer, self.settings)))
         if layers.traces(self.painter, self.settings, size):
             add(_in(moved, layers.traced(easel, passes[-1], self.settings)))
-        canvas = raster.Canvas.of(base)
-        canvas.draw(easel.strokes, self.brush, max(shown) / max(size))
+        drawn = easel.whole if shown == size else None
+        if drawn is None:
+            canvas = raster.Canvas.of(base)
+            canvas.draw(easel.strokes, self.brush, max(shown) / max(size))
+            drawn = canvas.pixels()
         anew = (moved == 255)[..., None]
         anew_shown = np.asarray(Image.fromarray(moved).resize(shown, Image.Resampling.NEAREST))[..., None] == 255
         # Broad strokes that reach into what stands still would lie over its details, so they end where that begins.
-        self.painting = np.where(anew_shown, canvas.pixels(), base)
+        self.painting = np.where(anew_shown, drawn, base)
         self.model = np.where(anew, frame, frame if self.model is None else self.model)
         return self.painting
 

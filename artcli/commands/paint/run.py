@@ -74,10 +74,10 @@ class Studio(studio.Studio):
         if job.moving:
             return self._paint_film(job)
         started = time.monotonic()
-        painting, finished = (self._replay(job), True) if job.replays else self._paint_photo(job)
+        painting, finished, pixels = (self._replay(job), True, None) if job.replays else self._paint_photo(job)
         if self.asked.size not in (None, max(painting.size)):
-            painting = painting.resized(self.asked.size)
-        written = self._save(job, painting)
+            painting, pixels = painting.resized(self.asked.size), None
+        written = self._save(job, painting, pixels)
         if finished:
             films, finished = self._films(job, painting)
             written += films
@@ -128,8 +128,8 @@ class Studio(studio.Studio):
         }  # fmt: skip
         return Unfinished(job.unfinished, what)
 
-    def _paint_photo(self, job: PaintJob) -> "tuple[Painting, bool]":
-        """The painting, and whether it is finished."""
+    def _paint_photo(self, job: PaintJob) -> "tuple[Painting, bool, np.ndarray | None]":
+        """The painting, whether it is finished, and its pixels where they are drawn already."""
         from artcli.backends.paint import choose, layers, palette
         from artcli.media import images
         from artcli.media.brushes import Brush
@@ -161,7 +161,8 @@ class Studio(studio.Studio):
             strokes = palette.apply(strokes, self.palette)
         shown = None if self.background == "transparent" else ground
         made = Painting(size, strokes, brush, shown, alpha, self._record(job), exif)
-        return made, now is None or now.step == now.total
+        drawn = None if now is None or shown is None or strokes is not now.strokes else now.pixels
+        return made, now is None or now.step == now.total, drawn
 
     def _painted(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size at which a photo of this one is painted: a larger --size only enlarges the strokes."""
@@ -211,12 +212,12 @@ class Studio(studio.Studio):
 
     # what is written ------------------------------------------------------------------------------------------------
 
-    def _save(self, job: PaintJob, painting: "Painting") -> list[Path]:
-        """Write everything but films."""
+    def _save(self, job: PaintJob, painting: "Painting", pixels: "np.ndarray | None") -> list[Path]:
+        """Write everything but films.  pixels: of the painting, None where they are still to be drawn."""
         from artcli.media import raster, svg
         from artcli.media import strokes as stroke_files
 
-        self._write(job.picture, raster.rasterise(painting), painting)
+        self._write(job.picture, raster.rasterise(painting) if pixels is None else pixels, painting)
         written = [job.picture]
         if job.strokes is not None:
             stroke_files.save(job.strokes, painting)

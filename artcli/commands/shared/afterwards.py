@@ -86,14 +86,13 @@ class Brushwork:
         from artcli.backends.paint import layers
         from artcli.media import raster
         from artcli.media.brushes import Brush
-        from artcli.media.strokes import Painting, Strokes
+        from artcli.media.strokes import Painting
 
         assert self.painter is not None
-        brush, strokes, ground = Brush.find(self.painter.brush), Strokes.none(), _average(pixels)
-        for now in layers.paint(layers.undithered(pixels), self.painter, Settings(), brush, ground):
-            strokes = now.strokes
-        made = Painting((pixels.shape[1], pixels.shape[0]), strokes, brush, ground)
-        return Finished(raster.rasterise(made), made)
+        brush, ground = Brush.find(self.painter.brush), _average(pixels)
+        *_, last = layers.paint(layers.undithered(pixels), self.painter, Settings(), brush, ground)
+        made = Painting((pixels.shape[1], pixels.shape[0]), last.strokes, brush, ground)
+        return Finished(raster.rasterise(made) if last.pixels is None else last.pixels, made)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         return width, height
