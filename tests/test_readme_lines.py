@@ -110,6 +110,8 @@ def make(name):
         path.write_text(f"[[jobs]]\n{paints if path.stem == 'watch' else DREAMS}")
     elif path.suffix == ".txt":
         path.write_text("one\ntwo\n")
+    elif path.suffix == ".csv":
+        path.write_text("file,style\none.png,impressionism\ntwo.png,cubism\n")
     elif name == "s.json":
         strokes.save(path, strokes.Painting((16, 12), strokes.Strokes.none(), brushes.Brush.find("flat"), (0, 0, 0)))
     elif path.suffix in (".jpg", ".png"):
@@ -126,6 +128,8 @@ def furnish(words):
     if words[0] == "train":
         for name in words[2:4]:
             make(name) if not name.startswith("-") and name != "none" else None
+    if "--table" in words:  # which tells pictures apart
+        photograph(Path(words[2], "two.png"), (16, 12))
     if words[0] == "gallery":
         make(f"{words[1].rstrip('/')}/")
     if "--from" in words:
