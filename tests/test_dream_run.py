@@ -598,10 +598,10 @@ def frames(path):
 
 
 def test_a_film_has_a_frame_per_step_and_rests_on_the_last(dream):
-    dream("red car", "--out", "a.mp4", "--fps", 5)
+    dream("red car", "--seed", 3, "--out", "a.mp4", "--fps", 5)
     shown = frames("a.mp4")
     assert len(shown) == 6 + 5
-    assert np.abs(coarse(shown[-1]) - coarse(pixels("a.png"))).mean() < 4  # H.264 halves the resolution of colour
+    assert np.abs(coarse(shown[-1]) - coarse(pixels("a.png"))).mean() < 2  # H.264 halves the resolution of colour
     assert np.abs(shown[0].astype(int) - shown[5]).mean() > 1
 
 
